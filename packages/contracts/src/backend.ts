@@ -1,0 +1,76 @@
+import type { EventDraft, TaskResult } from './events.ts'
+import type { Failure } from './failures.ts'
+import type { Handle } from './handle.ts'
+import type { Log } from './log.ts'
+import type { Isolation, Mode } from './mode.ts'
+import type { Task } from './task.ts'
+
+/** What shared code may ask instead of a mode's name (G13). */
+export interface BackendCapabilities {
+  isolation: Isolation
+  /** A dead worker's execution can be attached to. */
+  adopt: boolean
+  /** Messages reach the running agent. */
+  steer: boolean
+  pause: boolean
+  usage: boolean
+  files: boolean
+}
+
+/** Whether the backend can take tasks now; `reason` is for people and says what to do. */
+export type BackendHealth = { ok: true } | { ok: false; reason: string }
+
+/** What the mirror of an execution may write; changes of state are the worker's. */
+export type ExecutionEvent = Extract<EventDraft, { type: 'task.output' | 'task.tool' | 'task.file_changed' | 'task.usage' }>
+
+/** What a worker lends to a run. */
+export interface RunContext {
+  /** The claim under which this run writes; goes into labels, so that leftovers can be told apart. */
+  claim: number
+  /** Unix ms by the local clock. The execution's own watchdog must end it a little later than this (G9). */
+  deadlineAt: number
+  /** Aborts when the worker lets go (claim lost, shutdown): stop mirroring, touch nothing. Not a cancel. */
+  signal: AbortSignal
+  log: Log
+  /** Stores the address. Called, and awaited, before anything is started, and again when it becomes more precise. */
+  onHandle(handle: Handle): Promise<void>
+  /**
+   * Appends to the task's log and stores the source position in the same step (G5). Rejects when the claim is lost.
+   * `position` is the driver's own: whatever `attach` needs in order to go on without a repeat.
+   */
+  emit(events: readonly ExecutionEvent[], position?: string): Promise<void>
+  /** Rejects when another worker owns the task. To be awaited before each destructive call (G4). */
+  confirmClaim(): Promise<void>
+}
+
+/** How an execution ended by itself. Cancel and deadline are the worker's words, not the backend's. */
+export type ExecutionOutcome =
+  | { kind: 'completed'; result: TaskResult }
+  | { kind: 'failed'; failure: Failure; result?: TaskResult }
+
+/** One running attempt. */
+export interface Execution {
+  readonly handle: Handle
+  /** Never rejects except when `signal` aborted or the claim was lost. */
+  readonly outcome: Promise<ExecutionOutcome>
+  /** What it has said so far, for an end that is not its own (cancel, timeout). */
+  result(): Promise<TaskResult>
+}
+
+/** What runs tasks in one mode. `backend.testsuite.ts` is its law. */
+export interface Backend {
+  readonly mode: Mode
+  readonly capabilities: BackendCapabilities
+  probe(): Promise<BackendHealth>
+  /** Starts the task in a fresh workspace or the one of an earlier attempt. Throws TaskFailure. */
+  start(task: Task, run: RunContext): Promise<Execution>
+  /** Goes on with what an earlier owner started; undefined when it is gone. Throws TaskFailure when the place does not answer. */
+  attach(task: Task, handle: Handle, run: RunContext): Promise<Execution | undefined>
+  /**
+   * Ends the execution and leaves nothing of it: container, session, process, socket. The workspace stays.
+   * Idempotent; also right after a half-done start. Throws when something may be left (it is then tried again).
+   */
+  dispose(handle: Handle, run: Pick<RunContext, 'log' | 'confirmClaim'>): Promise<void>
+  /** Frees what the backend itself holds (connections, networks); executions stay. */
+  close(): Promise<void>
+}

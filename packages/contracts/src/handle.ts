@@ -1,0 +1,17 @@
+import { z } from 'zod'
+import { Mode } from './mode.ts'
+
+/**
+ * The serialisable address of a running execution. The ledger stores it before the execution starts (decision 6);
+ * only the backend of that mode reads `data`. No secret may stand in it.
+ */
+export const Handle = z.object({
+  v: z.literal(1),
+  mode: Mode,
+  /** Which storage holds the workspace: a task resumes only within it. */
+  storage_id: z.string().optional(),
+  /** Which engine or host holds the execution: it goes back to a worker that reaches that one. */
+  engine_id: z.string().optional(),
+  data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
+})
+export type Handle = z.infer<typeof Handle>

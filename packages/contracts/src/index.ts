@@ -1,0 +1,16 @@
+export type { Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, RunContext } from './backend.ts'
+export { Control } from './control.ts'
+export { ERROR_CODES, ErrorBody, ErrorCode, LongshoreError } from './errors.ts'
+export {
+  type AnyEvent, Cursor, EVENT_PAYLOADS, EVENT_TYPES, type EventDraft, type EventPayload, EventType, FileChange, formatCursor, parseCursor,
+  parseEvent, QueuedReason, START, type TaskEvent, TaskResult, TimeLimit, type UnknownEvent, Usage,
+} from './events.ts'
+export { FAILURE_CODES, Failure, FailureCode, isWorthRetrying, TaskFailure, toFailure } from './failures.ts'
+export { Handle } from './handle.ts'
+export { AgentId, DeploymentId, EventId, TaskId, taskIdFrom } from './ids.ts'
+export * from './limits.ts'
+export { type Clock, type Log, SILENT } from './log.ts'
+export { Isolation, ISOLATIONS, Mode, MODES } from './mode.ts'
+export { END_STATES, EndState, isOver, mayBecome, TASK_STATES, TaskState, TRANSITIONS } from './state.ts'
+export { NewTask, Observer, ProfileName, Prompt, Task, TimeoutMs, titleOf } from './task.ts'
+export { type PendingTicket, Ticket, ticketId } from './ticket.ts'

@@ -1,0 +1,74 @@
+import { z } from 'zod'
+import { TaskResult, TimeLimit } from './events.ts'
+import { Failure } from './failures.ts'
+import { Handle } from './handle.ts'
+import { AgentId, EventId, TaskId } from './ids.ts'
+import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_PROMPT_BYTES, MAX_TIMEOUT_MS, MAX_TITLE_CHARACTERS, MIN_TIMEOUT_MS } from './limits.ts'
+import { Mode } from './mode.ts'
+import { TaskState } from './state.ts'
+
+/** The agent's words. Counted in bytes: that is what Redis holds. */
+export const Prompt = z
+  .string()
+  .min(1, 'must not be empty')
+  .refine((text) => Buffer.byteLength(text) <= MAX_PROMPT_BYTES, { error: `must be at most ${MAX_PROMPT_BYTES} bytes (256 KiB) of UTF-8` })
+
+export const TimeoutMs = z.int().min(MIN_TIMEOUT_MS).max(MAX_TIMEOUT_MS)
+/** A Matrix user id. */
+export const Observer = z.string().regex(/^@[^\s:]{1,200}:[^\s]{1,200}$/, 'an observer is a Matrix user id, @name:server').max(255)
+export const ProfileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'a profile name is 1 to 40 of a-z 0-9 -')
+
+/** What the ledger needs to accept a task: everything is decided, nothing defaulted later. */
+export const NewTask = z.object({
+  id: TaskId,
+  agent_id: AgentId,
+  prompt: Prompt,
+  title: z.string().min(1).max(MAX_TITLE_CHARACTERS),
+  mode: Mode,
+  profile: ProfileName.default('opencode'),
+  timeout_ms: TimeoutMs.default(DEFAULT_TIMEOUT_MS),
+  max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
+  observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
+  idempotency_key: z.string().min(1).max(MAX_IDEMPOTENCY_KEY_CHARACTERS).optional(),
+})
+export type NewTask = z.infer<typeof NewTask>
+
+/** The ledger's record of a task. Times are Redis TIME in ms. Absent means: not yet, or not for this task. */
+export const Task = NewTask.extend({
+  v: z.literal(1),
+  state: TaskState,
+  /** The fence: raised at every take of the task (G4). 0: never taken. */
+  claim: z.int().nonnegative(),
+  /** The try users see, from 1; 0 before the first start. */
+  attempt: z.int().nonnegative(),
+  /** The number of the current ticket; any other does nothing. */
+  ticket: z.int().positive(),
+  created_at: z.int(),
+  /** Of the current attempt. */
+  started_at: z.int().optional(),
+  ended_at: z.int().optional(),
+  /** When `timeout_ms` is over; set at the start of the first attempt that runs, kept by takeovers (G9). */
+  deadline_at: z.int().optional(),
+  worker: z.string().optional(),
+  handle: Handle.optional(),
+  /** Where the mirror of the execution's source stands; the driver's own words (G5). */
+  position: z.string().optional(),
+  /** The last event. */
+  seq: z.int().nonnegative(),
+  last_event_id: z.union([EventId, z.literal('')]),
+  result: TaskResult.optional(),
+  failure: Failure.optional(),
+  limit: TimeLimit.optional(),
+  /** Somebody asked for the end while it ran; the owner carries it out. */
+  cancel_requested: z.object({ by: z.string(), reason: z.string().optional(), at: z.int() }).optional(),
+})
+export type Task = z.infer<typeof Task>
+
+/** The first line of the prompt that says anything, shortened: names a task in lists, cards and tickets. */
+export function titleOf(prompt: string): string {
+  // Control and bidi-override characters could forge what a person reads (G14).
+  const line = prompt.slice(0, 4096).split(/\r?\n/).map((text) => text.replace(/[\p{Cc}\p{Cf}]/gu, '').trim()).find((text) => text !== '') ?? 'untitled'
+  const graphemes = Array.from(new Intl.Segmenter().segment(line), ({ segment }) => segment)
+  const short = graphemes.length <= 80 ? line : `${graphemes.slice(0, 79).join('')}…`
+  return short.slice(0, MAX_TITLE_CHARACTERS).toWellFormed()
+}

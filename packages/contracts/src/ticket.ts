@@ -1,0 +1,27 @@
+import { z } from 'zod'
+import { AgentId, TaskId } from './ids.ts'
+import { Mode } from './mode.ts'
+
+/**
+ * A BullMQ job: permission to work on a task once. Readable in Bull Board; never the prompt.
+ * A ticket that is not its task's current one does nothing.
+ */
+export const Ticket = z.object({
+  v: z.literal(1),
+  task_id: TaskId,
+  n: z.int().positive(),
+  agent_id: AgentId,
+  mode: Mode,
+  title: z.string(),
+  /** The least worker version that understands the task. */
+  min_worker: z.int().positive(),
+})
+export type Ticket = z.infer<typeof Ticket>
+
+/** A ticket that the ledger wants in the queue; `due_at` in Redis ms (retry backoff). */
+export interface PendingTicket { ticket: Ticket; due_at: number }
+
+/** `<task>-<n>`: unique for ever, since a task never issues a number twice. */
+export function ticketId(ticket: Pick<Ticket, 'task_id' | 'n'>): string {
+  return `${ticket.task_id}-${ticket.n}`
+}
