@@ -1,0 +1,7 @@
+export { type HealthServer, serveHealth } from './health-server.ts'
+export { createLogger, type LoggerOptions } from './logger.ts'
+export { createMetrics } from './metrics.ts'
+export { type Check, checkRedis, judgeRedis, type Readiness } from './readiness.ts'
+export { connectRedis, type RedisRole, untilReady } from './redis.ts'
+export { loadSettings, type SettingRow, settingRows, SETTINGS, type Settings, SettingsError } from './settings.ts'
+export { type ProcessPort, stopAll, stopOnSignal, type Stoppable } from './shutdown.ts'

@@ -1,0 +1,137 @@
+import { z } from 'zod'
+
+import { AgentId, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from '@longshore/contracts'
+
+const whole = (min: number, max: number) => z.coerce.number<string>(`a whole number from ${min} to ${max}`).int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`)
+const port = whole(0, 65_535)
+const flag = z.stringbool({ error: 'true or false' })
+const list = z.string().transform((text) => text.split(',').map((item) => item.trim()).filter((item) => item !== ''))
+const url = (...schemes: string[]) =>
+  z.string().refine((text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)), { error: `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` })
+const bytes = z.string().regex(/^[1-9][0-9]*[kmg]?$/i, 'a size such as 512m or 2g')
+
+/** What the reference page says of a variable besides its default and what is allowed. */
+interface Meaning { about: string; unit?: string; secret?: true; [key: string]: unknown }
+const says = (about: string, more: Omit<Meaning, 'about'> = {}): Meaning => ({ about, ...more })
+
+/**
+ * Every environment variable that Longshore reads: name, default, unit, meaning. The reference page is generated from it.
+ * A variable that is set to the empty string counts as not set.
+ */
+export const SETTINGS = {
+  LONGSHORE_HOME: z.string().default('.longshore').meta(says('Folder of all state of `npm start`: Redis data, keys, workspaces.')),
+  LONGSHORE_DEPLOYMENT: DeploymentId.default('default').meta(says('Name of this deployment: part of every Redis key and container label.')),
+  LONGSHORE_API_KEY: z.string().min(16, 'at least 16 characters').optional().meta(says('Provision this operator key instead of making one.', { secret: true })),
+  LONGSHORE_AGENT_KEY: z.string().min(16, 'at least 16 characters').optional().meta(says('Provision this agent key instead of making one.', { secret: true })),
+  LONGSHORE_AGENT_ID: AgentId.default('agent-local').meta(says('The agent that the provisioned agent key belongs to.')),
+  LONGSHORE_MODEL: z.enum(['auto', 'scripted'], 'auto or scripted').default('auto').meta(says('auto: your own provider where one is configured, else the scripted one. scripted: always the scripted one, for demos and tests.')),
+  LONGSHORE_SAMPLE: flag.default(true).meta(says('Run one sample task when `npm start` finds no task yet and the model is scripted.')),
+  LOG_LEVEL: z.enum(['debug', 'info', 'warn', 'error'], 'debug, info, warn or error').default('info').meta(says('Least level that is logged.')),
+  LOG_FORMAT: z.enum(['json', 'pretty'], 'json or pretty').default('json').meta(says('json: one object a line. pretty: for people.')),
+
+  REDIS_URL: url('redis', 'rediss').optional().meta(says('The Redis that holds queue and ledger. Without it `npm start` starts a private one.', { secret: true })),
+
+  MCP_HOST: z.string().default('127.0.0.1').meta(says('Address on which the gateway listens.')),
+  MCP_PORT: port.default(3456).meta(says('Port of the gateway: /mcp, /api, /health, /ready, /metrics. 0 takes a free one.')),
+  MCP_ALLOWED_HOSTS: list.default([]).meta(says('Host names (comma separated, without port) that may stand in a request\'s Host header besides localhost and MCP_HOST.')),
+  MCP_ALLOWED_ORIGINS: list.default([]).meta(says('Origins (comma separated, such as https://console.example) that browsers may call from besides those on localhost.')),
+  SYNC_WAIT_MS: whole(100, 600_000).default(25_000).meta(says('How long a call with sync=true waits for the end before it answers with the running task.', { unit: 'ms' })),
+  CONSOLE_HOST: z.string().default('127.0.0.1').meta(says('Address on which the console listens.')),
+  CONSOLE_PORT: port.default(3457).meta(says('Port of the console; Bull Board is under /queues.')),
+  QUEUES_WRITABLE: flag.default(false).meta(says('Let Bull Board change queues (retry, remove, pause), not only show them.')),
+
+  WORKER_CONCURRENCY: whole(1, 500).optional().meta(says('Tasks that one worker runs at once. Default: MAX_CONCURRENT_TASKS.')),
+  MAX_CONCURRENT_TASKS: whole(1, 500).default(3).meta(says('The predecessor\'s name for WORKER_CONCURRENCY.')),
+  WORKER_NAME: z.string().regex(/^[A-Za-z0-9._-]{1,80}$/, '1 to 80 of A-Z a-z 0-9 . _ -').optional().meta(says('Name of this worker in events and logs. Default: host name and process id.')),
+  WORKER_MODES: z.string().transform((text) => text.split(',').map((item) => item.trim())).pipe(z.array(z.enum(['docker', 'opencode'], 'docker or opencode')).min(1)).default(['docker', 'opencode']).meta(says('Modes whose tasks this worker takes, comma separated.')),
+  WORKER_HEALTH_PORT: port.default(0).meta(says('Port of the worker\'s /health, /ready and /metrics on 127.0.0.1 (or WORKER_HEALTH_HOST). 0 takes a free one.')),
+  WORKER_HEALTH_HOST: z.string().default('127.0.0.1').meta(says('Address of the worker\'s health listener.')),
+  NOTIFIER_HEALTH_PORT: port.default(0).meta(says('Port of the notifier\'s /health, /ready and /metrics. 0 takes a free one.')),
+  NOTIFIER_HEALTH_HOST: z.string().default('127.0.0.1').meta(says('Address of the notifier\'s health listener.')),
+  LOCK_DURATION_MS: whole(2_000, 120_000).default(5_000).meta(says('How long a ticket\'s lock lasts without renewal; a dead worker is noticed after it.', { unit: 'ms' })),
+  STALLED_INTERVAL_MS: whole(500, 120_000).default(1_000).meta(says('How often expired locks are looked for.', { unit: 'ms' })),
+  DRAIN_GRACE_MS: whole(0, 3_600_000).default(10_000).meta(says('How long a worker that was told to stop lets its tasks go on before it hands them over.', { unit: 'ms' })),
+  RETRY_DELAY_MS: whole(10, 3_600_000).default(2_000).meta(says('Wait before the second attempt; doubles with each further one.', { unit: 'ms' })),
+
+  WORKSPACE_DIR: z.string().optional().meta(says('The storage: one folder per task. Default: workspaces under LONGSHORE_HOME. Worker, engine and OpenCode server must see it at the same absolute path.')),
+  RUNNER_IMAGE: z.string().min(1).default('longshore/runner:latest').meta(says('Image of docker mode.')),
+  RUNNER_COMMAND: z.string().optional().meta(says('Shell command that docker mode runs instead of OpenCode; the prompt arrives on its standard input.')),
+  RUNNER_CPU_LIMIT: z.coerce.number<string>('a number of cpus such as 2.0').positive('a number of cpus above 0').default(2).meta(says('CPUs per container.', { unit: 'cpus' })),
+  RUNNER_MEMORY_LIMIT: bytes.default('2g').meta(says('Memory per container.')),
+  RUNNER_PIDS_LIMIT: whole(16, 65_536).default(512).meta(says('Processes per container.')),
+  RUNNER_TIMEOUT_MS: whole(MIN_TIMEOUT_MS, MAX_TIMEOUT_MS).default(DEFAULT_TIMEOUT_MS).meta(says('Time limit of a task that asks for none.', { unit: 'ms' })),
+  RUNNER_ENV: list.default([]).meta(says('Names of the worker\'s environment variables (comma separated) that are passed into the agent\'s place: the provider\'s key, for instance.')),
+  RUNNER_UID: whole(1, 65_533).default(1_000).meta(says('User and group id of the agent in a container; owner of the workspace.')),
+  DOCKER_HOST: z.string().optional().meta(says('The engine of docker mode: unix:///path or tcp://host:port. Default: /var/run/docker.sock.')),
+  MIN_ISOLATION: Isolation.optional().meta(says('Least isolation a task may run in: container, process or shared.')),
+
+  OPENCODE_SERVER_ENABLED: flag.optional().meta(says('Start value of the canary: true sends all tasks to OpenCode mode, false all to docker mode, when CANARY_OPENCODE_PERCENT is not set.')),
+  CANARY_OPENCODE_PERCENT: z.coerce.number<string>('a number from 0 to 100').min(0, 'a number from 0 to 100').max(100, 'a number from 0 to 100').optional().meta(says('Start value of the share of OpenCode mode; the live one is in Redis.', { unit: '%' })),
+  OPENCODE_SERVER_URL: url('http', 'https').optional().meta(says('A remote OpenCode server. Without it the worker starts one per task.')),
+  OPENCODE_SERVER_USERNAME: z.string().default('opencode').meta(says('User name for the remote OpenCode server.')),
+  OPENCODE_SERVER_PASSWORD: z.string().optional().meta(says('Password for the remote OpenCode server.', { secret: true })),
+  OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS: whole(200, 600_000).default(5_000).meta(says('How often a running session is checked besides its events.', { unit: 'ms' })),
+  OPENCODE_SERVER_MAX_RETRIES: whole(0, 100).default(3).meta(says('Tries of one call to an OpenCode server before it counts as away.')),
+  OPENCODE_SERVER_RETRY_DELAY_MS: whole(10, 60_000).default(1_000).meta(says('Wait between those tries.', { unit: 'ms' })),
+  OPENCODE_MODEL: z.string().regex(/^[^/\s]+\/\S+$/, 'provider/model').optional().meta(says('Model of every task, as provider/model. Default: OpenCode\'s own choice.')),
+  OPENCODE_CONFIG: z.string().optional().meta(says('OpenCode configuration (JSON) that the agent\'s place gets: providers, for instance.', { secret: true })),
+  SCRIPTED_PROVIDER_URL: url('http').optional().meta(says('Set by `npm start`: where the scripted model provider listens.')),
+  SCRIPTED_PROVIDER_TOKEN: z.string().optional().meta(says('Set by `npm start`: its token.', { secret: true })),
+
+  MATRIX_ENABLED: flag.default(false).meta(says('Post notices to Matrix.')),
+  MATRIX_HOMESERVER_URL: url('http', 'https').optional().meta(says('The homeserver\'s base URL.')),
+  MATRIX_ACCESS_TOKEN: z.string().optional().meta(says('Access token of the notifier\'s user.', { secret: true })),
+  MATRIX_USER_ID: z.string().regex(/^@[^\s:]+:\S+$/, '@name:server').optional().meta(says('The notifier\'s user id.')),
+  MATRIX_ROOM_ID: z.string().regex(/^[!#]\S+$/, '!id:server or #alias:server').optional().meta(says('Room in which tasks are posted. Default: one room that the notifier makes for this deployment.')),
+  MATRIX_DEFAULT_HUMAN_OBSERVERS: list.default([]).meta(says('Matrix user ids (comma separated) invited to the room.')),
+} as const satisfies Record<string, z.ZodType>
+
+type SettingName = keyof typeof SETTINGS
+export type Settings = { [N in SettingName]: z.output<(typeof SETTINGS)[N]> }
+
+/** Settings that do not fit: one line each, ready to print; `main.ts` prints it and exits with 1. */
+export class SettingsError extends Error {
+  override readonly name = 'SettingsError'
+}
+
+/**
+ * Parses the environment once. Variables that are not in `SETTINGS` are left alone.
+ * @throws SettingsError naming each variable, what was given (secrets hidden) and what is allowed.
+ */
+export function loadSettings(env: Readonly<Record<string, string | undefined>>): Settings {
+  const faults: string[] = []
+  const parsed = Object.entries(SETTINGS).map(([name, schema]) => {
+    const given = env[name] === '' ? undefined : env[name]
+    const result = schema.safeParse(given)
+    if (!result.success) faults.push(faultLine(name, given, result.error))
+    return [name, result.data]
+  })
+  const settings = Object.fromEntries(parsed) as Settings
+  if (faults.length === 0) faults.push(...contradictions(settings))
+  if (faults.length > 0) throw new SettingsError(faults.join('\n'))
+  return settings
+}
+
+function faultLine(name: string, given: string | undefined, error: z.ZodError): string {
+  const isSecret = SETTINGS[name as SettingName].meta()?.['secret'] === true
+  const shown = isSecret ? 'a value that is not shown' : JSON.stringify(given?.slice(0, 80))
+  return `${name}: got ${shown}, allowed: ${error.issues[0]?.message ?? 'another value'}`
+}
+
+/** Settings that are each fine and do not go together. */
+function contradictions(settings: Settings): string[] {
+  if (!settings.MATRIX_ENABLED) return []
+  const needed = ['MATRIX_HOMESERVER_URL', 'MATRIX_ACCESS_TOKEN', 'MATRIX_USER_ID'] as const
+  return needed.filter((name) => settings[name] === undefined).map((name) => `${name}: not set, but MATRIX_ENABLED=true needs it`)
+}
+
+export interface SettingRow { name: string; about: string; unit: string; defaultValue: string; isSecret: boolean }
+
+/** The rows of the reference page, in the order of the schema. */
+export function settingRows(): SettingRow[] {
+  return Object.entries(SETTINGS).map(([name, schema]) => {
+    const meaning = schema.meta() as Meaning
+    const fallback = schema.safeParse(undefined).data as string | number | boolean | string[] | undefined
+    return { name, about: meaning.about, unit: meaning.unit ?? '', defaultValue: fallback?.toString() ?? '', isSecret: meaning.secret === true }
+  })
+}
