@@ -131,7 +131,7 @@ export interface SettingRow { name: string; about: string; unit: string; default
 export function settingRows(): SettingRow[] {
   return Object.entries(SETTINGS).map(([name, schema]) => {
     const meaning = schema.meta() as Meaning
-    const fallback = schema.safeParse(undefined).data as string | number | boolean | string[] | undefined
-    return { name, about: meaning.about, unit: meaning.unit ?? '', defaultValue: fallback?.toString() ?? '', isSecret: meaning.secret === true }
+    const fallback = schema.safeParse(undefined).data
+    return { name, about: meaning.about, unit: meaning.unit ?? '', defaultValue: fallback === undefined ? '' : JSON.stringify(fallback), isSecret: meaning.secret === true }
   })
 }

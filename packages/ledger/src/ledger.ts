@@ -1,0 +1,92 @@
+import type { AnyEvent, Cursor, EndState, EventDraft, EventPayload, Failure, Handle, NewTask, PendingTicket, Task, TaskId, Ticket } from '@longshore/contracts'
+
+/** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
+export interface Claim { taskId: TaskId; claim: number }
+
+/** The task has another owner, or is over: whoever gets this writes nothing more and touches nothing. */
+export class ClaimLost extends Error {
+  override readonly name = 'ClaimLost'
+}
+
+export type Submitted = { task: Task; isNew: boolean; ticket?: Ticket }
+
+/** What became of asking for a task by its ticket. */
+export type Take =
+  /** `takeover`: it was running under an owner that is gone; `task.handle` says where. */
+  | { kind: 'taken'; task: Task; takeover: boolean }
+  /** Not the current ticket, over, or paused: nothing to do. */
+  | { kind: 'nothing'; reason: 'unknown' | 'over' | 'stale_ticket' | 'not_runnable' }
+
+/** The end of a task as its owner or a control asks for it. */
+export type Ending =
+  | { state: 'completed'; payload: Omit<EventPayload<'task.completed'>, 'attempt' | 'duration_ms'> }
+  | { state: 'failed'; payload: Omit<EventPayload<'task.failed'>, 'attempt' | 'duration_ms'> }
+  | { state: 'timeout'; payload: Omit<EventPayload<'task.timeout'>, 'attempt' | 'duration_ms'> }
+  | { state: 'cancelled'; payload: Omit<EventPayload<'task.cancelled'>, 'attempt' | 'duration_ms'> }
+
+/** G3: one ending. `won` says whether this call made it; `task` shows the one that stands. */
+export interface Ended { won: boolean; task: Task }
+
+/** What was asked of a task that is not over. `ended`: it was not running, so it is over now; `requested`: its owner carries it out. */
+export interface CancelAnswer { outcome: 'ended' | 'requested' | 'already_over'; before: Task['state']; task: Task }
+
+export type Page =
+  | { kind: 'events'; events: AnyEvent[]; cursor: Cursor; total: number }
+  /** The cursor fits no longer: trimmed, or another history (G6). Go on from `earliest`. */
+  | { kind: 'cursor_reset'; earliest: Cursor; total: number }
+
+export interface FleetEntry { position: string; taskId: TaskId; seq: number; type: string }
+
+/** The Redis-held truth: task records and their logs. Every method is one atomic step unless it says otherwise. */
+export interface Ledger {
+  /**
+   * G1, G2. Accepts a task, or answers with the one that has the same agent and idempotency key.
+   * Nothing stays behind when it throws. @throws LongshoreError idempotency_conflict, overloaded, unavailable
+   */
+  submit(task: NewTask): Promise<Submitted>
+  /** @throws nothing for an unknown id: undefined. */
+  get(taskId: TaskId): Promise<Task | undefined>
+  /** Newest first. Not one step: two reads. */
+  list(options: { agentId?: string; limit: number; offset?: number }): Promise<Task[]>
+  counts(): Promise<Record<Task['state'], number>>
+
+  /** Takes a task for a worker: raises the claim, moves it to running, starts the clock at the first start. */
+  take(ticket: Pick<Ticket, 'task_id' | 'n'>, worker: string): Promise<Take>
+  /** A new attempt inside the same take (the execution could not be found again). Appends `started`. @throws ClaimLost */
+  restart(claim: Claim, worker: string, isolation: EventPayload<'task.started'>['isolation']): Promise<Task>
+  /** Appends events and stores the source position in the same step (G5). @throws ClaimLost */
+  append(claim: Claim, drafts: readonly EventDraft[], position?: string): Promise<Task['seq']>
+  saveHandle(claim: Claim, handle: Handle): Promise<void>
+  /** @throws ClaimLost */
+  confirm(claim: Claim): Promise<void>
+  /** The current request to cancel, if any. */
+  cancelRequested(claim: Claim): Promise<Task['cancel_requested']>
+  /** Back into the queue with a reason; records the next ticket as pending in the same step. @throws ClaimLost */
+  requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number } | { reason: 'handover' }): Promise<Task>
+  /** The one ending, by the owner. Records the cleanup debt in the same step. Never throws ClaimLost: `won` says it. */
+  end(claim: Claim, ending: Ending): Promise<Ended>
+  /** The execution is disposed of and nothing is left (G9). */
+  strikeDebt(taskId: TaskId): Promise<void>
+  /** Tasks that are over and whose execution is not known to be gone, oldest first. */
+  debts(limit: number): Promise<TaskId[]>
+
+  /** Ends a task that has no owner; asks the owner of a running one (G3). */
+  cancel(taskId: TaskId, by: string, reason?: string): Promise<CancelAnswer | undefined>
+  /** For the reconciler: ends a task that nobody can run any more. */
+  failUnowned(taskId: TaskId, ticket: number, failure: Failure): Promise<Ended | undefined>
+
+  /** Tickets that the ledger wants in the queue and that nobody has confirmed to be there. */
+  pendingTickets(limit: number): Promise<PendingTicket[]>
+  ticketAdded(ticket: Pick<Ticket, 'task_id' | 'n'>): Promise<void>
+  /** The queue lost ticket `n`: the next one, unless the task is over or has moved on. A running task keeps its state, its next owner adopts. */
+  reissue(taskId: TaskId, n: number): Promise<Ticket | undefined>
+  /** Live tasks from the one after `after`, for the reconciler's rounds; `next` is undefined at the end of a round. */
+  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; next?: string }>
+
+  /** Events after a cursor, at most `limit`. */
+  read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>
+  /** Events of all tasks after a position of the fleet stream; `'0'` is its beginning. */
+  readFleet(after: string, limit: number): Promise<FleetEntry[]>
+
+  close(): Promise<void>
+}
