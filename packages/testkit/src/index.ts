@@ -1,3 +1,6 @@
 export { type RedisServer, startRedis, type StartRedisOptions } from './servers/redis.ts'
 export { sharedRedisUrl } from './servers/shared-redis.ts'
 export { waitFor, type WaitForOptions } from './wait-for.ts'
+export {
+  SCRIPTED_MODEL, SCRIPTED_PROVIDER, type ScriptedProvider, scriptedProviderConfig, type ScriptedProviderOptions, startScriptedProvider,
+} from './scripted-provider/index.ts'

@@ -1,0 +1,67 @@
+import { describe, expect, test } from 'vitest'
+import { replyTo, SCRIPTED_TITLE } from './reply.ts'
+import { parseDirectives, progressOf } from './script.ts'
+
+const TOOLS = new Set(['bash', 'write', 'question'])
+const never = (): boolean => false
+const user = (text: string) => ({ role: 'user', text })
+const turn = (text = '') => ({ role: 'assistant', text })
+
+describe('directives', () => {
+  test('are found in order, with what they take', () => {
+    expect(parseDirectives('do [[write a/b.txt|one|two]] then [[ask Go on?|yes|no]] [[sleep 20]] [[stream 3]] [[status 429]] [[hang]]')).toEqual([
+      { do: 'write', path: 'a/b.txt', text: 'one|two' },
+      { do: 'ask', question: 'Go on?', choices: ['yes', 'no'] },
+      { do: 'sleep', ms: 20 }, { do: 'stream', chunks: 3 }, { do: 'status', code: 429 }, { do: 'hang' },
+    ])
+  })
+
+  test("keep bash's own double brackets", () => {
+    expect(parseDirectives('[[bash if [[ -f x ]]; then echo y; fi]][[say z]]')).toEqual([
+      { do: 'bash', command: 'if [[ -f x ]]; then echo y; fi' }, { do: 'say', text: 'z' },
+    ])
+  })
+
+  test('that are unknown, unclosed or have a bad number are words', () => {
+    expect(parseDirectives('[[fly high]] [[sleep soon]] [[sleep -1]] [[status 200]] [[bash echo')).toEqual([])
+  })
+})
+
+describe('progress', () => {
+  test('is what the conversation shows', () => {
+    const script = user('[[bash a]] [[bash b]]')
+    expect(progressOf([script]).position).toBe(0)
+    expect(progressOf([script, turn(), { role: 'tool', text: 'aborted' }]).position).toBe(1)
+  })
+
+  test('a later message adds its directives behind the first ones', () => {
+    const { script, position } = progressOf([user('[[say a]]'), turn('a'), turn('done'), user('[[say b]]')])
+    expect(script[position]).toEqual({ do: 'say', text: 'b' })
+  })
+
+  test('a status takes no turn', () => {
+    const { script, position } = progressOf([user('[[status 500]] [[say a]] [[say b]]'), turn('a')])
+    expect(script[position]).toEqual({ do: 'say', text: 'b' })
+  })
+})
+
+describe('a reply', () => {
+  test('without tools is a title', () => {
+    expect(replyTo(progressOf([user('[[bash a]]')]), new Set(), never)).toMatchObject({ chunks: [SCRIPTED_TITLE] })
+  })
+
+  test('is a failure once per directive, then the next directive', () => {
+    const progress = progressOf([user('[[status 503]] [[status 429]] [[say a]]')])
+    expect(replyTo(progress, TOOLS, never)).toEqual({ kind: 'status', code: 503 })
+    expect(replyTo(progress, TOOLS, (position) => position === 0)).toEqual({ kind: 'status', code: 429 })
+    expect(replyTo(progress, TOOLS, () => true)).toMatchObject({ chunks: ['a'], goesOn: false })
+  })
+
+  test('of words goes on when more is to be done', () => {
+    expect(replyTo(progressOf([user('[[say a]] [[say b]]')]), TOOLS, never)).toMatchObject({ chunks: ['a'], goesOn: true })
+  })
+
+  test('to a text without directives is a short answer that says what it is', () => {
+    expect(replyTo(progressOf([user('hello')]), TOOLS, never)).toMatchObject({ kind: 'text', goesOn: false, chunks: [expect.stringContaining('[scripted]')] })
+  })
+})
