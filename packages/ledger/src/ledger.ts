@@ -1,4 +1,4 @@
-import type { AnyEvent, Cursor, EndState, EventDraft, EventPayload, Failure, Handle, NewTask, PendingTicket, Task, TaskId, Ticket } from '@longshore/contracts'
+import type { AnyEvent, Cursor, EventDraft, EventPayload, Failure, Handle, Isolation, NewTask, PendingTicket, Task, TaskId, Ticket } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -51,9 +51,9 @@ export interface Ledger {
   counts(): Promise<Record<Task['state'], number>>
 
   /** Takes a task for a worker: raises the claim, moves it to running, starts the clock at the first start. */
-  take(ticket: Pick<Ticket, 'task_id' | 'n'>, worker: string): Promise<Take>
+  take(ticket: Pick<Ticket, 'task_id' | 'n'>, worker: string, isolation?: Isolation): Promise<Take>
   /** A new attempt inside the same take (the execution could not be found again). Appends `started`. @throws ClaimLost */
-  restart(claim: Claim, worker: string, isolation: EventPayload<'task.started'>['isolation']): Promise<Task>
+  restart(claim: Claim, worker: string, isolation?: Isolation): Promise<Task>
   /** Appends events and stores the source position in the same step (G5). @throws ClaimLost */
   append(claim: Claim, drafts: readonly EventDraft[], position?: string): Promise<Task['seq']>
   saveHandle(claim: Claim, handle: Handle): Promise<void>
@@ -88,5 +88,4 @@ export interface Ledger {
   /** Events of all tasks after a position of the fleet stream; `'0'` is its beginning. */
   readFleet(after: string, limit: number): Promise<FleetEntry[]>
 
-  close(): Promise<void>
 }

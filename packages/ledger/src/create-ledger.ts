@@ -1,0 +1,34 @@
+import type { Redis } from 'ioredis'
+
+import type { Log } from '@longshore/contracts'
+
+import { type Keys, keysOf } from './keys.ts'
+import type { Ledger } from './ledger.ts'
+import { createMemoryGuard } from './memory-guard.ts'
+import { ownerWrites } from './owner-writes.ts'
+import { queries } from './queries.ts'
+import { runScript, type Script } from './script.ts'
+import { submission } from './submission.ts'
+import { unownedWrites } from './unowned-writes.ts'
+
+export interface LedgerOptions {
+  /** A `caller` connection for doors, a `background` one for loops (see runtime). The ledger does not close it. */
+  redis: Redis
+  deployment: string
+  log: Log
+}
+
+/** What the parts of the ledger share. */
+export interface LedgerContext {
+  redis: Redis
+  keys: Keys
+  run(script: Script, ...args: (string | number)[]): Promise<unknown>
+}
+
+/** The ledger of one deployment on one Redis connection. */
+export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger {
+  const keys = keysOf(deployment)
+  const context: LedgerContext = { redis, keys, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
+  const guard = createMemoryGuard(redis, log)
+  return { ...submission(context, guard), ...queries(context), ...ownerWrites(context), ...unownedWrites(context) }
+}

@@ -1,0 +1,52 @@
+import type { TaskId } from '@longshore/contracts'
+
+/**
+ * Every key and channel of the ledger is spelled here and nowhere else. All begin with `{ls:<deployment>}:`,
+ * one hash slot, so that a script may touch several. The scripts get `prefix` and build the same names (see script.ts).
+ */
+export interface Keys {
+  prefix: string
+  /** HASH: the record. */
+  task(id: TaskId): string
+  /** LIST: the event log; element i is seq `base + i + 1`. */
+  log(id: TaskId): string
+  /** STREAM: (task, seq, type) of every event of the deployment. */
+  fleet: string
+  /** ZSET by created_at: every task. */
+  tasks: string
+  /** ZSET by created_at: the tasks of one agent. */
+  agent(agentId: string): string
+  /** SET: tasks that are not over. */
+  live: string
+  /** ZSET by due time: ticket ids that the queue has not confirmed. */
+  pending: string
+  /** ZSET by end: tasks that are over and may have left something running. */
+  debts: string
+  /** HASH: tasks per state. */
+  counts: string
+  /** STRING with a TTL: task id and input fingerprint of an idempotency key. */
+  idempotency(agentId: string, keyHash: string): string
+  /** HASH sha256 → JSON. */
+  apiKeys: string
+  /** Channel: something about this task, or with `fleet` about any, is new. */
+  bell(topic: string): string
+}
+
+export function keysOf(deployment: string): Keys {
+  const prefix = `{ls:${deployment}}:`
+  return {
+    prefix,
+    task: (id) => `${prefix}task:${id}`,
+    log: (id) => `${prefix}log:${id}`,
+    fleet: `${prefix}fleet`,
+    tasks: `${prefix}tasks`,
+    agent: (agentId) => `${prefix}agent:${agentId}`,
+    live: `${prefix}live`,
+    pending: `${prefix}pending`,
+    debts: `${prefix}debts`,
+    counts: `${prefix}counts`,
+    idempotency: (agentId, keyHash) => `${prefix}idem:${agentId}:${keyHash}`,
+    apiKeys: `${prefix}apikeys`,
+    bell: (topic) => `${prefix}bell:${topic}`,
+  }
+}

@@ -1,0 +1,77 @@
+import { ulid } from 'ulid'
+
+import type { EventDraft, Failure, Task, TaskId } from '@longshore/contracts'
+
+import type { LedgerContext } from './create-ledger.ts'
+import { endingFields, endingPayload } from './ending.ts'
+import { fitEvents } from './fit-event.ts'
+import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
+import { fieldsOf, taskFrom } from './record.ts'
+import { APPEND, END, REQUEUE, RESTART, SET_OWNED, TAKE } from './scripts.ts'
+
+type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'append' | 'saveHandle' | 'confirm' | 'cancelRequested' | 'requeue' | 'end' | 'strikeDebt'>
+
+/** G4: what only the owner of a task writes; every script asks for the claim first. */
+export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
+  const setOwned = async (claim: Claim, ...fields: string[]) => {
+    if ((await run(SET_OWNED, claim.taskId, claim.claim, ...fields)) !== 1) throw lost(claim)
+  }
+  return {
+    async take(ticket, worker, isolation) {
+      return takeOf(await run(TAKE, ticket.task_id, ticket.n, worker, ulid(), JSON.stringify({ worker, isolation })))
+    },
+    async restart(claim, worker, isolation) {
+      const failure: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
+      return taken(claim, await run(RESTART, claim.taskId, claim.claim, ulid(), JSON.stringify(failure), ulid(), JSON.stringify({ worker, isolation })))
+    },
+    async append(claim, drafts, position) {
+      const events = fitEvents(drafts).flatMap((draft: EventDraft) => [ulid(), draft.type, JSON.stringify(draft.payload)])
+      const seq = await run(APPEND, claim.taskId, claim.claim, position ?? '', ...events)
+      if (seq === -1) throw lost(claim)
+      return Number(seq)
+    },
+    saveHandle: (claim, handle) => setOwned(claim, 'handle', JSON.stringify(handle)),
+    confirm: (claim) => setOwned(claim),
+    async cancelRequested({ taskId }) {
+      const stored = await redis.hget(keys.task(taskId), 'cancel')
+      return stored === null ? undefined : (JSON.parse(stored) as NonNullable<Task['cancel_requested']>)
+    },
+    async requeue(claim, why) {
+      const [delayMs, failure] = why.reason === 'retry' ? [why.delayMs, JSON.stringify(why.failure)] : [0, '']
+      const answer = await run(REQUEUE, claim.taskId, claim.claim, why.reason, delayMs, failure, ulid(), ulid())
+      return taken(claim, answer)
+    },
+    async end(claim, ending) {
+      const [kind, fields] = (await run(END, claim.taskId, claim.claim, ending.state, endingPayload(ending), ulid(), ...endingFields(ending))) as [string, unknown]
+      return { won: kind === 'won', task: taskFrom(fieldsOf(fields) ?? {}) }
+    },
+    async strikeDebt(taskId: TaskId) {
+      await redis.zrem(keys.debts, taskId)
+    },
+  }
+}
+
+function takeOf(answer: unknown): Take {
+  const [kind, fields] = answer as [string, unknown]
+  switch (kind) {
+    case 'started':
+    case 'takeover':
+      return { kind: 'taken', task: taskFrom(fieldsOf(fields) ?? {}), takeover: kind === 'takeover' }
+    case 'over':
+    case 'stale_ticket':
+    case 'not_runnable':
+      return { kind: 'nothing', reason: kind }
+    default:
+      return { kind: 'nothing', reason: 'unknown' }
+  }
+}
+
+function taken(claim: Claim, answer: unknown): Task {
+  const [kind, fields] = answer as [string, unknown]
+  if (kind === 'lost') throw lost(claim)
+  return taskFrom(fieldsOf(fields) ?? {})
+}
+
+function lost({ taskId, claim }: Claim): ClaimLost {
+  return new ClaimLost(`claim ${claim} on ${taskId} is no longer the current one`)
+}

@@ -1,0 +1,82 @@
+import { type Cursor, parseEvent, START, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
+
+import type { LedgerContext } from './create-ledger.ts'
+import type { Ledger, Page } from './ledger.ts'
+import { fieldsOf, taskFrom, ticketFrom } from './record.ts'
+import { READ } from './scripts.ts'
+
+/** Everything that only reads. */
+export function queries({ redis, keys, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'liveTickets' | 'pendingTickets' | 'debts'> {
+  const get = async (taskId: TaskId): Promise<Task | undefined> => {
+    const fields = fieldsOf(await redis.hgetall(keys.task(taskId)))
+    return fields === undefined ? undefined : taskFrom(fields)
+  }
+  return {
+    get,
+    async list({ agentId, limit, offset = 0 }) {
+      const ids = await redis.zrevrange(agentId === undefined ? keys.tasks : keys.agent(agentId), offset, offset + limit - 1)
+      const tasks = await Promise.all(ids.map((id) => get(TaskId.parse(id))))
+      return tasks.filter((task) => task !== undefined)
+    },
+    async counts() {
+      const fields = fieldsOf(await redis.hgetall(keys.counts)) ?? {}
+      return Object.fromEntries(TASK_STATES.map((state) => [state, Number(fields[state] ?? 0)])) as Record<Task['state'], number>
+    },
+    async read(taskId, after, limit) {
+      const first = Math.max(after.seq - 1, 0)
+      const answer = (await run(READ, taskId, first, after.seq + limit - 1)) as [] | [number, number, string[]]
+      return answer.length === 0 ? undefined : pageOf(after, ...answer)
+    },
+    async readFleet(after, limit) {
+      const entries = await redis.xrange(keys.fleet, after === '0' ? '-' : `(${after}`, '+', 'COUNT', limit)
+      return entries.map(([position, fields]) => {
+        const { t, s, y } = fieldsOf(fields) ?? {}
+        return { position, taskId: TaskId.parse(t), seq: Number(s), type: y ?? '' }
+      })
+    },
+    async liveTickets(after, limit) {
+      const [next, ids] = await redis.sscan(keys.live, after ?? '0', 'COUNT', limit)
+      const rows = await redis.pipeline(ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'brief', 'ticket'])).exec()
+      const tickets = ids.flatMap((id, i) => {
+        const [brief, n] = (rows?.[i]?.[1] ?? []) as (string | null)[]
+        return typeof brief === 'string' ? [ticketFrom(TaskId.parse(id), brief, Number(n))] : []
+      })
+      return next === '0' ? { tickets } : { tickets, next }
+    },
+    async pendingTickets(limit) {
+      const found = await redis.zrange(keys.pending, 0, String(limit - 1), 'WITHSCORES')
+      const members = pairsOf(found)
+      const rows = await redis.pipeline(members.map(([member]) => ['hget', keys.task(splitTicketId(member).id), 'brief'])).exec()
+      return members.flatMap(([member, due_at], i) => {
+        const brief = rows?.[i]?.[1]
+        const { id, n } = splitTicketId(member)
+        return typeof brief === 'string' ? [{ ticket: ticketFrom(id, brief, n), due_at }] : []
+      })
+    },
+    async debts(limit) {
+      return (await redis.zrange(keys.debts, 0, String(limit - 1))).map((id) => TaskId.parse(id))
+    },
+  }
+}
+
+/** G6: what comes after the cursor, or the honest answer that the cursor fits no longer. The first element read is the cursor's own event. */
+function pageOf(after: Cursor, total: number, base: number, raw: readonly string[]): Page {
+  const read = raw.map((text) => parseEvent(JSON.parse(text)))
+  const own = read[0]
+  const fits = after.seq === 0 ? base === 0 : after.seq > base && own?.seq === after.seq && own.id === after.id
+  if (!fits) return { kind: 'cursor_reset', earliest: START, total }
+  const events = after.seq === 0 ? read : read.slice(1)
+  const last = events.at(-1)
+  return { kind: 'events', events, cursor: last === undefined ? after : { seq: last.seq, id: last.id }, total }
+}
+
+function splitTicketId(member: string): { id: TaskId; n: number } {
+  const dash = member.lastIndexOf('-')
+  return { id: TaskId.parse(member.slice(0, dash)), n: Number(member.slice(dash + 1)) }
+}
+
+/** WITHSCORES answers a flat list in RESP2 and pairs in RESP3. */
+function pairsOf(found: readonly unknown[]): [string, number][] {
+  const flat = found.flat()
+  return Array.from({ length: flat.length / 2 }, (_, i) => [String(flat[2 * i]), Number(flat[2 * i + 1])])
+}

@@ -1,0 +1,44 @@
+import { createHash } from 'node:crypto'
+import { ulid } from 'ulid'
+
+import { IDEMPOTENCY_TTL_MS, LongshoreError, type Task } from '@longshore/contracts'
+
+import type { LedgerContext } from './create-ledger.ts'
+import type { Ledger } from './ledger.ts'
+import type { MemoryGuard } from './memory-guard.ts'
+import { fieldsOf, storedForm, taskFrom, ticketOf } from './record.ts'
+import { SUBMIT } from './scripts.ts'
+
+/** G1 and G2: one script accepts the task, its key, its first ticket and its first event, or nothing. */
+export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Ledger, 'submit'> {
+  return {
+    async submit(task) {
+      await guard.check()
+      const key = task.idempotency_key === undefined ? '' : sha256(task.idempotency_key)
+      const { brief, prompt } = storedForm(task)
+      const [kind, answer] = (await run(
+        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, ulid(), IDEMPOTENCY_TTL_MS,
+      )) as ['new' | 'known' | 'conflict', unknown]
+      if (kind === 'conflict') throw conflict(String(answer))
+      const stored = taskFrom(fieldsOf(answer) ?? {})
+      return kind === 'new' ? { task: stored, isNew: true, ticket: ticketOf(stored) } : { task: stored, isNew: false }
+    },
+  }
+}
+
+function conflict(other: string): LongshoreError {
+  return new LongshoreError('idempotency_conflict', `idempotency_key was already used within 24 h for ${other}, with other input`, {
+    field: 'idempotency_key',
+    next: `read ${other} with get_task_status, or submit with a new idempotency_key`,
+  })
+}
+
+/** What must be equal for a repeat to be the same submit. Mode is not: it may be the canary's choice, made anew. */
+function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts'>): string {
+  const { prompt, timeout_ms, profile, observers, max_attempts } = task
+  return sha256(JSON.stringify([prompt, timeout_ms, profile, observers, max_attempts]))
+}
+
+function sha256(text: string): string {
+  return createHash('sha256').update(text).digest('base64url')
+}
