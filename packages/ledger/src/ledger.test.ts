@@ -173,6 +173,12 @@ describe('endings', () => {
     expect((await ledger.liveTickets(undefined, 10)).tickets).toEqual([])
   })
 
+  test('only a running task completes: the state table is asked, not only the claim', async () => {
+    const task = await submitted()
+    expect(await ledger.end({ taskId: task.id, claim: 0 }, completed)).toMatchObject({ won: false, task: { state: 'queued' } })
+    expect(await typesOf(task)).toEqual(['task.queued'])
+  })
+
   test('a queued task is cancelled without a worker; a running one is asked of its owner; an ended one says so', async () => {
     const queued = await submitted()
     expect(await ledger.cancel(queued.id, 'agent-a', 'changed my mind')).toMatchObject({ outcome: 'ended', before: 'queued', task: { state: 'cancelled' } })

@@ -63,7 +63,7 @@ export function queries({ redis, keys, run }: LedgerContext): Pick<Ledger, 'get'
 function pageOf(after: Cursor, total: number, base: number, raw: readonly string[]): Page {
   const read = raw.map((text) => parseEvent(JSON.parse(text)))
   const own = read[0]
-  const fits = after.seq === 0 ? base === 0 : after.seq > base && own?.seq === after.seq && own.id === after.id
+  const fits = after.seq === 0 ? base === 0 : after.seq > base && own?.seq === after.seq && (after.id === '' || own.id === after.id)
   if (!fits) return { kind: 'cursor_reset', earliest: START, total }
   const events = after.seq === 0 ? read : read.slice(1)
   const last = events.at(-1)
