@@ -1,0 +1,104 @@
+import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { waitFor } from '@longshore/testkit'
+import { existsSync } from 'node:fs'
+import { changesBetween, parseChanges, snapshot } from './changes.ts'
+import { runGit } from './git.ts'
+import { baselineOf, passwordOf, prepareWorkspace, renewPassword } from './prepare.ts'
+import { openStorage, type Workspace, workspaceOf } from './storage.ts'
+
+const TASK = `task-${'a'.repeat(26)}`
+let root: string
+let workspace: Workspace
+
+beforeEach(async () => {
+  root = await mkdtemp(join(tmpdir(), 'longshore-workspace-'))
+  workspace = workspaceOf(await openStorage(root), TASK)
+  await prepareWorkspace(workspace)
+})
+afterEach(() => rm(root, { recursive: true, force: true }))
+
+const baseline = async (): Promise<string> => (await baselineOf(workspace)) ?? ''
+const put = async (path: string, content: string): Promise<void> => {
+  const full = join(workspace.repo, path)
+  await mkdir(join(full, '..'), { recursive: true })
+  await writeFile(full, content)
+}
+
+describe('a workspace', () => {
+  test('keeps its baseline, its work and its password when it is prepared again', async () => {
+    const before = await baseline()
+    await put('a.txt', 'one')
+    const password = await renewPassword(workspace)
+    await prepareWorkspace(workspace)
+    expect(await baseline()).toBe(before)
+    expect(await passwordOf(workspace)).toBe(password)
+    expect(await changesBetween(workspace, before, await snapshot(workspace))).toEqual([{ path: 'a.txt', change: 'added' }])
+  })
+
+  test('is on a storage whose id stays', async () => {
+    expect((await openStorage(root)).id).toBe((await openStorage(root)).id)
+  })
+})
+
+describe('changes', () => {
+  test('are what was added, modified and deleted between two moments', async () => {
+    await put('keep.txt', 'same')
+    await put('edit.txt', 'one')
+    await put('drop.txt', 'gone soon')
+    const before = await snapshot(workspace)
+    await put('edit.txt', 'two')
+    await put('dir/new.txt', 'new')
+    await rm(join(workspace.repo, 'drop.txt'))
+    expect(await changesBetween(workspace, before, await snapshot(workspace))).toEqual([
+      { path: 'dir/new.txt', change: 'added' }, { path: 'drop.txt', change: 'deleted' }, { path: 'edit.txt', change: 'modified' },
+    ])
+  })
+
+  test('follow no link, and take odd names as they are', async () => {
+    await symlink('/etc', join(workspace.repo, 'link'))
+    await put('line\nbreak \u202Etxt', 'x')
+    await put('-rf', 'x')
+    const changed = await changesBetween(workspace, await baseline(), await snapshot(workspace))
+    expect(changed.map((change) => change.path).sort()).toEqual(['-rf', 'line\nbreak \u202Etxt', 'link'])
+  })
+
+  test('survive a file that becomes a folder and a lock that a dead worker left', async () => {
+    await put('thing', 'file')
+    const before = await snapshot(workspace)
+    await rm(join(workspace.repo, 'thing'))
+    await put('thing/inside', 'folder')
+    await writeFile(join(workspace.baseline, 'index.lock'), '')
+    expect(await changesBetween(workspace, before, await snapshot(workspace))).toEqual([
+      { path: 'thing', change: 'deleted' }, { path: 'thing/inside', change: 'added' },
+    ])
+  })
+
+  test("run nothing that the workspace's own git configuration or attributes name (G14)", async () => {
+    const witness = join(root, 'executed')
+    const trap = `touch ${witness}; cat`
+    const git = (cwd: string, ...args: string[]): Promise<string> => runGit(args, {}, cwd)
+    for (const folder of ['', 'nested']) {
+      const at = join(workspace.repo, folder)
+      await mkdir(at, { recursive: true })
+      await git(at, 'init', '--quiet')
+      for (const key of ['core.fsmonitor', 'filter.trap.clean', 'filter.trap.process', 'diff.external', 'core.sshCommand']) await git(at, 'config', key, trap)
+      await writeFile(join(at, '.gitattributes'), '* filter=trap diff=trap\n')
+      await git(at, 'config', 'core.hooksPath', at)
+    }
+    await put('a.txt', 'one')
+    const before = await snapshot(workspace)
+    await put('a.txt', 'two')
+    await changesBetween(workspace, before, await snapshot(workspace))
+    expect(existsSync(witness)).toBe(false)
+    // The trap is a real one: the workspace's own configuration does fire it.
+    await git(workspace.repo, '-c', 'core.fsmonitor=false', 'add', 'a.txt').catch(() => {})
+    await waitFor(() => existsSync(witness), { what: 'the trap to fire' })
+  })
+
+  test('are parsed from NUL-separated fields, unknown kinds left out', () => {
+    expect(parseChanges('A\0a b\0X\0c\0D\0d\0')).toEqual([{ path: 'a b', change: 'added' }, { path: 'd', change: 'deleted' }])
+  })
+})

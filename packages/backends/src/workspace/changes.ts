@@ -1,0 +1,70 @@
+import { accessSync, constants, lstatSync } from 'node:fs'
+import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import type { FileChange } from '@longshore/contracts'
+import { gitOf, runGit } from './git.ts'
+import type { Workspace } from './storage.ts'
+
+/** The id of a git tree: the state of `repo` at one moment. */
+export type TreeId = string
+
+/** In-tree attributes could name filters and encodings; these come before them and switch all of that off. */
+const ATTRIBUTES = '* -filter -text -eol -ident -working-tree-encoding -diff -merge\n'
+const CHANGES = { A: 'added', M: 'modified', T: 'modified', D: 'deleted' } as const
+
+/** Makes our git directory over `repo`. The state from which changes are counted is the first `snapshot` after it. */
+export async function createBaseline(workspace: Workspace): Promise<void> {
+  await runGit(['init', '--quiet', '--bare', '--template=', workspace.baseline], {}, workspace.repo)
+  await gitOf(workspace, ['config', 'core.bare', 'false'])
+  await mkdir(join(workspace.baseline, 'info'), { recursive: true })
+  await writeFile(join(workspace.baseline, 'info', 'attributes'), ATTRIBUTES)
+}
+
+/**
+ * The state of `repo` now. Reads regular files and link texts, follows no link, enters no nested repository and runs nothing of the workspace.
+ * What the agent's `.gitignore` leaves out is left out. Not to be called twice at the same time for one workspace.
+ */
+export async function snapshot(workspace: Workspace): Promise<TreeId> {
+  await rm(join(workspace.baseline, 'index.lock'), { force: true }) // of a worker that died: only a task's owner comes here
+  try {
+    await stage(workspace, () => true)
+  } catch {
+    // A file that became a folder, or one that we may not read: begin with an empty index and what is readable.
+    await gitOf(workspace, ['read-tree', '--empty'])
+    await stage(workspace, (name) => isReadable(join(workspace.repo, name)))
+  }
+  return (await gitOf(workspace, ['write-tree'])).trim()
+}
+
+async function stage(workspace: Workspace, accept: (name: string) => boolean): Promise<void> {
+  const listed = await gitOf(workspace, ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
+  const files = listed.split('\0').filter((name) => name !== '' && !name.endsWith('/') && accept(name))
+  await gitOf(workspace, ['update-index', '--add', '--remove', '--replace', '-z', '--stdin'], files.map((name) => `${name}\0`).join(''))
+}
+
+function isReadable(path: string): boolean {
+  try {
+    if (!lstatSync(path).isSymbolicLink()) accessSync(path, constants.R_OK)
+    return true
+  } catch {
+    return false
+  }
+}
+
+/** What differs between two snapshots, as names and kinds only. */
+export async function changesBetween(workspace: Workspace, from: TreeId, to: TreeId): Promise<FileChange[]> {
+  if (from === to) return []
+  return parseChanges(await gitOf(workspace, ['diff-tree', '-r', '-z', '--no-renames', '--no-ext-diff', '--name-status', from, to]))
+}
+
+/** Parses `--name-status -z`: kind, NUL, name, NUL. */
+export function parseChanges(output: string): FileChange[] {
+  const fields = output.split('\0')
+  const changes: FileChange[] = []
+  for (let i = 0; i + 1 < fields.length; i += 2) {
+    const change = CHANGES[fields[i] as keyof typeof CHANGES] as (typeof CHANGES)[keyof typeof CHANGES] | undefined
+    const path = fields[i + 1]
+    if (change !== undefined && path !== undefined && path !== '') changes.push({ path: path.toWellFormed(), change })
+  }
+  return changes
+}

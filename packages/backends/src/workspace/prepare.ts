@@ -1,0 +1,84 @@
+import { randomBytes } from 'node:crypto'
+import { chmod, lchown, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { TaskFailure } from '@longshore/contracts'
+import { createBaseline, snapshot, type TreeId } from './changes.ts'
+import { runGit } from './git.ts'
+import type { Workspace } from './storage.ts'
+
+/** As whom the agent runs; undefined: as the worker itself. */
+export interface Owner { uid: number; gid: number }
+
+const BASELINE_FILE = 'baseline'
+const PASSWORD_FILE = 'password'
+/** The agent's home and XDG folders, relative to `state`. */
+export const STATE_FOLDERS = ['home', 'config', 'data', 'cache', 'run', 'tmp'] as const
+
+/**
+ * Makes a task's folders, once: a later attempt gets what the earlier ones left. `repo` becomes a git repository with an empty first commit,
+ * as agents expect one. Cut short anywhere, the next call completes it.
+ * @throws TaskFailure `storage_unavailable`
+ */
+export async function prepareWorkspace(workspace: Workspace, owner?: Owner): Promise<void> {
+  try {
+    if ((await baselineOf(workspace)) !== undefined) return
+    await mkdir(workspace.directory, { recursive: true, mode: 0o711 })
+    await rm(workspace.baseline, { recursive: true, force: true })
+    for (const folder of [workspace.control, workspace.baseline]) await mkdir(folder, { recursive: true, mode: 0o700 })
+    for (const folder of [workspace.repo, workspace.state]) await mkdir(folder, { recursive: true, mode: 0o700 })
+    for (const folder of STATE_FOLDERS) await mkdir(join(workspace.state, folder), { recursive: true, mode: 0o700 })
+    await initRepository(workspace)
+    await createBaseline(workspace)
+    const tree = await snapshot(workspace)
+    if (owner !== undefined) for (const folder of [workspace.repo, workspace.state]) await giveTo(folder, owner)
+    await writeAtomically(join(workspace.control, BASELINE_FILE), tree) // last: it says that all of this was done
+  } catch (error) {
+    throw new TaskFailure('storage_unavailable', `cannot prepare the workspace ${workspace.directory}: ${String(error)}`, { cause: error })
+  }
+}
+
+/** The state of `repo` before the agent first ran; undefined: it never was prepared. */
+export async function baselineOf(workspace: Workspace): Promise<TreeId | undefined> {
+  return readOwn(workspace, BASELINE_FILE)
+}
+
+/** A new password for the task's server, kept where another worker of this storage finds it. */
+export async function renewPassword(workspace: Workspace): Promise<string> {
+  const password = randomBytes(24).toString('base64url')
+  await writeAtomically(join(workspace.control, PASSWORD_FILE), password)
+  return password
+}
+
+/** The password of the task's running server; undefined when none was started here. */
+export async function passwordOf(workspace: Workspace): Promise<string | undefined> {
+  return readOwn(workspace, PASSWORD_FILE)
+}
+
+async function initRepository(workspace: Workspace): Promise<void> {
+  const git = (...args: string[]): Promise<string> => runGit(args, { GIT_CEILING_DIRECTORIES: workspace.directory }, workspace.repo)
+  await git('init', '--quiet', '--template=', '--initial-branch=main')
+  await git('commit', '--quiet', '--allow-empty', '--message', 'Before the task')
+}
+
+/** Only before the agent first runs: nothing in there is hostile yet. */
+async function giveTo(path: string, owner: Owner): Promise<void> {
+  await lchown(path, owner.uid, owner.gid)
+  if (!(await lstat(path)).isDirectory()) return
+  for (const name of await readdir(path)) await giveTo(join(path, name), owner)
+}
+
+async function readOwn(workspace: Workspace, name: string): Promise<string | undefined> {
+  try {
+    return await readFile(join(workspace.control, name), 'utf8')
+  } catch (error) {
+    if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
+    throw error
+  }
+}
+
+async function writeAtomically(path: string, content: string): Promise<void> {
+  const draft = `${path}.${process.pid}`
+  await writeFile(draft, content, { mode: 0o600 })
+  await chmod(draft, 0o600)
+  await rename(draft, path)
+}
