@@ -1,3 +1,6 @@
+export { describeNeeding } from './needs/describe-needing.ts'
+export { type Need } from './needs/need.ts'
+export { engineHost, engineSocket, runnerImage } from './servers/engine.ts'
 export { type RedisServer, startRedis, type StartRedisOptions } from './servers/redis.ts'
 export { sharedRedisUrl } from './servers/shared-redis.ts'
 export { waitFor, type WaitForOptions } from './wait-for.ts'

@@ -1,0 +1,6 @@
+export { devFolder } from './dev/dev-folder.ts'
+export { ensureEngine, findEngine, hasEngine } from './dev/engine/find-engine.ts'
+export { stopPrivateEngine } from './dev/engine/private-engine.ts'
+export { withLock } from './dev/lock.ts'
+export { hasSynapse } from './dev/synapse/synapse-packages.ts'
+export { ensureRunnerImage } from './images/runner-image.ts'

@@ -1,0 +1,38 @@
+import { access, constants } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { delimiter, dirname, join } from 'node:path'
+import { devFolder, hasEngine, hasSynapse } from '@longshore/infra'
+import type { Need } from './need.ts'
+
+type Check = (env: NodeJS.ProcessEnv) => Promise<boolean>
+
+const CHECKS: Readonly<Record<Need, Check>> = {
+  docker: async (env) => (await onPath(['docker'], env)) !== undefined && hasEngine(devFolder('engine'), env),
+  opencode: () => isExecutable(join(dirname(createRequire(import.meta.url).resolve('opencode-ai/package.json')), 'bin/opencode.exe')),
+  synapse: () => hasSynapse(devFolder('synapse')),
+  chromium: async (env) => (await chromiumPath(env)) !== undefined,
+}
+
+/** What this machine lacks. Starts nothing and downloads nothing. */
+export async function missingNeeds(env: NodeJS.ProcessEnv): Promise<Need[]> {
+  const needs = Object.keys(CHECKS) as Need[]
+  const isMet = await Promise.all(needs.map((need) => CHECKS[need](env)))
+  return needs.filter((_, index) => isMet[index] !== true)
+}
+
+export function chromiumPath(env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  return onPath(['chromium', 'chromium-browser', 'google-chrome'], env)
+}
+
+async function onPath(names: readonly string[], env: NodeJS.ProcessEnv): Promise<string | undefined> {
+  const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '')
+  for (const path of names.flatMap((name) => folders.map((folder) => join(folder, name)))) if (await isExecutable(path)) return path
+  return undefined
+}
+
+function isExecutable(path: string): Promise<boolean> {
+  return access(path, constants.X_OK).then(
+    () => true,
+    () => false,
+  )
+}
