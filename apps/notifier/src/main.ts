@@ -1,0 +1,57 @@
+import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
+import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, serveHealth, type Settings, SettingsError, stopOnSignal } from '@longshore/runtime'
+import { countNotices } from './metrics.ts'
+import { startNotifier } from './notifier.ts'
+import { sinkOf } from './sink-of.ts'
+
+const settings = settingsOrExit()
+const log = createLogger({ app: 'notifier', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT })
+const deployment = settings.LONGSHORE_DEPLOYMENT
+const redisUrl = settings.REDIS_URL ?? 'redis://127.0.0.1:6379'
+
+// Two connections that work and one that listens: a probe must not queue behind a Redis that is away.
+const redis = connectRedis(redisUrl, 'background', log)
+const probe = connectRedis(redisUrl, 'caller', log)
+const doorbell = createDoorbell(connectRedis(redisUrl, 'background', log), deployment)
+const registry = createMetrics('notifier')
+
+const stopping = new AbortController()
+const sink = sinkOf(settings, { log, now: Date.now, signal: stopping.signal })
+const notices = countNotices(registry, { redis: probe, deployment, sink: sink.name })
+const notifier = startNotifier({
+  redis, deployment, doorbell, sink, log, now: Date.now, random: Math.random, onOutcome: notices.onOutcome,
+  ledger: createLedger({ redis, deployment, log }),
+})
+
+const health = await serveHealth({
+  host: settings.NOTIFIER_HEALTH_HOST,
+  port: settings.NOTIFIER_HEALTH_PORT,
+  registry,
+  health: () => ({ status: 'ok', app: 'notifier', deployment, sink: sink.name, state: notifier.state() }),
+  ready: async () => {
+    const readiness = await checkRedis(probe, `${keysOf(deployment).prefix}probe:notifier`)
+    const checks = [...readiness.checks, notices.check()]
+    return { ready: checks.every((check) => check.ok), checks }
+  },
+}).catch((error: unknown) => {
+  log.error({ reason: String(error) }, `NOTIFIER_HEALTH_PORT: cannot listen on ${settings.NOTIFIER_HEALTH_HOST}:${settings.NOTIFIER_HEALTH_PORT}; give another port, or 0 for a free one`)
+  process.exit(1)
+})
+log.info({ port: health.port, sink: sink.name, deployment }, 'notifier is up')
+
+stopOnSignal(process, [
+  // Calls under way are cut: what was sent or not is found out by the next notifier, under the same transaction id.
+  { name: 'notifier', stop: () => (stopping.abort(), notifier.stop()) },
+  { name: 'health', stop: () => health.stop() },
+  { name: 'redis', stop: async () => (doorbell.close(), redis.disconnect(), probe.disconnect()) },
+], log)
+
+function settingsOrExit(): Settings {
+  try {
+    return loadSettings(process.env)
+  } catch (error) {
+    if (!(error instanceof SettingsError)) throw error
+    process.stderr.write(`${error.message}\n`)
+    process.exit(1)
+  }
+}

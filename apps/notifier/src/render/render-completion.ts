@@ -1,0 +1,63 @@
+import type { EndState, Task, TaskEvent, TaskResult } from '@longshore/contracts'
+import type { TaskView } from '../task-view.ts'
+import { adviceOnFailure, adviceOnLimit } from './advice.ts'
+import { durationText } from './duration.ts'
+import { bold, count, dotted, type Line, quote, type Rendered, renderLines, stateName, text } from './lines.ts'
+import { attemptText } from './render-card.ts'
+import { cleanLine, cleanText, lastPart } from './safe-text.ts'
+
+export type EndEvent = Extract<TaskEvent, { type: `task.${EndState}` }>
+
+/** Characters of output in a notice: with three bytes each and escaping still well under Matrix's limits. */
+const MAX_OUTPUT = 1_200
+const MAX_OUTPUT_LINES = 20
+const FILES_NAMED = 5
+
+/** The notice of an ending: what came out, what it took, and after a failure what to do. */
+export function renderCompletion(task: Task, view: TaskView, event: EndEvent): Rendered {
+  const lines = [
+    bold(`${stateName(endOf(event))} · ${cleanLine(task.title, 120)}`),
+    text(dotted(durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }))),
+    ...reason(event),
+    text(filesText(event.payload.result, view)),
+    quote(outputText(event.payload.result)),
+  ]
+  return renderLines(lines.filter((line) => line.text !== ''))
+}
+
+/** The state that an ending event leads to. */
+export function endOf(event: EndEvent): EndState {
+  switch (event.type) {
+    case 'task.completed': return 'completed'
+    case 'task.failed': return 'failed'
+    case 'task.timeout': return 'timeout'
+    case 'task.cancelled': return 'cancelled'
+  }
+}
+
+function reason(event: EndEvent): Line[] {
+  switch (event.type) {
+    case 'task.completed':
+      return []
+    case 'task.failed':
+      return [text(cleanLine(`${event.payload.failure.code}: ${event.payload.failure.message}`, 500)), text(`What to do: ${adviceOnFailure(event.payload.failure.code)}`)]
+    case 'task.timeout':
+      return [text(`The limit of ${durationText(event.payload.limit_ms)} (${event.payload.limit}) was reached.`), text(`What to do: ${adviceOnLimit(event.payload.limit)}`)]
+    case 'task.cancelled':
+      return [text(cleanLine(`By ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 500))]
+  }
+}
+
+function filesText(result: TaskResult | undefined, view: TaskView): string {
+  const files = result?.files_changed ?? view.files.length
+  if (files === 0) return ''
+  const named = view.files.slice(0, FILES_NAMED).join(', ')
+  return `${count(files, 'file')} changed${named === '' ? '' : `: ${named}${files > FILES_NAMED ? ', …' : ''}`}`
+}
+
+function outputText(result: TaskResult | undefined): string {
+  const words = cleanText(result?.output ?? '').trim()
+  const lines = words.split('\n')
+  const some = lines.length <= MAX_OUTPUT_LINES ? words : `…\n${lines.slice(-MAX_OUTPUT_LINES).join('\n')}`
+  return lastPart(some, MAX_OUTPUT)
+}

@@ -1,0 +1,95 @@
+import { describe, expect, test } from 'vitest'
+
+import { type EventDraft, FAILURE_CODES } from '@longshore/contracts'
+import { messageOf } from '../matrix/content.ts'
+import { draftNotices } from '../draft-notices.ts'
+import { advanceView, EMPTY_VIEW } from '../task-view.ts'
+import { aTask, anEvent } from '../testing/samples.ts'
+import { durationText } from './duration.ts'
+import { renderCard } from './render-card.ts'
+import { type EndEvent, renderCompletion } from './render-completion.ts'
+
+const result = (output: string, files = 0) => ({ output, output_truncated: false, files_changed: files })
+const completed = (output: string, files = 0) => anEvent({ type: 'task.completed', payload: { attempt: 1, duration_ms: 130_000, result: result(output, files) } }) as EndEvent
+const viewOf = (...drafts: EventDraft[]) => drafts.reduce((view, draft, i) => advanceView(view, anEvent(draft, i + 1)), EMPTY_VIEW)
+const bash = (title: string): EventDraft => ({ type: 'task.tool', payload: { tool: 'bash', title, status: 'completed' } })
+
+describe('a card', () => {
+  test('says state, title, who, how and the newest step, in few words', () => {
+    const task = aTask({ id: 'task-00000000000000000000000000', attempt: 2 })
+    const view = viewOf(bash('ls'), { type: 'task.file_changed', payload: { path: 'src/a.ts', change: 'modified' } }, bash('npm test'))
+    expect(renderCard(task, view)).toEqual({
+      plain: '▶️ Running · Fix the flaky test\nagent-local · docker · attempt 2 of 3 · since 14:03 UTC\n2 steps · 1 file changed\nbash: npm test\ntask-00000000000000000000000000',
+      html: '<b>▶️ Running · Fix the flaky test</b><br>agent-local · docker · attempt 2 of 3 · since 14:03 UTC<br>2 steps · 1 file changed<br><code>bash: npm test</code><br><code>task-00000000000000000000000000</code>',
+    })
+  })
+
+  test('says why a task is in the queue again', () => {
+    const view = viewOf({ type: 'task.retrying', payload: { attempt: 1, delay_ms: 2_000, failure: { code: 'provider_busy', message: 'status 429' } } })
+    expect(renderCard(aTask({ state: 'queued' }), view).plain).toContain('Attempt 1 failed (provider_busy): status 429')
+  })
+
+  test('is not drafted again when an event changes nothing that it shows', () => {
+    const task = aTask()
+    const first = draftNotices(task, viewOf(bash('ls')), [anEvent(bash('ls'))])
+    const usage = anEvent({ type: 'task.usage', payload: { input_tokens: 1, output_tokens: 1, reasoning_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0, cost_micros: 0 } }, 4)
+    expect(first.notices.map((notice) => notice.kind)).toEqual(['card'])
+    expect(draftNotices(task, advanceView(first.view, usage), [usage]).notices).toEqual([])
+  })
+})
+
+describe('a completion', () => {
+  test('says what came out and what it took', () => {
+    const view = viewOf({ type: 'task.file_changed', payload: { path: 'src/a.ts', change: 'modified' } }, { type: 'task.file_changed', payload: { path: 'b.ts', change: 'added' } })
+    expect(renderCompletion(aTask(), view, completed('The test waits now.\nAll green.', 2))).toEqual({
+      plain: '✅ Completed · Fix the flaky test\n2 min 10 s · docker\n2 files changed: src/a.ts, b.ts\n> The test waits now.\n> All green.',
+      html: '<b>✅ Completed · Fix the flaky test</b><br>2 min 10 s · docker<br>2 files changed: src/a.ts, b.ts<blockquote>The test waits now.<br>All green.</blockquote>',
+    })
+  })
+
+  test.each(FAILURE_CODES)('of a failure (%s) names the code, its message and what to do', (code) => {
+    const event = anEvent({ type: 'task.failed', payload: { attempt: 3, duration_ms: 900, failure: { code, message: 'the cause' } } }) as EndEvent
+    const { plain } = renderCompletion(aTask(), EMPTY_VIEW, event)
+    expect(plain).toMatch(new RegExp(`❌ Failed.*\n0\\.9 s · docker · attempt 3 of 3\n${code}: the cause\nWhat to do: [A-Z].{20,}`))
+  })
+
+  test('of a timeout names the limit, of a cancel who and why', () => {
+    const timeout = anEvent({ type: 'task.timeout', payload: { attempt: 1, duration_ms: 5_000, limit: 'timeout_ms', limit_ms: 300_000 } }) as EndEvent
+    expect(renderCompletion(aTask(), EMPTY_VIEW, timeout).plain).toContain('The limit of 5 min (timeout_ms) was reached.')
+    const cancelled = anEvent({ type: 'task.cancelled', payload: { attempt: 1, duration_ms: 5_000, by: 'agent-local', reason: 'not needed' } }) as EndEvent
+    expect(renderCompletion(aTask(), EMPTY_VIEW, cancelled).plain).toContain('By agent-local: not needed')
+  })
+})
+
+const HOSTILE = [
+  ['HTML', '<img src=x onerror=alert(1)></b></blockquote><script>x</script>&lt;'],
+  ['lone surrogates', `a\uD800b\uDC00c${'🚢'.repeat(5_000)}`],
+  ['100 kB', 'x'.repeat(100_000)],
+  ['100 kB of what escaping blows up', '&'.repeat(100_000)],
+  ['100 kB of wide characters', '\u{1F6A2}\n'.repeat(33_000)],
+  ['terminal codes, bidi overrides and nulls', '\u001B[31mred\u001B[0m \u202Eevil\u202C \u2066x\u2069 \0 \u0007 \uFEFF'],
+] as const
+
+describe.each(HOSTILE)('G14: hostile text (%s) everywhere', (_, evil) => {
+  const view = viewOf(bash(evil), { type: 'task.file_changed', payload: { path: evil, change: 'added' } }, { type: 'task.paused', payload: { by: evil, reason: evil } })
+  const task = aTask({ title: evil, agent_id: evil, state: 'paused' })
+  const failed = anEvent({ type: 'task.failed', payload: { attempt: 1, duration_ms: 1, failure: { code: 'agent_error', message: evil.slice(0, 4096) }, result: result(evil, 3) } }) as EndEvent
+  const notices = draftNotices(task, view, [anEvent(bash(evil)), { ...completed(evil, 3), known: true }, { ...failed, known: true }]).notices
+
+  test('is data in a bounded, well-formed message', () => {
+    expect(notices.map((notice) => notice.kind)).toEqual(['card', 'completion', 'completion'])
+    for (const notice of notices) {
+      const content = messageOf(notice, '$root')
+      const json = JSON.stringify(content)
+      expect(json).not.toMatch(/\\ud[89a-f]/) // JSON.stringify escapes lone surrogates only
+      expect(Buffer.byteLength(json)).toBeLessThan(30_000)
+      expect(Buffer.byteLength(notice.plain) + Buffer.byteLength(notice.html)).toBeLessThan(12_000)
+      expect(notice.html.replace(/<\/?(b|br|code|blockquote)>/g, '')).not.toMatch(/[<>]/)
+      expect(notice.plain).not.toMatch(/(?!\n)[\p{Cc}\u202A-\u202E\u2066-\u2069\uFEFF]/u)
+    }
+  })
+})
+
+test.each([[0, '0.0 s'], [8_400, '8.4 s'], [10_000, '10 s'], [59_900, '1 min'], [130_000, '2 min 10 s'], [3_600_000, '1 h'], [3_900_000, '1 h 5 min']])('%i ms is %s', (ms, words) => {
+  expect(durationText(ms)).toBe(words)
+})

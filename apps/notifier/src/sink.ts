@@ -1,0 +1,26 @@
+import type { Notice } from './notice.ts'
+import type { Frozen } from './outbox/frozen.ts'
+
+/** What became of one try. */
+export type Outcome =
+  /** `receipt`: of a card's first post; kept for its edits and thread. */
+  | { kind: 'sent'; receipt?: string }
+  /** Not taken, for certain: it comes too fast. */
+  | { kind: 'limited'; afterMs: number }
+  /** Whether it was taken is unknown, or the receiver is away: the same again. */
+  | { kind: 'again'; reason: string }
+  /** Nothing goes until a person mends it. */
+  | { kind: 'blocked'; reason: string }
+  /** This one will never be taken. */
+  | { kind: 'refused'; reason: string }
+
+/** Where notices go. A sink keeps no queue and does not retry: the lane does. */
+export interface Sink {
+  readonly name: string
+  /** Makes ready what sending needs; cheap when it is. `sent` means ready. */
+  open(): Promise<Outcome>
+  /** The final body and id. Only after `open`. @param root receipt of the task's card */
+  freeze(notice: Notice, root: string | undefined): Frozen
+  /** @param isResumed another process, or this one before a fault, may have sent it already */
+  send(frozen: Frozen, isResumed: boolean): Promise<Outcome>
+}
