@@ -228,6 +228,8 @@ describe('the log', () => {
     expect(end?.kind === 'events' && (await ledger.read(task.id, end.cursor, 10))).toMatchObject({ kind: 'events', events: [], cursor: { seq: 4 } })
     expect(await ledger.read(task.id, { ...first.cursor, id: '0'.repeat(26) }, 10)).toMatchObject({ kind: 'cursor_reset', earliest: START })
     expect(await ledger.read(task.id, { ...first.cursor, seq: 99 }, 10)).toMatchObject({ kind: 'cursor_reset' })
+    expect(await ledger.read(task.id, { seq: 3, id: '' }, 10)).toMatchObject({ kind: 'events', events: [{ seq: 4 }] })
+    expect(await ledger.read(task.id, { seq: 9, id: '' }, 10)).toMatchObject({ kind: 'events', events: [] })
     expect(await ledger.read(aTask().id, START, 10)).toBeUndefined()
   })
 

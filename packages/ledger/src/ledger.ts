@@ -83,7 +83,7 @@ export interface Ledger {
   /** Live tasks from the one after `after`, for the reconciler's rounds; `next` is undefined at the end of a round. */
   liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; next?: string }>
 
-  /** Events after a cursor, at most `limit`. */
+  /** Events after a cursor, at most `limit`. A cursor whose id is empty is an offset. */
   read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>
   /** Events of all tasks after a position of the fleet stream; `'0'` is its beginning. */
   readFleet(after: string, limit: number): Promise<FleetEntry[]>

@@ -1,4 +1,4 @@
-import { type Cursor, parseEvent, START, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
+import { type AnyEvent, type Cursor, parseEvent, START, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
 import type { Ledger, Page } from './ledger.ts'
@@ -62,12 +62,16 @@ export function queries({ redis, keys, run }: LedgerContext): Pick<Ledger, 'get'
 /** G6: what comes after the cursor, or the honest answer that the cursor fits no longer. The first element read is the cursor's own event. */
 function pageOf(after: Cursor, total: number, base: number, raw: readonly string[]): Page {
   const read = raw.map((text) => parseEvent(JSON.parse(text)))
-  const own = read[0]
-  const fits = after.seq === 0 ? base === 0 : after.seq > base && own?.seq === after.seq && (after.id === '' || own.id === after.id)
-  if (!fits) return { kind: 'cursor_reset', earliest: START, total }
+  if (!fits(after, base, read[0])) return { kind: 'cursor_reset', earliest: START, total }
   const events = after.seq === 0 ? read : read.slice(1)
   const last = events.at(-1)
   return { kind: 'events', events, cursor: last === undefined ? after : { seq: last.seq, id: last.id }, total }
+}
+
+/** A cursor without an id is a plain offset: nobody can tell whether it is of this history, and nobody asked. */
+function fits(after: Cursor, base: number, own: AnyEvent | undefined): boolean {
+  if (after.seq === 0 || after.id === '') return after.seq >= base
+  return after.seq > base && own?.seq === after.seq && own.id === after.id
 }
 
 function splitTicketId(member: string): { id: TaskId; n: number } {
