@@ -7,12 +7,14 @@ export interface RedisSettings {
   readonly dir: string
   readonly aof: AofSetting
   readonly password?: string
+  /** Default 127.0.0.1; inside a container every address, of which only loopback is published. */
+  readonly bind?: '127.0.0.1' | '0.0.0.0'
 }
 
-/** The text of a redis.conf: loopback only, never evicting (BullMQ and the ledger need every key). */
-export function renderRedisConfig({ port, dir, aof, password }: RedisSettings): string {
+/** The text of a redis.conf: never evicting (BullMQ and the ledger need every key). */
+export function renderRedisConfig({ port, dir, aof, password, bind = '127.0.0.1' }: RedisSettings): string {
   const lines = [
-    'bind 127.0.0.1',
+    `bind ${bind}`,
     'protected-mode yes',
     `port ${port}`,
     'daemonize no',
