@@ -1,8 +1,7 @@
-import { ulid } from 'ulid'
-
 import type { EventDraft, Failure, Task, TaskId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
+import { newEventId } from './event-id.ts'
 import { endingFields, endingPayload } from './ending.ts'
 import { fitEvents } from './fit-event.ts'
 import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
@@ -18,14 +17,14 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
   }
   return {
     async take(ticket, worker, isolation) {
-      return takeOf(await run(TAKE, ticket.task_id, ticket.n, worker, ulid(), JSON.stringify({ worker, isolation })))
+      return takeOf(await run(TAKE, ticket.task_id, ticket.n, worker, newEventId(), JSON.stringify({ worker, isolation })))
     },
     async restart(claim, worker, isolation) {
       const failure: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
-      return taken(claim, await run(RESTART, claim.taskId, claim.claim, ulid(), JSON.stringify(failure), ulid(), JSON.stringify({ worker, isolation })))
+      return taken(claim, await run(RESTART, claim.taskId, claim.claim, newEventId(), JSON.stringify(failure), newEventId(), JSON.stringify({ worker, isolation })))
     },
     async append(claim, drafts, position) {
-      const events = fitEvents(drafts).flatMap((draft: EventDraft) => [ulid(), draft.type, JSON.stringify(draft.payload)])
+      const events = fitEvents(drafts).flatMap((draft: EventDraft) => [newEventId(), draft.type, JSON.stringify(draft.payload)])
       const seq = await run(APPEND, claim.taskId, claim.claim, position ?? '', ...events)
       if (seq === -1) throw lost(claim)
       return Number(seq)
@@ -38,11 +37,11 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     },
     async requeue(claim, why) {
       const [delayMs, failure] = why.reason === 'retry' ? [why.delayMs, JSON.stringify(why.failure)] : [0, '']
-      const answer = await run(REQUEUE, claim.taskId, claim.claim, why.reason, delayMs, failure, ulid(), ulid())
+      const answer = await run(REQUEUE, claim.taskId, claim.claim, why.reason, delayMs, failure, newEventId(), newEventId())
       return taken(claim, answer)
     },
     async end(claim, ending) {
-      const [kind, fields] = (await run(END, claim.taskId, claim.claim, ending.state, endingPayload(ending), ulid(), ...endingFields(ending))) as [string, unknown]
+      const [kind, fields] = (await run(END, claim.taskId, claim.claim, ending.state, endingPayload(ending), newEventId(), ...endingFields(ending))) as [string, unknown]
       return { won: kind === 'won', task: taskFrom(fieldsOf(fields) ?? {}) }
     },
     async strikeDebt(taskId: TaskId) {

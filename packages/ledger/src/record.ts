@@ -1,4 +1,4 @@
-import { MODES, NewTask, Task, type TaskId, type Ticket } from '@longshore/contracts'
+import { MODES, type NewTask, Task, type TaskId, type Ticket } from '@longshore/contracts'
 
 /** The least worker version that understands what this build stores. Raise it with a change that older workers would misread. */
 export const MIN_WORKER = 1
@@ -36,7 +36,7 @@ export function taskFrom(fields: Readonly<Record<string, string>>): Task {
 
 /** The immutable part as it is stored: what rounds and lists need in `brief`, the long prompt beside it. */
 export function storedForm(task: NewTask): { brief: string; prompt: string } {
-  const { prompt, ...brief } = NewTask.parse(task)
+  const { prompt, ...brief } = task
   return { brief: JSON.stringify(brief), prompt }
 }
 

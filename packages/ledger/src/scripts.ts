@@ -23,7 +23,7 @@ redis.call('ZADD', P .. 'agent:' .. agent, int(at), id)
 redis.call('SADD', P .. 'live', id)
 redis.call('HINCRBY', P .. 'counts', 'queued', 1)
 queue(id, 'submitted', at, 0, eventId)
-return { 'new', record(id) }
+return { 'new', int(at) }
 `)
 
 /** ARGV: id, ticket, worker, event id, payload with worker and isolation. A task with a handle is taken over, without a new attempt. */

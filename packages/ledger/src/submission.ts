@@ -1,9 +1,9 @@
 import { createHash } from 'node:crypto'
-import { ulid } from 'ulid'
 
-import { IDEMPOTENCY_TTL_MS, LongshoreError, type Task } from '@longshore/contracts'
+import { IDEMPOTENCY_TTL_MS, LongshoreError, type NewTask, type Task } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
+import { newEventId } from './event-id.ts'
 import type { Ledger } from './ledger.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { fieldsOf, storedForm, taskFrom, ticketOf } from './record.ts'
@@ -16,14 +16,21 @@ export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Led
       await guard.check()
       const key = task.idempotency_key === undefined ? '' : sha256(task.idempotency_key)
       const { brief, prompt } = storedForm(task)
+      const eventId = newEventId()
       const [kind, answer] = (await run(
-        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, ulid(), IDEMPOTENCY_TTL_MS,
+        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS,
       )) as ['new' | 'known' | 'conflict', unknown]
       if (kind === 'conflict') throw conflict(String(answer))
-      const stored = taskFrom(fieldsOf(answer) ?? {})
-      return kind === 'new' ? { task: stored, isNew: true, ticket: ticketOf(stored) } : { task: stored, isNew: false }
+      if (kind === 'known') return { task: taskFrom(fieldsOf(answer) ?? {}), isNew: false }
+      const stored = accepted(task, Number(answer), eventId)
+      return { task: stored, isNew: true, ticket: ticketOf(stored) }
     },
   }
+}
+
+/** The record as the script wrote it: nothing in it is unknown here, so it is not read back. */
+function accepted(task: NewTask, createdAt: number, eventId: string): Task {
+  return { ...task, v: 1, state: 'queued', claim: 0, attempt: 0, ticket: 1, created_at: createdAt, seq: 1, last_event_id: eventId }
 }
 
 function conflict(other: string): LongshoreError {

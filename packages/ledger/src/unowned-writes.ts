@@ -1,8 +1,7 @@
-import { ulid } from 'ulid'
-
 import { type Task, ticketId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
+import { newEventId } from './event-id.ts'
 import type { Ended, Ledger } from './ledger.ts'
 import { fieldsOf, taskFrom, ticketOf } from './record.ts'
 import { CANCEL, FAIL_UNOWNED, REISSUE } from './scripts.ts'
@@ -12,21 +11,21 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
   return {
     async cancel(taskId, by, reason) {
       const words = JSON.stringify({ by, ...(reason === undefined ? {} : { reason }) })
-      const answer = (await run(CANCEL, taskId, ulid(), words, words)) as string[]
+      const answer = (await run(CANCEL, taskId, newEventId(), words, words)) as string[]
       const [outcome, before, fields] = answer
       if (outcome === 'unknown' || outcome === undefined) return undefined
       return { outcome: outcome as 'ended', before: before as Task['state'], task: taskFrom(fieldsOf(fields) ?? {}) }
     },
     async failUnowned(taskId, n, failure): Promise<Ended | undefined> {
       const json = JSON.stringify(failure)
-      const [kind, fields] = (await run(FAIL_UNOWNED, taskId, n, ulid(), `{"failure":${json}}`, json)) as [string, unknown]
+      const [kind, fields] = (await run(FAIL_UNOWNED, taskId, n, newEventId(), `{"failure":${json}}`, json)) as [string, unknown]
       return kind === 'unknown' ? undefined : { won: kind === 'won', task: taskFrom(fieldsOf(fields) ?? {}) }
     },
     async ticketAdded(ticket) {
       await redis.zrem(keys.pending, ticketId(ticket))
     },
     async reissue(taskId, n) {
-      const fields = fieldsOf(await run(REISSUE, taskId, n, ulid()))
+      const fields = fieldsOf(await run(REISSUE, taskId, n, newEventId()))
       return fields === undefined ? undefined : ticketOf(taskFrom(fields))
     },
   }

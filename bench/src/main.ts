@@ -1,0 +1,27 @@
+import { mkdir, writeFile } from 'node:fs/promises'
+import { cpus } from 'node:os'
+import process from 'node:process'
+
+import { type Result, tableOf } from './figures.ts'
+import { benchSubmit } from './submit.ts'
+
+type Bench = (rounds: number, count: number) => Promise<Result>
+
+const BENCHES: Record<string, { about: string; rounds: number; count: number; run: Bench }> = {
+  submit: { about: 'CPU per submitted task in the gateway, against a no-op call and a bare queue.add', rounds: 7, count: 1_500, run: benchSubmit },
+}
+
+const HELP = ['usage: npm run bench -- NAME [ROUNDS [COUNT]]', '', ...Object.entries(BENCHES).map(([name, { about }]) => `  ${name.padEnd(12)}${about}`)].join('\n')
+
+const [name = '', rounds, count] = process.argv.slice(2)
+const bench = BENCHES[name]
+if (bench === undefined) {
+  console.log(HELP)
+  process.exit(name === '' || name === '--help' ? 0 : 1)
+}
+const result = await bench.run(Number(rounds ?? bench.rounds), Number(count ?? bench.count))
+console.log(tableOf(result))
+const folder = new URL('../results/', import.meta.url)
+await mkdir(folder, { recursive: true })
+const about = { date: new Date().toISOString(), node: process.version, cpu: cpus()[0]?.model, cores: cpus().length }
+await writeFile(new URL(`${name}.json`, folder), `${JSON.stringify({ ...about, ...result }, undefined, 2)}\n`)
