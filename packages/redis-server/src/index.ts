@@ -1,5 +1,6 @@
-export { findRedisBinary, isUsable, type RedisBinary } from './redis-binary.ts'
+export { findRedisBinary, type RedisBinary } from './redis-binary.ts'
 export { type AofSetting, renderRedisConfig } from './redis-config.ts'
 export { freePort } from './free-port.ts'
 export { type RedisProcess, startRedisProcess, type StartRedisProcessOptions } from './redis-process.ts'
 export { runningRedisPid } from './running-redis.ts'
+export { unpackRedis } from './unpacked-redis.ts'

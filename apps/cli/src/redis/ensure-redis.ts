@@ -1,10 +1,9 @@
 import { join } from 'node:path'
-import { findRedisBinary } from '@longshore/redis-server'
+import { findRedisBinary, unpackRedis } from '@longshore/redis-server'
 import { startContainerRedis } from './container-redis.ts'
 import { startInProcessRedis } from './in-process-redis.ts'
 import { type RunningRedis, startPrivateRedis } from './private-redis.ts'
 import { openRedisHome, type RedisHome, redisUrl } from './redis-home.ts'
-import { unpackRedis } from './unpacked-redis.ts'
 
 export interface EnsureRedisOptions {
   /** The stack's folder (LONGSHORE_HOME), which the caller holds; data goes to `<home>/redis`. */

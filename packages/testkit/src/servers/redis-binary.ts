@@ -1,8 +1,12 @@
-import { findRedisBinary, type RedisBinary } from '@longshore/redis-server'
+import { devFolder } from '@longshore/infra'
+import { findRedisBinary, type RedisBinary, unpackRedis } from '@longshore/redis-server'
 
-/** The Redis program that tests start. */
+/** The Redis program that tests start: the machine's, else the distribution's package, unpacked into the checkout once. */
 export async function testRedisBinary(): Promise<RedisBinary> {
-  const binary = await findRedisBinary(process.env['PATH'])
-  if (binary === undefined) throw new Error('no redis-server or valkey-server of version 7 or newer on PATH: install one')
-  return binary
+  const installed = await findRedisBinary(process.env['PATH'])
+  return installed ?? unpackRedis(devFolder('redis'), process.env).catch(explain)
+}
+
+function explain(cause: unknown): never {
+  throw new Error('the tests need redis-server or valkey-server, version 7 or newer, on PATH: install one', { cause })
 }

@@ -1,6 +1,6 @@
 import { join } from 'node:path'
 import { libraryPath, unpackDebianPackages } from '@longshore/infra'
-import { isUsable, type RedisBinary } from '@longshore/redis-server'
+import { isUsable, type RedisBinary } from './redis-binary.ts'
 
 /**
  * The distribution's own Redis on Debian or Ubuntu, unpacked into a folder: no root, nothing installed.
