@@ -1,0 +1,69 @@
+import { LongshoreError } from '@longshore/contracts'
+
+import type { Answer, CallOperation } from './call-operation.ts'
+import type { Call, Operation } from './operations/operation.ts'
+import { parseJson } from './request-body.ts'
+
+/** A route that fits a request: its operation and what the path says. */
+export interface Match { operation: Operation; path: Record<string, string> }
+
+export interface ApiDoor {
+  /** @throws LongshoreError unknown_operation */
+  match(method: string, path: string): Match
+  serve(match: Match, query: URLSearchParams, body: string, call: Call): Promise<{ status: number; body: object }>
+}
+
+/** The operations as HTTP routes. */
+export function createApiDoor(operations: readonly Operation[], callOperation: CallOperation): ApiDoor {
+  const routes = operations.map((operation) => ({ operation, pattern: patternOf(operation.route.path) }))
+  return {
+    match(method, path) {
+      const fitting = routes.filter(({ pattern }) => pattern.test(path))
+      const route = fitting.find(({ operation }) => operation.route.method === method)
+      if (route !== undefined) return { operation: route.operation, path: { ...decoded(route.pattern.exec(path)?.groups ?? {}) } }
+      const methods = fitting.map(({ operation }) => operation.route.method)
+      throw new LongshoreError('unknown_operation', `no route for ${method} ${path.slice(0, 200)}`, {
+        next: methods.length > 0 ? `This path answers to ${methods.join(', ')}.` : `Routes: ${operations.map(({ route: { method: m, path: p } }) => `${m} ${p}`).join(', ')}.`,
+      })
+    },
+    async serve({ operation, path }, query, body, call) {
+      const input = operation.route.method === 'GET' ? { ...fromQuery(operation, query), ...path } : { ...fromBody(body), ...path }
+      return render(await callOperation(operation, input, call), operation.route.status ?? 200)
+    },
+  }
+}
+
+function render(answer: Answer, status: number): { status: number; body: object } {
+  return answer.ok ? { status, body: answer.value } : { status: answer.status, body: answer.body }
+}
+
+function patternOf(path: string): RegExp {
+  return new RegExp(`^${path.replace(/\{(\w+)\}/g, '(?<$1>[^/]+)')}$`)
+}
+
+function decoded(groups: Record<string, string>): Record<string, string> {
+  try {
+    return Object.fromEntries(Object.entries(groups).map(([name, value]) => [name, decodeURIComponent(value)]))
+  } catch {
+    throw new LongshoreError('invalid_input', 'the path is not a well-formed URL')
+  }
+}
+
+/** A query has only text: what its field does not take as text is read as JSON (a number, true, false). */
+function fromQuery(operation: Operation, query: URLSearchParams): Record<string, unknown> {
+  return Object.fromEntries([...query].map(([name, text]) => {
+    const field = operation.input.shape[name]
+    if (field === undefined || field.safeParse(text).success) return [name, text]
+    try {
+      return [name, JSON.parse(text) as unknown]
+    } catch {
+      return [name, text]
+    }
+  }))
+}
+
+function fromBody(body: string): Record<string, unknown> {
+  const value = body === '' ? {} : parseJson(body)
+  if (typeof value !== 'object' || value === null || Array.isArray(value)) throw new LongshoreError('invalid_input', 'the request body is not a JSON object')
+  return { ...value }
+}

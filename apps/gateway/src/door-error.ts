@@ -1,0 +1,41 @@
+import { LongshoreError } from '@longshore/contracts'
+import type { z } from 'zod'
+
+/**
+ * Whatever a handler threw, as a caller may see it. Redis being away is `unavailable` (it passes by itself);
+ * everything unknown is `internal`, without its words, which could hold data.
+ */
+export function toDoorError(thrown: unknown): LongshoreError {
+  if (thrown instanceof LongshoreError) return thrown
+  if (isRedisAway(thrown)) {
+    return new LongshoreError('unavailable', 'Redis does not answer, so nothing can be accepted or read now', {
+      next: 'Try again in some seconds; a submit with the same idempotency_key is safe to repeat.', cause: thrown,
+    })
+  }
+  return new LongshoreError('internal', 'a defect of the gateway; it is in its log', { next: 'Try again; if it stays, tell the operator.', cause: thrown })
+}
+
+// ioredis has no classes or codes for these.
+const AWAY = /Connection is closed|Stream isn't writeable|max retries per request|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|CLUSTERDOWN|NOREPLICAS|BUSY) /
+
+function isRedisAway(thrown: unknown): boolean {
+  return thrown instanceof Error && AWAY.test(thrown.message)
+}
+
+/** The first thing that is wrong with an operation's input, by its field. Never repeats the value: it may be a secret or huge. */
+export function toInputError(error: z.ZodError, allowed: readonly string[]): LongshoreError {
+  const issue = error.issues[0]
+  if (issue?.code === 'unrecognized_keys') {
+    const names = issue.keys.map((key) => JSON.stringify(key.slice(0, 80))).join(', ')
+    return new LongshoreError('invalid_input', `unknown parameter ${names}`, {
+      field: issue.keys[0]?.slice(0, 80) ?? '', next: `Allowed: ${allowed.join(', ') || 'no parameters'}.`,
+    })
+  }
+  const field = issue?.path.join('.') ?? ''
+  return new LongshoreError('invalid_input', `${field === '' ? 'the input' : field}: ${issue?.message ?? 'is not allowed'}`, field === '' ? {} : { field })
+}
+
+/** A thrown value for the log. Only these three: ioredis errors carry the failed command with its arguments (G14). */
+export function describeError(thrown: unknown): { name: string; message: string; stack?: string | undefined } {
+  return thrown instanceof Error ? { name: thrown.name, message: thrown.message, stack: thrown.stack } : { name: 'unknown', message: typeof thrown }
+}

@@ -1,0 +1,146 @@
+import { randomBytes } from 'node:crypto'
+import type { AddressInfo } from 'node:net'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { type Log, taskIdFrom } from '@longshore/contracts'
+import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
+import { createHeartbeats, createTicketProducer } from '@longshore/queue'
+import { createRolloutStore } from '@longshore/rollout'
+import { checkRedis, connectRedis, createMetrics, type Settings } from '@longshore/runtime'
+import { createAllowLists } from './allow-lists.ts'
+import { createApiDoor } from './api-door.ts'
+import { createCallOperation } from './call-operation.ts'
+import { createGatewayMetrics } from './gateway-metrics.ts'
+import { createHttpFront, type HttpFront } from './http-front.ts'
+import { createKeyCheck } from './key-check.ts'
+import { createLiveRollout } from './live-rollout.ts'
+import { createMcpDoor } from './mcp-door.ts'
+import { modeStatuses } from './operations/mode-status.ts'
+import type { Ports } from './operations/operation.ts'
+import { operationTable } from './operations/table.ts'
+import { processHealth } from './process-health.ts'
+import { createTicketDispatch } from './ticket-dispatch.ts'
+
+export type GatewaySettings = Pick<Settings,
+  'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS'
+  | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED'>
+
+export interface GatewayOptions { settings: GatewaySettings; redisUrl: string; version: string; log: Log }
+
+export interface Gateway {
+  /** The one that was bound: MCP_PORT, or a free one when that is 0. */
+  port: number
+  /** Base URL, such as http://127.0.0.1:3456. */
+  url: string
+  /** Takes no more calls, ends waits, lets running calls finish (at most 5 s), closes its connections. */
+  stop(): Promise<void>
+}
+
+/**
+ * Builds a gateway and listens. Everything it knows is in Redis, so any number of them serve one deployment; it starts
+ * also while Redis is away, and then answers `unavailable` until Redis is back.
+ * @throws Error when the address cannot be bound
+ */
+export async function createGateway(options: GatewayOptions): Promise<Gateway> {
+  const { settings, log } = options
+  const parts = connectParts(options)
+  await parts.untilReady()
+  const front = buildFront(options, parts)
+  try {
+    await new Promise<void>((resolve, reject) => front.server.once('error', reject).listen(settings.MCP_PORT, settings.MCP_HOST, resolve))
+  } catch (error) {
+    await parts.close()
+    throw error
+  }
+  const { port } = front.server.address() as AddressInfo
+  const url = `http://${inUrl(settings.MCP_HOST)}:${port}`
+  log.info({ url, deployment: settings.LONGSHORE_DEPLOYMENT }, 'the gateway listens')
+  return {
+    port,
+    url,
+    async stop() {
+      await closeServer(front)
+      await parts.close()
+    },
+  }
+}
+
+/** How long a start waits for Redis (ms). */
+const START_WAIT_MS = 2_000
+
+type Parts = ReturnType<typeof connectParts>
+
+function connectParts({ settings, redisUrl, log }: GatewayOptions) {
+  const deployment = settings.LONGSHORE_DEPLOYMENT
+  const redis = connectRedis(redisUrl, 'caller', log)
+  const ledger = createLedger({ redis, deployment, log })
+  const doorbell = createDoorbell(connectRedis(redisUrl, 'background', log), deployment)
+  const producer = createTicketProducer({ redisUrl, deployment, log })
+  const tickets = createTicketDispatch({ producer, ledger, log })
+  return {
+    redis, ledger, doorbell, tickets,
+    heartbeats: createHeartbeats(redis, deployment),
+    apiKeys: createApiKeys(redis, deployment),
+    rollout: createRolloutStore(redis, deployment),
+    /** Callers of the first moment should not meet connections that are only being made; a Redis that is away does not keep us from listening. */
+    async untilReady() {
+      for (const until = performance.now() + START_WAIT_MS; performance.now() < until; await sleep(25)) {
+        const [one, two] = await Promise.allSettled([redis.ping(), producer.time()])
+        if (one.status === 'fulfilled' && two.status === 'fulfilled') return
+      }
+      log.warn({}, 'Redis does not answer yet; calls are refused until it does')
+    },
+    async close() {
+      await tickets.idle()
+      await producer.close()
+      doorbell.close()
+      redis.disconnect()
+    },
+  }
+}
+
+function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): HttpFront {
+  const registry = createMetrics('gateway')
+  const metrics = createGatewayMetrics(registry, () => parts.ledger.counts())
+  const monotonic = () => performance.now()
+  const ports: Ports = {
+    ledger: { ...parts.ledger, submit: metrics.timeSubmit(parts.ledger.submit) },
+    doorbell: parts.doorbell,
+    dispatch: parts.tickets.dispatch,
+    rollout: createLiveRollout(parts.rollout, settings, monotonic),
+    modes: async () => modeStatuses(await parts.heartbeats.list()),
+    newTaskId: () => taskIdFrom(randomBytes(52)),
+    now: Date.now,
+    version,
+    limits: { syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS },
+  }
+  const operations = operationTable(ports)
+  const callOperation = createCallOperation({ log, metrics })
+  return createHttpFront({
+    allow: createAllowLists([inUrl(settings.MCP_HOST), ...settings.MCP_ALLOWED_HOSTS], settings.MCP_ALLOWED_ORIGINS),
+    checkKey: createKeyCheck(parts.apiKeys, monotonic),
+    mcp: createMcpDoor({ operations, callOperation, version, log }),
+    api: createApiDoor(operations, callOperation),
+    registry,
+    health: processHealth(version, settings.LONGSHORE_DEPLOYMENT, ports.modes),
+    ready: () => checkRedis(parts.redis, `${keysOf(settings.LONGSHORE_DEPLOYMENT).prefix}ready`),
+    log,
+  })
+}
+
+/** An address as URLs write it. */
+function inUrl(host: string): string {
+  return host.includes(':') ? `[${host}]` : host
+}
+
+/** How long calls that run may take to finish once the gateway was told to stop (ms). */
+const FINISH_MS = 5_000
+
+async function closeServer({ server, endWaits }: HttpFront): Promise<void> {
+  const closed = new Promise<void>((resolve) => server.close(() => resolve()))
+  endWaits()
+  server.closeIdleConnections()
+  const timer = setTimeout(() => server.closeAllConnections(), FINISH_MS)
+  await closed
+  clearTimeout(timer)
+}

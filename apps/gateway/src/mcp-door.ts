@@ -1,0 +1,66 @@
+import type { Log } from '@longshore/contracts'
+import { type CallToolResult, createMcpHandler, ProtocolError, ProtocolErrorCode, Server } from '@modelcontextprotocol/server'
+import type { Answer, CallOperation } from './call-operation.ts'
+import { describeError } from './door-error.ts'
+import type { Call, Operation } from './operations/operation.ts'
+import { toolList } from './tool-list.ts'
+
+export interface McpDoor {
+  /** Serves one HTTP request that is authorised already, with its body read and parsed. */
+  serve(request: Request, body: unknown, call: Call): Promise<Response>
+  close(): Promise<void>
+}
+
+const INSTRUCTIONS = `Longshore runs coding tasks in the background. Submit one with opencode_execute_task and keep its task_id; \
+get_task_status tells how it stands and, once it is over, its output; get_task_history shows what happened; send_task_control cancels. \
+Give an idempotency_key when you may have to repeat a submit. Errors are JSON: {"error":{"code","message","next"}}.`
+
+/** How long clients of the 2026-07-28 revision may keep the tool list (ms); it changes only with a new version of the gateway. */
+const TOOL_LIST_TTL_MS = 60_000
+
+/**
+ * The operations as MCP tools: both protocol eras from one endpoint, nothing kept between requests, so any replica serves
+ * any request. The low-level server with a list made once is the cheap way: a server per request costs some 0.1 ms.
+ */
+export function createMcpDoor(options: { operations: readonly Operation[]; callOperation: CallOperation; version: string; log: Log }): McpDoor {
+  const byName = new Map(options.operations.filter((operation) => operation.isTool).map((operation) => [operation.name, operation]))
+  const tools = toolList(options.operations)
+  const identity = { name: 'longshore', title: 'Longshore', version: options.version }
+  const handler = createMcpHandler(({ authInfo }) => {
+    const call = authInfo?.extra?.['call'] as Call
+    const server = new Server(identity, {
+      capabilities: { tools: {} }, instructions: INSTRUCTIONS, cacheHints: { 'tools/list': { ttlMs: TOOL_LIST_TTL_MS, cacheScope: 'public' } },
+    })
+    server.setRequestHandler('tools/list', () => ({ tools }))
+    server.setRequestHandler('tools/call', async ({ params }) => {
+      const operation = byName.get(params.name) ?? unknownTool(params.name, [...byName.keys()])
+      return toResult(await options.callOperation(operation, params.arguments, call))
+    })
+    return server
+  }, {
+    legacy: 'stateless',
+    // What clients send wrong is their affair: readable in their answer, here only for who debugs.
+    onerror: (error) => options.log.debug({ err: describeError(error) }, 'an MCP request was refused'),
+  })
+  return {
+    serve: (request, body, call) => handler.fetch(request, {
+      authInfo: { token: '', clientId: call.caller.keyId, scopes: [...call.caller.scopes], extra: { call } },
+      ...(body === undefined ? {} : { parsedBody: body }),
+    }),
+    close: () => handler.close(),
+  }
+}
+
+/**
+ * The same JSON as structure and as text. A refusal stands in the text alone: 1.x clients hold any `structuredContent`
+ * against the tool's output schema, also that of an error.
+ */
+function toResult(answer: Answer): CallToolResult {
+  const text = JSON.stringify(answer.ok ? answer.value : answer.body)
+  const content = [{ type: 'text' as const, text }]
+  return answer.ok ? { content, structuredContent: { ...answer.value } } : { content, isError: true }
+}
+
+function unknownTool(name: string, known: readonly string[]): never {
+  throw new ProtocolError(ProtocolErrorCode.InvalidParams, `unknown tool ${JSON.stringify(name.slice(0, 80))}; the tools are ${known.join(', ')}`)
+}

@@ -1,0 +1,94 @@
+import { AgentId, isOver, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, ProfileName, Prompt, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { chooseMode } from '@longshore/rollout'
+import { z } from 'zod'
+import { actingAgent } from './acting-agent.ts'
+import { type Call, defineOperation, type Operation, type Ports } from './operation.ts'
+import { TaskView, viewTask } from './task-view.ts'
+
+const Input = z.strictObject({
+  agent_id: AgentId.optional().describe('The agent that the task is for. Not needed with an agent\'s key, and then accepted only if it is the key\'s own agent; required with an operator\'s key.'),
+  task_description: Prompt.describe('The work, in words: what the coding agent gets as its prompt. At most 256 KiB.'),
+  idempotency_key: z.string().min(1).max(MAX_IDEMPOTENCY_KEY_CHARACTERS).optional()
+    .describe('The same key from the same agent gets the same task for 24 hours: send it again after a lost answer. With other input it is refused.'),
+  timeout_ms: TimeoutMs.optional().describe(`Time limit of the run in milliseconds, ${MIN_TIMEOUT_MS} to ${MAX_TIMEOUT_MS}. Default: the deployment's RUNNER_TIMEOUT_MS.`),
+  sync: z.boolean().default(false).describe('Wait for the end, for a bounded time (SYNC_WAIT_MS); if the task still runs then, it goes on and get_task_status tells.'),
+  observers: z.array(Observer).max(MAX_OBSERVERS).default([]).describe('Matrix user ids that are told about the task, @name:server.'),
+  mode: Mode.optional().describe('Backend to run in. Default: the deployment\'s rollout policy decides.'),
+  profile: ProfileName.optional().describe('In docker mode, which coding CLI runs. Default: opencode.'),
+  title: z.string().trim().min(1).max(MAX_TITLE_CHARACTERS).optional().describe('Short name for lists and cards. Default: the first line of task_description.'),
+  max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
+})
+
+const Output = z.object({
+  ...TaskView.shape,
+  is_new: z.boolean().describe('False when the idempotency key already had this task.'),
+  message: z.string(),
+  timeout_hint: z.string().optional().describe('Present when sync=true waited in vain.'),
+})
+
+/** Accepts a task (G1, G2), and with sync=true waits for its end. */
+export function executeTask(ports: Ports): Operation {
+  return defineOperation({
+    name: 'opencode_execute_task',
+    title: 'Run a coding task',
+    description: 'Gives a task to a coding agent (OpenCode) in a sandbox. Returns at once with a task_id; ask get_task_status for the result, or set sync=true to wait a while.',
+    input: Input,
+    output: Output,
+    hints: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: true },
+    scope: 'tasks',
+    route: { method: 'POST', path: '/api/tasks', status: 202 },
+    isTool: true,
+    patienceMs: (input) => (input.sync ? ports.limits.syncWaitMs : 0),
+    async handle(input, call) {
+      const { task, isNew, ticket } = await ports.ledger.submit(await newTask(ports, input, call))
+      if (ticket !== undefined) ports.dispatch(ticket)
+      if (!input.sync) return answer(ports, task, isNew)
+      const waited = await waitForEnd(ports, task, call.signal)
+      if (isOver(waited.state)) return answer(ports, waited, isNew)
+      return { ...answer(ports, waited, isNew), timeout_hint: `The task is still ${waited.state} after ${ports.limits.syncWaitMs} ms and goes on. Ask get_task_status with this task_id.` }
+    },
+  })
+}
+
+async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call): Promise<NewTask> {
+  const agentId = actingAgent(call, input.agent_id)
+  const policy = await ports.rollout.get()
+  return {
+    id: ports.newTaskId(),
+    agent_id: agentId,
+    prompt: input.task_description,
+    title: input.title === undefined ? titleOf(input.task_description) : titleOf(input.title),
+    mode: chooseMode({ policy, stickyKey: agentId, explicit: input.mode }),
+    profile: input.profile ?? 'opencode',
+    timeout_ms: input.timeout_ms ?? ports.limits.defaultTimeoutMs,
+    max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
+    observers: input.observers,
+    ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
+  }
+}
+
+function answer(ports: Ports, task: Task, isNew: boolean): z.output<typeof Output> {
+  const message = isNew ? `Task ${task.state}. Ask get_task_status with this task_id.` : 'Task already exists (idempotency key match).'
+  return { ...viewTask(task, ports.now()), is_new: isNew, message }
+}
+
+/** The doorbell may be missed; the ledger is read at least this often (ms). */
+const READ_AT_LEAST_EVERY_MS = 2_000
+
+/** The task once it is over, or as it stands when the wait or the call ends. */
+async function waitForEnd(ports: Ports, submitted: Task, signal: AbortSignal): Promise<Task> {
+  const until = ports.now() + ports.limits.syncWaitMs
+  // Listening begins before the first read, so a ring between the two is not lost.
+  const bell = await ports.doorbell.listen(submitted.id)
+  try {
+    for (;;) {
+      const task = (await ports.ledger.get(submitted.id)) ?? submitted
+      const left = until - ports.now()
+      if (isOver(task.state) || left <= 0 || signal.aborted) return task
+      await bell.next(Math.min(left, READ_AT_LEAST_EVERY_MS), signal)
+    }
+  } finally {
+    // Not awaited: the answer does not depend on it.
+    bell.close().catch(() => undefined)
+  }
+}

@@ -1,0 +1,29 @@
+import { z } from 'zod'
+import { EventView, viewEvent } from './event-view.ts'
+import { defineOperation, type Operation, type Ports } from './operation.ts'
+import { TaskIdParameter } from './parameters.ts'
+import { TaskView, viewTask } from './task-view.ts'
+import { visibleTask } from './visible-task.ts'
+
+/** What the predecessor's callers get. */
+const RECENT_EVENTS = 5
+
+/** How a task stands, with its result once it is over. */
+export function getTaskStatus(ports: Ports): Operation {
+  return defineOperation({
+    name: 'get_task_status',
+    title: 'Task status',
+    description: 'How a task stands: status, times, last events, and its output or error once it is over.',
+    input: z.strictObject({ task_id: TaskIdParameter }),
+    output: z.object({ ...TaskView.shape, recent_events: z.array(EventView).describe(`The last ${RECENT_EVENTS} events, oldest first.`) }),
+    hints: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+    scope: 'tasks',
+    route: { method: 'GET', path: '/api/tasks/{task_id}' },
+    isTool: true,
+    async handle({ task_id }, call) {
+      const task = await visibleTask(ports, call, task_id)
+      const page = await ports.ledger.read(task.id, { seq: Math.max(0, task.seq - RECENT_EVENTS), id: '' }, RECENT_EVENTS)
+      return { ...viewTask(task, ports.now()), recent_events: page?.kind === 'events' ? page.events.map(viewEvent) : [] }
+    },
+  })
+}

@@ -1,0 +1,14 @@
+import { executeTask } from './execute-task.ts'
+import { getTaskHistory } from './get-task-history.ts'
+import { getTaskStatus } from './get-task-status.ts'
+import { health } from './health.ts'
+import { listTasks } from './list-tasks.ts'
+import type { Operation, Ports } from './operation.ts'
+import { ping } from './ping.ts'
+import { getRollout, setRollout } from './rollout.ts'
+import { sendTaskControl } from './send-task-control.ts'
+
+/** Everything that the doors serve, in the order in which tools are listed. */
+export function operationTable(ports: Ports): readonly Operation[] {
+  return [executeTask, getTaskStatus, getTaskHistory, sendTaskControl, ping, health, listTasks, getRollout, setRollout].map((make) => make(ports))
+}

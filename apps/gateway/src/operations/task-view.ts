@@ -1,0 +1,59 @@
+import { isOver, Mode, type Task, Usage } from '@longshore/contracts'
+import { z } from 'zod'
+import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
+
+/** A task as callers see it: what `get_task_status` and a finished sync call answer. */
+export const TaskView = z.object({
+  task_id: z.string(),
+  status: StatusField,
+  title: z.string(),
+  agent_id: z.string(),
+  mode: Mode.describe('Backend that runs the task, chosen at submission.'),
+  profile: z.string(),
+  attempt: z.int().describe('The try that runs or ran, from 1; 0 before the first start.'),
+  max_attempts: z.int(),
+  timeout_ms: z.int(),
+  created_at: Timestamp,
+  started_at: Timestamp.optional(),
+  completed_at: Timestamp.optional().describe('When the task ended, in whichever way. RFC 3339, UTC'),
+  deadline_at: Timestamp.optional().describe('When timeout_ms will be over. RFC 3339, UTC'),
+  duration_ms: z.int().optional().describe('From the start to the end, or to now while it runs.'),
+  worker: z.string().optional(),
+  cancel_requested: z.boolean().optional().describe('True while the owner of the task carries out a cancel.'),
+  output: z.string().optional().describe('The last of what the agent said.'),
+  output_truncated: z.boolean().optional(),
+  exit_code: z.int().optional(),
+  files_changed: z.int().optional(),
+  usage: Usage.optional(),
+  error: z.string().optional().describe('Why the task failed, for people.'),
+  error_code: z.string().optional().describe('Why the task failed, for programs.'),
+  limit: z.string().optional().describe('Which limit ended a task with status timeout.'),
+})
+export type TaskView = z.infer<typeof TaskView>
+
+/** @param now ms since the epoch, for the duration of a task that still runs */
+export function viewTask(task: Task, now: number): TaskView {
+  const { result, failure } = task
+  return {
+    task_id: task.id,
+    status: task.state,
+    title: task.title,
+    agent_id: task.agent_id,
+    mode: task.mode,
+    profile: task.profile,
+    attempt: task.attempt,
+    max_attempts: task.max_attempts,
+    timeout_ms: task.timeout_ms,
+    created_at: toTimestamp(task.created_at),
+    ...(task.started_at === undefined ? {} : { started_at: toTimestamp(task.started_at), duration_ms: Math.max(0, (task.ended_at ?? now) - task.started_at) }),
+    ...(task.ended_at === undefined ? {} : { completed_at: toTimestamp(task.ended_at) }),
+    ...(task.deadline_at === undefined || isOver(task.state) ? {} : { deadline_at: toTimestamp(task.deadline_at) }),
+    ...(task.worker === undefined ? {} : { worker: task.worker }),
+    ...(task.cancel_requested === undefined ? {} : { cancel_requested: true }),
+    ...(result === undefined ? {} : { output: result.output, output_truncated: result.output_truncated, files_changed: result.files_changed }),
+    ...(result?.exit_code === undefined ? {} : { exit_code: result.exit_code }),
+    ...(result?.usage === undefined ? {} : { usage: result.usage }),
+    ...(failure === undefined ? {} : { error: failure.message, error_code: failure.code }),
+    ...(task.limit === undefined ? {} : { limit: task.limit }),
+  }
+}
