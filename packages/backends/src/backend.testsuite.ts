@@ -1,0 +1,199 @@
+import { type Backend, type ExecutionEvent, type Handle, type RunContext, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
+import { waitFor } from '@longshore/testkit'
+import { randomBytes } from 'node:crypto'
+import { access, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+
+/** How a combination's agent is told what to do. */
+export interface Dialect {
+  write(path: string, text: string): string
+  say(text: string): string
+  /** Goes on until it is ended. */
+  hang(): string
+  /** Leaves a child in a session of its own that holds `marker` in its arguments, then hangs. */
+  escape(marker: string): string
+  /** Writes a line every 100 ms, `count` times. */
+  slowly(count: number): string
+  /** Ends in failure; the code that the task then fails with. */
+  fail: { prompt: string; code: string }
+}
+
+/** One combination of place and driver, brought up. */
+export interface BackendUnderTest {
+  backend: Backend
+  storageRoot: string
+  /** Names whatever is left of a task: containers, processes, sessions. */
+  leftovers(taskId: string): Promise<string[]>
+  /** Whether a process with this in its arguments lives anywhere on this machine. */
+  isRunning(marker: string): Promise<boolean>
+  close(): Promise<void>
+}
+
+export interface SuiteOptions {
+  make(): Promise<BackendUnderTest>
+  dialect: Dialect
+  profile: string
+  /** Whether the place belongs to the task alone. What a child on a shared server does, and how long, only its operator can bound. */
+  ownPlace: boolean
+}
+
+/** One try at a task, with everything that was written down of it. */
+interface Recorded { task: Task; run: RunContext; events: ExecutionEvent[]; handles: Handle[]; positions: string[]; letGo: AbortController }
+
+/** What every backend owes its callers. A new backend passes this or is not one. */
+export function describeBackend(name: string, { make, dialect, profile, ownPlace }: SuiteOptions): void {
+  describe(`${name} keeps the backend contract`, { timeout: 90_000 }, () => {
+    let under: BackendUnderTest
+    const started: Recorded[] = []
+    beforeAll(async () => {
+      under = await make()
+    }, 180_000)
+    afterEach(async () => {
+      for (const { run, handles, letGo } of started.splice(0)) {
+        letGo.abort()
+        const last = handles.at(-1)
+        if (last !== undefined) await under.backend.dispose(last, run)
+      }
+    })
+    afterAll(() => under.close())
+
+    const recorded = (prompt: string, more: Partial<Task> = {}): Recorded => {
+      const one = record(prompt, { mode: under.backend.mode, profile, ...more })
+      started.push(one)
+      return one
+    }
+    const texts = (events: readonly ExecutionEvent[]): string => events.map((event) => (event.type === 'task.output' ? event.payload.text : '')).join('')
+    const files = (events: readonly ExecutionEvent[]): object[] => events.flatMap((event) => (event.type === 'task.file_changed' ? [event.payload] : []))
+    const dispose = ({ handles, run }: Recorded): Promise<void> => under.backend.dispose(handles.at(-1) as Handle, run)
+    const nothingLeft = (task: Task): Promise<true> =>
+      waitFor(async () => (await under.leftovers(task.id)).length === 0, { what: `nothing to be left of ${task.id}` }) as Promise<true>
+
+    test('says that it is ready', async () => {
+      expect(await under.backend.probe()).toEqual({ ok: true })
+    })
+
+    test('completes: the file is there, events and result agree, nothing is left after dispose', async () => {
+      const one = recorded(`${dialect.write('notes/hello.txt', 'hello from the agent')} ${dialect.say('all done')}`)
+      const execution = await under.backend.start(one.task, one.run)
+      const outcome = await execution.outcome
+
+      expect(outcome).toMatchObject({ kind: 'completed', result: { files_changed: 1, output_truncated: false } })
+      expect(outcome.result?.output).toContain('all done')
+      expect(texts(one.events)).toContain('all done')
+      expect(files(one.events)).toEqual([{ path: 'notes/hello.txt', change: 'added' }])
+      expect(await readFile(join(under.storageRoot, one.task.id, 'repo/notes/hello.txt'), 'utf8')).toContain('hello from the agent')
+      expect(await execution.result()).toEqual(outcome.result)
+      await dispose(one)
+      await nothingLeft(one.task)
+      await access(join(under.storageRoot, one.task.id, 'repo/notes/hello.txt')) // the workspace stays
+      await dispose(one) // and again: idempotent
+    })
+
+    test('stores the handle, as plain data, before anything is started', async () => {
+      const one = recorded(dialect.say('hello'))
+      const refused = { ...one.run, onHandle: () => Promise.reject(new Error('the claim is lost')) }
+      await expect(under.backend.start(one.task, refused)).rejects.toThrow('the claim is lost')
+      expect(await under.leftovers(one.task.id)).toEqual([])
+
+      await (await under.backend.start(one.task, one.run)).outcome
+      expect(one.handles.length).toBeGreaterThan(1)
+      for (const handle of one.handles) expect(JSON.parse(JSON.stringify(handle))).toEqual(handle)
+      await under.backend.dispose(one.handles[0] as Handle, one.run) // the first address is enough to leave nothing
+      if (ownPlace) await nothingLeft(one.task)
+    })
+
+    test('fails with the code of the cause', async () => {
+      const one = recorded(dialect.fail.prompt)
+      const outcome = await (await under.backend.start(one.task, one.run)).outcome
+      expect(outcome).toMatchObject({ kind: 'failed', failure: { code: dialect.fail.code } })
+    })
+
+    test('is ended in less than 2 s while it hangs, and leaves nothing', async () => {
+      const one = recorded(dialect.hang())
+      const execution = await under.backend.start(one.task, one.run)
+      await waitFor(async () => (await under.leftovers(one.task.id)).length > 0, { what: 'the run to be visible' })
+      one.letGo.abort()
+      await expect(execution.outcome).rejects.toThrow('aborted')
+      const began = performance.now()
+      await dispose(one)
+      expect(performance.now() - began).toBeLessThan(2_000)
+      await nothingLeft(one.task)
+    })
+
+    test.runIf(ownPlace)('ends itself when no worker does (G9)', async () => {
+      const one = recorded(dialect.hang())
+      const expired = { ...one.run, deadlineAt: Date.now() - 9_000 }
+      const execution = await under.backend.start(one.task, expired)
+      expect(await execution.outcome).toMatchObject({ kind: 'failed' })
+    })
+
+    test.runIf(ownPlace)('sweeps children that left their session', async () => {
+      const marker = `escaped-${randomBytes(6).toString('hex')}`
+      const one = recorded(dialect.escape(marker))
+      await under.backend.start(one.task, one.run)
+      await waitFor(() => under.isRunning(marker), { what: 'the child to run', timeoutMs: 30_000 })
+      await dispose(one)
+      expect(await under.isRunning(marker)).toBe(false)
+      await nothingLeft(one.task)
+    })
+
+    test('keeps two tasks at once apart', async () => {
+      const pair = ['one', 'two'].map((word) => recorded(`${dialect.write('mine.txt', word)} ${dialect.say(`I am ${word}`)}`))
+      const outcomes = await Promise.all(pair.map(async ({ task, run }) => (await under.backend.start(task, run)).outcome))
+      for (const [i, word] of ['one', 'two'].entries()) {
+        const { task, events } = pair[i] as Recorded
+        expect(outcomes[i]).toMatchObject({ kind: 'completed' })
+        expect(texts(events)).toContain(`I am ${word}`)
+        expect(files(events)).toEqual([{ path: 'mine.txt', change: 'added' }])
+        expect((await readFile(join(under.storageRoot, task.id, 'repo/mine.txt'), 'utf8')).trim()).toBe(word)
+      }
+    })
+
+    test('goes on under a new owner where the old one stopped: nothing lost, nothing twice (G5)', async () => {
+      const one = recorded(`${dialect.slowly(30)} ${dialect.say('the end')}`)
+      const first = await under.backend.start(one.task, one.run)
+      first.outcome.catch(() => {})
+      await waitFor(() => texts(one.events).includes('line-2'), { what: 'some output', timeoutMs: 30_000 })
+      one.letGo.abort()
+      const stored = { ...one.task, handle: one.handles.at(-1) as Handle, position: one.positions.at(-1) as string }
+
+      const next = { ...record('', {}), task: stored }
+      next.handles.push(stored.handle)
+      started.push(next)
+      const execution = await under.backend.attach(stored, stored.handle, next.run)
+      const outcome = await execution?.outcome
+      expect(outcome).toMatchObject({ kind: 'completed' })
+      expect(outcome?.result?.output).toContain('the end')
+      const all = texts([...one.events, ...next.events])
+      const lines = Array.from({ length: 30 }, (_, i) => `line-${i + 1}`)
+      expect(all.match(/line-\d+/g)).toEqual(lines)
+      await dispose(next)
+      expect(await under.backend.attach(stored, stored.handle, next.run)).toBeUndefined()
+    })
+  })
+}
+
+function record(prompt: string, more: Partial<Task>): Recorded {
+  const letGo = new AbortController()
+  const one: Omit<Recorded, 'run'> = { task: aTask(prompt, more), events: [], handles: [], positions: [], letGo }
+  const run: RunContext = {
+    claim: 1, deadlineAt: Date.now() + 60_000, signal: letGo.signal, log: SILENT,
+    onHandle: (handle) => Promise.resolve(void one.handles.push(handle)),
+    emit: (events, position) => {
+      if (letGo.signal.aborted) return Promise.reject(new Error('aborted: the claim is lost'))
+      one.events.push(...events)
+      if (position !== undefined) one.positions.push(position)
+      return Promise.resolve()
+    },
+    confirmClaim: () => Promise.resolve(),
+  }
+  return { ...one, run }
+}
+
+function aTask(prompt: string, more: Partial<Task>): Task {
+  return {
+    v: 1, id: taskIdFrom(randomBytes(52)), agent_id: 'agent-of-the-suite', prompt, title: 'A task of the suite', mode: 'docker', profile: 'opencode',
+    timeout_ms: 60_000, max_attempts: 1, observers: [], state: 'running', claim: 1, attempt: 1, ticket: 1, created_at: 0, seq: 1, last_event_id: '', ...more,
+  }
+}

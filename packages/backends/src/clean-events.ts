@@ -1,0 +1,18 @@
+import type { ExecutionEvent } from '@longshore/contracts'
+
+/** Events with `clean` applied to every text that others wrote. */
+export function cleanEvents(events: readonly ExecutionEvent[], clean: (text: string) => string): ExecutionEvent[] {
+  return events.map((event): ExecutionEvent => {
+    switch (event.type) {
+      case 'task.output': return { ...event, payload: { ...event.payload, text: clean(event.payload.text) } }
+      case 'task.tool': {
+        const { title, input, output } = event.payload
+        const optional = { ...(input === undefined ? {} : { input: clean(input) }), ...(output === undefined ? {} : { output: clean(output) }) }
+        return { ...event, payload: { ...event.payload, title: clean(title), ...optional } }
+      }
+      case 'task.file_changed':
+      case 'task.usage':
+      default: return event
+    }
+  })
+}

@@ -1,0 +1,141 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type ExecutionOutcome, type Failure, type RunContext, TaskFailure } from '@longshore/contracts'
+import { refuseAsks } from './asks.ts'
+import { createKick } from './kick.ts'
+import type { LiveText } from './live-text.ts'
+import { type Message, MessageError } from './message.ts'
+import { type SessionApi, statusOf } from './session-api.ts'
+import type { SessionMirror } from './session-mirror.ts'
+import type { StreamEvent } from './stream.ts'
+import { agrees, judge, type Verdict } from './verdict.ts'
+
+// Events only kick a look; the truth is the session's status and its newest message, asked for twice.
+
+/** Two looks this far apart must agree: an idle status comes before the error that belongs to it. */
+const AGREE_MS = 300
+const LOOK_EVERY_MS = 5_000
+/** Between two looks, however many events come: what a chatty model costs us is bounded by it. */
+const MIN_GAP_MS = 150
+/** A server that does not answer for this long, although its place is alive, is wedged. */
+const UNREACHABLE_MS = 60_000
+/** A prompt that left no trace for this long was swallowed (a bad agent gives an error and no idle, ever). */
+const PENDING_MS = 30_000
+
+export interface SessionRun {
+  api: SessionApi
+  sessionId: string
+  mirror: SessionMirror
+  live: LiveText
+  run: RunContext
+  /** When a scan for changed files is due, in ms; undefined: none is. */
+  scanDueInMs(): number | undefined
+  /** Why the place is gone; undefined while it is alive. */
+  autopsy(): Promise<Failure | undefined>
+}
+
+/** Judges a session until it is over. Its ears are fed by the event stream. */
+export interface SessionDriver {
+  hear(event: StreamEvent): void
+  /** The stream is (again) connected: what happened before was not heard. */
+  connected(): void
+  /** Rejects only when the signal aborts or the claim is lost. */
+  follow(): Promise<ExecutionOutcome>
+}
+
+interface Look { verdict: Verdict; messages: Message[] }
+interface Ears { wantsAsks: boolean; lastError: MessageError | undefined }
+
+export function createSessionDriver(session: SessionRun): SessionDriver {
+  const kick = createKick()
+  const ears: Ears = { wantsAsks: true, lastError: undefined }
+  return {
+    hear: (event) => {
+      session.live.hear(event)
+      if (event.type === 'session.error' && event.properties['sessionID'] === session.sessionId) ears.lastError = MessageError.safeParse(event.properties['error']).data
+      if (event.type === 'permission.asked' || event.type === 'question.asked') ears.wantsAsks = true
+      if (event.type !== 'server.heartbeat') kick.kick()
+    },
+    connected: () => {
+      session.live.forget()
+      ears.wantsAsks = true
+      kick.kick()
+    },
+    follow: () => follow(session, ears, (ms) => kick.wait(ms, session.run.signal)),
+  }
+}
+
+async function follow(session: SessionRun, ears: Ears, wait: (ms: number) => Promise<void>): Promise<ExecutionOutcome> {
+  const clock = { reachedAt: performance.now(), pendingSince: undefined as number | undefined, askedAt: 0 }
+  for (;;) {
+    session.run.signal.throwIfAborted()
+    const end = await round(session, ears, clock)
+    if (end !== undefined) return end
+    await wait(Math.min(LOOK_EVERY_MS, session.scanDueInMs() ?? LOOK_EVERY_MS))
+    await delay(MIN_GAP_MS)
+  }
+}
+
+interface LoopClock { reachedAt: number; pendingSince: number | undefined; askedAt: number }
+
+async function round(session: SessionRun, ears: Ears, clock: LoopClock): Promise<ExecutionOutcome | undefined> {
+  const seen = await look(session, ears)
+  const now = performance.now()
+  if ('error' in seen) {
+    const failure = (await session.autopsy()) ?? lostSession(seen.error, now - clock.reachedAt)
+    return failure === undefined ? undefined : failedWith(session, failure)
+  }
+  clock.reachedAt = now
+  await session.mirror.write(seen.messages, false)
+  clock.pendingSince = seen.verdict.is === 'pending' ? (clock.pendingSince ?? now) : undefined
+  if (clock.pendingSince !== undefined && now - clock.pendingSince > PENDING_MS) {
+    return failedWith(session, { code: 'agent_error', message: 'the agent never began to answer the prompt' })
+  }
+  if (ears.wantsAsks || now - clock.askedAt > LOOK_EVERY_MS) {
+    ears.wantsAsks = false
+    clock.askedAt = now
+    await refuse(session)
+  }
+  return seen.verdict.is === 'running' || seen.verdict.is === 'pending' ? undefined : confirm(session, ears, seen.verdict)
+}
+
+async function confirm(session: SessionRun, ears: Ears, first: Verdict): Promise<ExecutionOutcome | undefined> {
+  await delay(AGREE_MS)
+  const second = await look(session, ears)
+  if ('error' in second || !agrees(first, second.verdict)) return undefined
+  await session.mirror.write(second.messages, true)
+  if (second.verdict.is === 'failed') return failedWith(session, second.verdict.failure.toFailure())
+  return { kind: 'completed', result: await session.mirror.result() }
+}
+
+/** Status first: when it says idle, the messages read after it are the last ones. */
+async function look({ api, sessionId, mirror }: SessionRun, ears: Ears): Promise<Look | { error: unknown }> {
+  try {
+    const isBusy = await api.isBusy(sessionId)
+    const messages = await mirror.read()
+    return { verdict: judge(isBusy, messages.at(-1), ears.lastError), messages }
+  } catch (error) {
+    return { error }
+  }
+}
+
+async function refuse({ api, sessionId, run, mirror }: SessionRun): Promise<void> {
+  let events
+  try {
+    events = await refuseAsks(api, sessionId, () => run.confirmClaim())
+  } catch (error) {
+    run.log.debug({ err: error }, 'cannot refuse what the agent asks; tried again soon')
+    return
+  }
+  await mirror.note(events)
+}
+
+async function failedWith(session: SessionRun, failure: Failure): Promise<ExecutionOutcome> {
+  return { kind: 'failed', failure, result: await session.mirror.result() }
+}
+
+/** A place that is alive, and a session that is not there any more or a server that has not answered for too long. */
+function lostSession(error: unknown, silentMs: number): Failure | undefined {
+  if (statusOf(error) === 404) return { code: 'backend_lost', message: 'the session is gone from the OpenCode server' }
+  if (silentMs < UNREACHABLE_MS) return undefined
+  return new TaskFailure('backend_lost', `the OpenCode server has not answered for ${UNREACHABLE_MS / 1000} s: ${String(error)}`).toFailure()
+}

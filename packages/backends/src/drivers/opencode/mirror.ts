@@ -1,0 +1,83 @@
+import type { ExecutionEvent, Usage } from '@longshore/contracts'
+import { clip, piecesOf } from '../../text.ts'
+import type { Message, Part } from './message.ts'
+
+/** Where a mirror stands within the parts: see `Position`. */
+export interface PartPosition { part: string; offset: number | null }
+
+export interface Mirrored {
+  events: ExecutionEvent[]
+  position: PartPosition
+}
+
+/** Room for the rest of an event below MAX_EVENT_BYTES (16 KiB), in bytes of JSON. */
+const TEXT_BYTES = 12 * 1024
+const TITLE_BYTES = 300
+const TOOL_INPUT_BYTES = 2 * 1024
+const TOOL_OUTPUT_BYTES = 6 * 1024
+
+/**
+ * The events of all parts behind `from`, strictly in their order: it stops at the first part that is not finished, except for the text
+ * of a part that is being written (`live`: its text so far). With `isOver` nothing is waited for any more.
+ * @returns undefined when `from` is not among the messages: more of them are needed
+ */
+export function mirror(messages: readonly Message[], from: PartPosition, live: ReadonlyMap<string, string>, isOver: boolean): Mirrored | undefined {
+  const parts = messages.filter((message) => message.info.role === 'assistant').flatMap((message) => message.parts)
+  const known = parts.findIndex((part) => part.id === from.part)
+  if (known === -1 && from.part !== '') return undefined
+  const events: ExecutionEvent[] = []
+  let position = from
+  for (const part of parts.slice(from.part === '' || from.offset === null ? known + 1 : known)) {
+    const offset = part.id === position.part ? (position.offset ?? 0) : 0
+    const step = mirrorPart(part, offset, live.get(part.id), isOver)
+    events.push(...step.events)
+    if (step.offset === undefined) break
+    position = { part: part.id, offset: step.offset }
+    if (step.offset !== null) break
+  }
+  return { events, position }
+}
+
+/** `offset`: null when the part is done, a number when it goes on there, undefined when nothing can be said of it yet. */
+function mirrorPart(part: Part, offset: number, live: string | undefined, isOver: boolean): { events: ExecutionEvent[]; offset: number | null | undefined } {
+  switch (part.type) {
+    case 'text': {
+      if (part.synthetic === true || part.ignored === true) return { events: [], offset: null }
+      const isDone = isOver || part.time?.end !== undefined
+      const text = isDone ? part.text : (live ?? part.text)
+      const events = piecesOf(text.slice(offset), TEXT_BYTES).map((piece): ExecutionEvent => ({ type: 'task.output', payload: { text: piece, stream: 'agent' } }))
+      return { events, offset: isDone ? null : Math.max(offset, text.length) }
+    }
+    case 'tool': {
+      const isDone = part.state.status === 'completed' || part.state.status === 'error'
+      return isDone || isOver ? { events: [toolEvent(part)], offset: null } : { events: [], offset: undefined }
+    }
+    case 'step-finish': return { events: [{ type: 'task.usage', payload: usageOf(part) }], offset: null }
+    case 'other':
+    default: return { events: [], offset: null }
+  }
+}
+
+function toolEvent({ tool, state }: Part & { type: 'tool' }): ExecutionEvent {
+  const output = state.status === 'completed' ? state.output : (state.error ?? 'the tool was interrupted')
+  const input = state.input === undefined ? undefined : JSON.stringify(state.input)
+  return {
+    type: 'task.tool',
+    payload: {
+      tool: clip(tool, TITLE_BYTES),
+      title: clip(state.title ?? tool, TITLE_BYTES),
+      status: state.status === 'completed' ? 'completed' : 'error',
+      ...(input === undefined ? {} : { input: clip(input, TOOL_INPUT_BYTES) }),
+      ...(output === undefined ? {} : { output: clip(output, TOOL_OUTPUT_BYTES) }),
+      ...(state.time?.end === undefined ? {} : { duration_ms: Math.max(0, Math.round(state.time.end - state.time.start)) }),
+    },
+  }
+}
+
+function usageOf({ tokens, cost }: Part & { type: 'step-finish' }): Usage {
+  const count = (value: number): number => Math.max(0, Math.round(value))
+  return {
+    input_tokens: count(tokens.input), output_tokens: count(tokens.output), reasoning_tokens: count(tokens.reasoning),
+    cache_read_tokens: count(tokens.cache.read), cache_write_tokens: count(tokens.cache.write), cost_micros: count(cost * 1_000_000),
+  }
+}

@@ -1,0 +1,70 @@
+import { join } from 'node:path'
+import { z } from 'zod'
+import type { Workspace } from '../../workspace/storage.ts'
+
+/** Which model an agent uses, and how it is paid for. */
+export interface ModelAccess {
+  /** A part of OpenCode's configuration: `model`, `small_model`, `provider`, … */
+  config: Record<string, unknown>
+  /** Provider keys and the like, by the names the provider wants. Secret: they reach the agent's environment and nothing else. */
+  env: Record<string, string>
+  /** The content of OpenCode's `auth.json`, for who logged in there. Secret. */
+  auth?: string
+}
+
+/** A model call that says nothing for this long is over; OpenCode's own default is five minutes in all. */
+const PROVIDER_TIMEOUT_MS = 600_000
+const CHUNK_TIMEOUT_MS = 120_000
+
+/** Nothing asks (an unanswered question blocks for ever): what is outside the workspace is refused, the rest allowed. The place is the boundary, not this. */
+const PERMISSION = { '*': 'allow', external_directory: 'deny', doom_loop: 'deny', question: 'deny' }
+
+/**
+ * The whole environment of a task's OpenCode server: its own home beside `repo`, our configuration, the model's keys; nothing of the worker's.
+ * @param path PATH inside the place
+ */
+export function serverEnvironment(workspace: Workspace, model: ModelAccess, password: string, path: string, temporary: string): Record<string, string> {
+  const state = (name: string): string => join(workspace.state, name)
+  return {
+    ...model.env,
+    PATH: path,
+    LANG: 'C.UTF-8',
+    HOME: state('home'),
+    XDG_CONFIG_HOME: state('config'), XDG_DATA_HOME: state('data'), XDG_CACHE_HOME: state('cache'), XDG_STATE_HOME: state('run'),
+    TMPDIR: temporary,
+    OPENCODE_SERVER_PASSWORD: password,
+    OPENCODE_CONFIG_CONTENT: JSON.stringify(serverConfig(model.config)),
+    OPENCODE_DISABLE_PROJECT_CONFIG: '1', // a repository that is not trusted brings no plugins and no commands of its own
+    OPENCODE_DISABLE_AUTOUPDATE: '1', OPENCODE_DISABLE_LSP_DOWNLOAD: '1', OPENCODE_DISABLE_MODELS_FETCH: '1',
+    ...(model.auth === undefined ? {} : { OPENCODE_AUTH_CONTENT: model.auth }),
+  }
+}
+
+const Provider = z.looseObject({ options: z.looseObject({}).default({}) })
+const ConfigPart = z.looseObject({ model: z.string().optional(), provider: z.record(z.string(), Provider).default({}) })
+
+/** The configuration of a task's server: the model's part, under settings that are ours. */
+export function serverConfig(model: Record<string, unknown>): Record<string, unknown> {
+  const { provider, ...rest } = ConfigPart.parse(model)
+  const chosen = rest.model?.split('/')[0]
+  const names = new Set([...Object.keys(provider), ...(chosen === undefined ? [] : [chosen])])
+  return {
+    ...rest,
+    provider: Object.fromEntries([...names].map((name) => [name, withTimeouts(provider[name] ?? { options: {} })])),
+    autoupdate: false, share: 'disabled', snapshot: false, permission: PERMISSION,
+  }
+}
+
+function withTimeouts(provider: z.infer<typeof Provider>): object {
+  return { ...provider, options: { timeout: PROVIDER_TIMEOUT_MS, chunkTimeout: CHUNK_TIMEOUT_MS, ...provider.options } }
+}
+
+/** What must not appear in events: see `redactor`. */
+export function secretsOf(model: ModelAccess, password: string | undefined): string[] {
+  return [...Object.values(model.env), ...(model.auth === undefined ? [] : [model.auth]), ...(password === undefined ? [] : [password]), ...apiKeys(model.config)]
+}
+
+function apiKeys(value: unknown): string[] {
+  if (typeof value !== 'object' || value === null) return []
+  return Object.entries(value).flatMap(([key, inner]) => (key === 'apiKey' && typeof inner === 'string' ? [inner] : apiKeys(inner)))
+}

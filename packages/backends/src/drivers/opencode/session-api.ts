@@ -1,0 +1,117 @@
+import { TaskFailure } from '@longshore/contracts'
+import { createOpencodeClient } from '@opencode-ai/sdk/v2/client'
+import { z } from 'zod'
+import { Message } from './message.ts'
+
+/** How a server is reached. The password is in no URL, no log and no handle. */
+export interface ServerAddress {
+  url: string
+  username: string
+  password: string | undefined
+}
+
+/** A permission or a question that the agent waits for. */
+export interface Ask { id: string; kind: 'permission' | 'question'; sessionId: string; title: string }
+
+/** The calls that a run needs, bound to one directory. Answers are parsed: the agent can reach its own server, so it is not trusted. */
+export interface SessionApi {
+  /** Rejects when the server does not answer as an OpenCode server within 2 s. */
+  health(): Promise<void>
+  create(title: string): Promise<string>
+  /** Returns at once. The ids make a repetition harmless: the server drops a message that it has. */
+  prompt(sessionId: string, messageId: string, partId: string, text: string): Promise<void>
+  exists(sessionId: string): Promise<boolean>
+  parentOf(sessionId: string): Promise<string | undefined>
+  isBusy(sessionId: string): Promise<boolean>
+  /** The newest `limit` messages, oldest first; all without a limit. */
+  messages(sessionId: string, limit?: number): Promise<Message[]>
+  asks(): Promise<Ask[]>
+  reject(ask: Ask, message: string): Promise<void>
+  /** Answers when the session has stopped; bounded by `timeoutMs`. */
+  abort(sessionId: string, timeoutMs: number): Promise<void>
+  remove(sessionId: string): Promise<void>
+}
+
+/** A shared server with twenty directories was seen to answer after 7 s. */
+const CALL_TIMEOUT_MS = 15_000
+const HEALTH_TIMEOUT_MS = 2_000
+/** No honest answer is larger; one that is would only fill our memory. */
+const MAX_ANSWER_BYTES = 64 * 1024 * 1024
+
+const Created = z.object({ id: z.string().max(200) })
+const Parent = z.object({ parentID: z.string().optional() })
+const Statuses = z.record(z.string(), z.object({ type: z.string() }))
+const Permissions = z.array(z.object({ id: z.string(), sessionID: z.string(), permission: z.string(), patterns: z.array(z.string()) }))
+const Questions = z.array(z.object({ id: z.string(), sessionID: z.string(), questions: z.array(z.object({ question: z.string() })) }))
+const Healthy = z.object({ healthy: z.literal(true) })
+
+export function authorizationOf(address: ServerAddress): Record<string, string> {
+  if (address.password === undefined) return {}
+  return { authorization: `Basic ${Buffer.from(`${address.username}:${address.password}`).toString('base64')}` }
+}
+
+/** The API of the server at `address` for the directory `directory`. Opens no connection by itself. */
+export function sessionApi(address: ServerAddress, directory: string): SessionApi {
+  const clientWith = (timeoutMs: number) =>
+    createOpencodeClient({ baseUrl: address.url, directory, headers: authorizationOf(address), fetch: (request, init) => boundedFetch(new Request(request, init), timeoutMs), throwOnError: true })
+  const client = clientWith(CALL_TIMEOUT_MS)
+  return {
+    health: async () => void Healthy.parse((await clientWith(HEALTH_TIMEOUT_MS).global.health()).data),
+    create: async (title) => Created.parse((await client.session.create({ title })).data).id,
+    prompt: async (sessionID, messageID, id, text) => void (await client.session.promptAsync({ sessionID, messageID, parts: [{ id, type: 'text', text }] })),
+    exists: (sessionID) => client.session.get({ sessionID }).then(() => true, notFoundIs(false)),
+    parentOf: (sessionID) => client.session.get({ sessionID }).then(({ data }) => Parent.parse(data).parentID, notFoundIs(undefined)),
+    isBusy: async (sessionID) => sessionID in Statuses.parse((await client.session.status()).data),
+    messages: async (sessionID, limit) => z.array(Message).parse((await client.session.messages({ sessionID, ...(limit === undefined ? {} : { limit }) })).data),
+    asks: async () => {
+      const [permissions, questions] = await Promise.all([client.permission.list(), client.question.list()])
+      return [
+        ...Permissions.parse(permissions.data).map((ask): Ask => ({ id: ask.id, kind: 'permission', sessionId: ask.sessionID, title: `${ask.permission}: ${ask.patterns.join(', ')}` })),
+        ...Questions.parse(questions.data).map((ask): Ask => ({ id: ask.id, kind: 'question', sessionId: ask.sessionID, title: ask.questions.map((one) => one.question).join('; ') })),
+      ]
+    },
+    reject: async (ask, message) => {
+      const rejected = ask.kind === 'permission' ? client.permission.reply({ requestID: ask.id, reply: 'reject', message }) : client.question.reject({ requestID: ask.id })
+      await rejected.catch(notFoundIs(undefined))
+    },
+    abort: async (sessionID, timeoutMs) => void (await clientWith(timeoutMs).session.abort({ sessionID }).catch(notFoundIs(undefined))),
+    remove: async (sessionID) => void (await client.session.delete({ sessionID }).catch(notFoundIs(undefined))),
+  }
+}
+
+/** The HTTP status of a refused call; undefined when there was no answer. */
+export function statusOf(error: unknown): number | undefined {
+  const cause = error instanceof Error ? error.cause : undefined
+  const parsed = z.object({ status: z.number() }).safeParse(cause)
+  return parsed.data?.status
+}
+
+/** A call that failed before the run had begun, as the failure of the task. */
+export function asCallFailure(error: unknown, what: string): TaskFailure {
+  if (error instanceof TaskFailure) return error
+  const status = statusOf(error)
+  const reason = error instanceof Error ? error.message : String(error)
+  if (status === 401 || status === 403) return new TaskFailure('bad_credentials', `the OpenCode server refused our password (${what}); check OPENCODE_SERVER_PASSWORD`, { cause: error })
+  return new TaskFailure('backend_unavailable', `the OpenCode server did not ${what}: ${reason}`, { cause: error })
+}
+
+function notFoundIs<T>(value: T): (error: unknown) => T {
+  return (error) => {
+    if (statusOf(error) === 404) return value
+    throw error
+  }
+}
+
+async function boundedFetch(request: Request, timeoutMs: number): Promise<Response> {
+  const response = await fetch(request, { signal: AbortSignal.any([request.signal, AbortSignal.timeout(timeoutMs)]), redirect: 'error' })
+  if (response.body === null) return response
+  const parts: Uint8Array[] = []
+  let size = 0
+  for await (const part of response.body as AsyncIterable<Uint8Array>) {
+    size += part.byteLength
+    if (size > MAX_ANSWER_BYTES) throw new Error(`the OpenCode server's answer to ${new URL(request.url).pathname} is larger than ${MAX_ANSWER_BYTES} bytes`)
+    parts.push(part)
+  }
+  const isEmpty = size === 0 || response.status === 204
+  return new Response(isEmpty ? null : Buffer.concat(parts), { status: response.status, statusText: response.statusText, headers: response.headers })
+}

@@ -1,0 +1,55 @@
+import { type FailureCode, TaskFailure } from '@longshore/contracts'
+import type { Message, MessageError } from './message.ts'
+
+/** What status and newest message say about a run. No event is a completion signal. */
+export type Verdict = { is: 'running' } | { is: 'pending' } | { is: 'completed' } | { is: 'failed'; failure: TaskFailure }
+
+/** The truth about a session: busy, or what its newest message shows. `lastError`: what the stream last reported, for a run that left no message. */
+export function judge(isBusy: boolean, newest: Message | undefined, lastError: MessageError | undefined): Verdict {
+  if (isBusy) return { is: 'running' }
+  if (newest?.info.role !== 'assistant') return lastError === undefined ? { is: 'pending' } : failed(failureOf(lastError))
+  const { error, time, finish } = newest.info
+  if (error !== undefined) return failed(failureOf(error))
+  if (time.completed === undefined) return failed(new TaskFailure('backend_lost', 'the OpenCode server stopped in the middle of a turn'))
+  switch (finish ?? 'no reason') {
+    case 'stop': return { is: 'completed' }
+    case 'tool-calls': return failed(new TaskFailure('permission_rejected', 'the agent ended because something it asked for was refused'))
+    case 'length':
+    case 'content-filter': return failed(new TaskFailure('output_truncated', `the model stopped early: ${finish}`))
+    default: return failed(new TaskFailure('agent_error', `the agent ended with "${finish ?? 'no reason'}"`))
+  }
+}
+
+/** Whether two verdicts, taken one after the other, say the same. */
+export function agrees(a: Verdict, b: Verdict): boolean {
+  return a.is === b.is && (a.is !== 'failed' || b.is !== 'failed' || a.failure.code === b.failure.code)
+}
+
+/** OpenCode's errors in our words. Status codes are the model provider's. */
+export function failureOf(error: MessageError): TaskFailure {
+  return new TaskFailure(codeOf(error), `${error.name}: ${error.data.message ?? 'no message'}`)
+}
+
+function codeOf({ name, data }: MessageError): FailureCode {
+  const text = data.message ?? ''
+  switch (name) {
+    case 'ProviderAuthError': return 'provider_rejected'
+    case 'MessageOutputLengthError':
+    case 'ContextOverflowError':
+    case 'ContentFilterError': return 'output_truncated'
+    case 'APIError': return providerCode(data.statusCode, data.isRetryable === true)
+    case 'MessageAbortedError': return 'agent_error'
+    default: return /model not found|ModelNotFound|ProviderInit/i.test(`${name} ${text}`) ? 'provider_rejected' : 'agent_error'
+  }
+}
+
+function providerCode(status: number | undefined, isRetryable: boolean): FailureCode {
+  if (status === 429) return 'provider_busy'
+  if (status === undefined) return 'provider_error' // no answer: a broken connection
+  if (status >= 500 || status === 408) return 'provider_error'
+  return isRetryable && status < 400 ? 'provider_error' : 'provider_rejected'
+}
+
+function failed(failure: TaskFailure): Verdict {
+  return { is: 'failed', failure }
+}

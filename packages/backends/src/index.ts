@@ -1,0 +1,5 @@
+export { createOpencodeBackend, type OpencodeBackendOptions } from './opencode-backend.ts'
+export { remotePlace, type RemotePlaceOptions } from './places/remote-place.ts'
+export { supervisedPlace, type SupervisedPlaceOptions } from './places/supervised-place.ts'
+export { type ModelAccess } from './drivers/opencode/server-settings.ts'
+export { openStorage, type Storage } from './workspace/storage.ts'

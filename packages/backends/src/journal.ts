@@ -1,0 +1,41 @@
+import { type ExecutionEvent, MAX_OUTPUT_CHARACTERS, type TaskResult, type Usage } from '@longshore/contracts'
+
+/** Sums up what was said and used, for the result of a task. */
+export interface Journal {
+  add(events: readonly ExecutionEvent[]): void
+  /** @param filesChanged how many files differ from the baseline */
+  result(filesChanged: number, exitCode?: number): TaskResult
+}
+
+export function createJournal(): Journal {
+  let output = ''
+  let isTruncated = false
+  let usage: Usage | undefined
+  return {
+    add: (events) => {
+      for (const event of events) {
+        if (event.type === 'task.usage') usage = sum(usage, event.payload)
+        if (event.type === 'task.output') {
+          output += event.payload.text
+          if (output.length > MAX_OUTPUT_CHARACTERS) {
+            isTruncated = true
+            output = output.slice(-MAX_OUTPUT_CHARACTERS).toWellFormed()
+          }
+        }
+      }
+    },
+    result: (filesChanged, exitCode) => ({
+      output, output_truncated: isTruncated, files_changed: filesChanged,
+      ...(exitCode === undefined ? {} : { exit_code: exitCode }), ...(usage === undefined ? {} : { usage }),
+    }),
+  }
+}
+
+function sum(a: Usage | undefined, b: Usage): Usage {
+  if (a === undefined) return b
+  return {
+    input_tokens: a.input_tokens + b.input_tokens, output_tokens: a.output_tokens + b.output_tokens,
+    reasoning_tokens: a.reasoning_tokens + b.reasoning_tokens, cache_read_tokens: a.cache_read_tokens + b.cache_read_tokens,
+    cache_write_tokens: a.cache_write_tokens + b.cache_write_tokens, cost_micros: a.cost_micros + b.cost_micros,
+  }
+}

@@ -1,0 +1,38 @@
+import { TaskFailure } from '@longshore/contracts'
+import { sessionApi, statusOf } from '../drivers/opencode/session-api.ts'
+import type { ServerPlace } from './server-place.ts'
+
+export interface RemotePlaceOptions {
+  url: string
+  username?: string
+  password?: string
+}
+
+/** An OpenCode server that somebody else runs; it sees our storage at the same absolute path. Tasks share its process: `isolation` is `shared`. */
+export function remotePlace({ url, username = 'opencode', password }: RemotePlaceOptions): ServerPlace {
+  const address = { url, username, password }
+  return {
+    isolation: 'shared',
+    ownServer: false,
+    probe: async () => {
+      try {
+        await sessionApi(address, '/').health()
+        return { ok: true }
+      } catch (error) {
+        const status = statusOf(error)
+        if (status === 401 || status === 403) return { ok: false, reason: `the OpenCode server at ${url} refuses the password; check OPENCODE_SERVER_PASSWORD` }
+        return { ok: false, reason: `the OpenCode server at ${url} does not answer; is it running and reachable from here?` }
+      }
+    },
+    engineId: () => Promise.resolve(url),
+    reserve: () => ({ server: url }),
+    start: (_launch, reserved) => Promise.resolve(reserved),
+    address: (data) => {
+      if (data['server'] !== url) throw new TaskFailure('backend_unavailable', 'the session lives on another OpenCode server than the one this worker is set to')
+      return Promise.resolve(address)
+    },
+    autopsy: () => Promise.resolve(undefined),
+    remove: () => Promise.resolve(),
+    close: () => Promise.resolve(),
+  }
+}

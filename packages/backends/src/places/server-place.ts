@@ -1,0 +1,48 @@
+import type { BackendHealth, Failure, Handle, Isolation, Log, Task } from '@longshore/contracts'
+import type { ServerAddress } from '../drivers/opencode/session-api.ts'
+import type { Workspace } from '../workspace/storage.ts'
+import type { Owner } from '../workspace/prepare.ts'
+
+/** What a handle holds; a place writes its own keys and reads nothing else. */
+export type HandleData = Handle['data']
+
+/** What a place needs in order to start something for a task. */
+export interface Launch {
+  task: Task
+  claim: number
+  /** Unix ms: after this and a slack the place itself ends what it started (G9). */
+  deadlineAt: number
+  workspace: Workspace
+  log: Log
+}
+
+/** Longer than the worker's own deadline, so that the worker's word comes first. */
+export const WATCHDOG_SLACK_MS = 15_000
+
+/** Whole seconds for `timeout(1)`, at least one. */
+export function watchdogSeconds(deadlineAt: number, now: number): number {
+  return Math.max(1, Math.ceil((deadlineAt + WATCHDOG_SLACK_MS - now) / 1000))
+}
+
+/** Where an OpenCode server runs. */
+export interface ServerPlace {
+  readonly isolation: Isolation
+  /** Each execution has a server of its own that `remove` ends with everything in it; else its session is removed from a shared one. */
+  readonly ownServer: boolean
+  /** As whom the agent runs, when that is not the worker. */
+  readonly owner?: Owner
+  probe(): Promise<BackendHealth>
+  /** Which engine or host it is, once known: a handle goes back to a worker that reaches it. */
+  engineId(): Promise<string | undefined>
+  /** The address of what `start` will start; nothing is started. */
+  reserve(launch: Launch): HandleData
+  /** Starts it under that address and returns what is known of it now. @throws TaskFailure */
+  start(launch: Launch, reserved: HandleData): Promise<HandleData>
+  /** How it is reached; undefined when it is gone. @throws TaskFailure when that cannot be known */
+  address(data: HandleData, workspace: Workspace): Promise<ServerAddress | undefined>
+  /** Why it is gone; undefined while it is alive or when nobody can tell. */
+  autopsy(data: HandleData): Promise<Failure | undefined>
+  /** Ends it and leaves nothing; idempotent, also for an address at which nothing was started. @throws when something may be left */
+  remove(data: HandleData, log: Log): Promise<void>
+  close(): Promise<void>
+}

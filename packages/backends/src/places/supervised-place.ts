@@ -1,0 +1,118 @@
+import { spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { constants } from 'node:fs'
+import { access, type FileHandle, open, readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type DeploymentId, TaskFailure } from '@longshore/contracts'
+import { z } from 'zod'
+import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
+import { passwordOf, renewPassword } from '../workspace/prepare.ts'
+import type { Workspace } from '../workspace/storage.ts'
+import { findNamespaces } from './namespaces.ts'
+import { hostId, isAlive, killExecution, MARKER, type ProcessName, startTicksOf } from './process-tree.ts'
+import { type HandleData, type Launch, type ServerPlace, watchdogSeconds } from './server-place.ts'
+
+export interface SupervisedPlaceOptions {
+  deployment: DeploymentId
+  /** The `opencode` binary. */
+  binary: string
+  model: ModelAccess
+  /** PATH of the agents: where their tools are. */
+  path: string
+}
+
+const Data = z.object({ marker: z.string(), host: z.string().optional(), pid: z.number().optional(), start_ticks: z.string().optional(), url: z.string().optional() })
+const LOG_FILE = 'server.log'
+/** Seen: 1.2 to 2.8 s, and more when many start at once. */
+const LISTEN_TIMEOUT_MS = 60_000
+const POLL_MS = 50
+
+/** An `opencode serve` per task as a process of this host: own group, own pid and mount namespaces where the kernel allows, a scrubbed environment. */
+export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<ServerPlace & { readonly namespaces: boolean }> {
+  const [namespaces, host] = await Promise.all([findNamespaces(), hostId()])
+  return {
+    isolation: 'process',
+    ownServer: true,
+    namespaces: namespaces.length > 0,
+    probe: async () => {
+      const isThere = await access(options.binary, constants.X_OK).then(() => true, () => false)
+      return isThere ? { ok: true } : { ok: false, reason: `there is no runnable OpenCode at ${options.binary}; install the package opencode-ai` }
+    },
+    engineId: () => Promise.resolve(host),
+    reserve: ({ task, claim }) => ({ marker: `${options.deployment}/${task.id}/${claim}/${randomUUID()}`, host }),
+    start: (launch, reserved) => start(options, namespaces, launch, reserved),
+    address: (data, workspace) => addressOf(data, workspace, host),
+    autopsy: async (data) => {
+      const name = nameOf(data)
+      return name === undefined || (await isAlive(name)) ? undefined : { code: 'backend_lost', message: 'the OpenCode server process is gone' }
+    },
+    remove: async (data) => {
+      const { marker, host: home } = Data.parse(data)
+      if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can end it')
+      await killExecution(marker, nameOf(data))
+    },
+    close: () => Promise.resolve(),
+  }
+}
+
+async function start(options: SupervisedPlaceOptions, namespaces: readonly string[], launch: Launch, reserved: HandleData): Promise<HandleData> {
+  const { workspace } = launch
+  const { marker } = Data.parse(reserved)
+  const password = await renewPassword(workspace)
+  const log = await open(join(workspace.control, LOG_FILE), 'w', 0o600)
+  try {
+    const leader = await spawnServer(options, namespaces, launch, marker, password, log)
+    const url = await listening(join(workspace.control, LOG_FILE), leader)
+    return { ...reserved, pid: leader.pid, start_ticks: leader.startTicks, url }
+  } finally {
+    await log.close()
+  }
+}
+
+/** Starts the server so that it outlives this worker: its successor adopts it (G7), `timeout` ends it when there is none (G9). */
+async function spawnServer(options: SupervisedPlaceOptions, namespaces: readonly string[], launch: Launch, marker: string, password: string, log: FileHandle): Promise<ProcessName> {
+  const seconds = watchdogSeconds(launch.deadlineAt, Date.now())
+  const command = 'timeout'
+  const args = ['--signal=KILL', String(seconds), ...namespaces, options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0']
+  const child = spawn(command, args, {
+    cwd: launch.workspace.repo,
+    detached: true, // a session and process group of its own
+    stdio: ['ignore', log.fd, log.fd],
+    env: { ...serverEnvironment(launch.workspace, options.model, password, options.path, join(launch.workspace.state, 'tmp')), [MARKER]: marker },
+  })
+  const failed = new Promise<never>((_resolve, reject) => {
+    child.once('error', (error) => reject(new TaskFailure('backend_unavailable', `cannot start ${command}: ${error.message}`, { cause: error })))
+  })
+  failed.catch(() => {})
+  child.unref()
+  if (child.pid === undefined) return failed
+  const startTicks = await startTicksOf(child.pid)
+  if (startTicks === undefined) throw new TaskFailure('backend_unavailable', 'the OpenCode server ended at once; see its log in the workspace')
+  return { pid: child.pid, startTicks }
+}
+
+async function listening(logFile: string, leader: ProcessName): Promise<string> {
+  const end = performance.now() + LISTEN_TIMEOUT_MS
+  for (;;) {
+    const log = await readFile(logFile, 'utf8')
+    const url = /listening on (http:\/\/\S+)/.exec(log)?.[1]
+    if (url !== undefined) return url
+    if (!(await isAlive(leader))) throw new TaskFailure('backend_unavailable', `the OpenCode server ended before it listened: ${log.trim().slice(-500)}`)
+    if (performance.now() > end) throw new TaskFailure('backend_unavailable', `the OpenCode server did not listen within ${LISTEN_TIMEOUT_MS / 1000} s`)
+    await delay(POLL_MS)
+  }
+}
+
+function nameOf(data: HandleData): ProcessName | undefined {
+  const { pid, start_ticks: startTicks } = Data.parse(data)
+  return pid === undefined || startTicks === undefined ? undefined : { pid, startTicks }
+}
+
+async function addressOf(data: HandleData, workspace: Workspace, host: string): ReturnType<ServerPlace['address']> {
+  const { url, host: home } = Data.parse(data)
+  const name = nameOf(data)
+  if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can reach it')
+  if (url === undefined || name === undefined || !(await isAlive(name))) return undefined
+  return { url, username: 'opencode', password: await passwordOf(workspace) }
+}
