@@ -1,11 +1,11 @@
 import { defineConfig } from 'vitest/config'
-import { LeftOutReporter } from './left-out-reporter.ts'
+import { ClosingReporter } from './closing-reporter.ts'
 
 /** Runs needing.fixture.ts as needs.test.ts sees fit. */
 export default defineConfig({
   test: {
     include: ['packages/testkit/src/needs/needing.fixture.ts'],
     globalSetup: ['packages/testkit/src/servers/vitest-global-setup.ts'],
-    reporters: ['verbose', new LeftOutReporter()],
+    reporters: ['verbose', new ClosingReporter()],
   },
 })
