@@ -1,0 +1,119 @@
+import { randomUUID } from 'node:crypto'
+import { isOver, Mode } from '@longshore/contracts'
+import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
+import type { TaskAnswer } from '../gateway-client.ts'
+import { gatewayOf } from '../stack.ts'
+import { eventLine, followTask, showTask, showTasks } from '../task-lines.ts'
+
+export const URL_OPTION: Option = { type: 'string', value: 'URL', about: 'The gateway. Default: the one that runs in LONGSHORE_HOME, else MCP_HOST and MCP_PORT.' }
+export const JSON_OPTION: Option = { type: 'boolean', about: 'Print JSON, for programs.' }
+
+export const urlOf = ({ options }: Input): string | undefined => options['url'] as string | undefined
+
+const submit: Command = {
+  name: 'submit',
+  words: ['"PROMPT"'],
+  about: 'Submit a task as the local agent.',
+  options: {
+    mode: { type: 'string', value: 'MODE', about: 'docker or opencode. Default: the rollout decides.' },
+    'timeout-ms': { type: 'string', value: 'MS', about: 'Time limit of the run. Default: RUNNER_TIMEOUT_MS.' },
+    'idempotency-key': { type: 'string', value: 'KEY', about: 'The same key gets the same task for 24 hours.' },
+    sync: { type: 'boolean', about: 'Follow the task until it is over; exit code 0 only when it completed.' },
+    url: URL_OPTION, json: JSON_OPTION,
+  },
+  notes: ['longshore submit "Fix the failing test in src/parse.ts" --sync'],
+  async run(input, context) {
+    const { options, words } = input
+    const mode = options['mode'] === undefined ? undefined : parseMode(options['mode'] as string)
+    const timeout = options['timeout-ms'] === undefined ? undefined : wholeNumber('--timeout-ms', options['timeout-ms'] as string)
+    const gateway = await gatewayOf(context, 'agent', urlOf(input))
+    const task = await gateway.submit({
+      task_description: words[0] ?? '',
+      // A lost answer must not mean two tasks (G2).
+      idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
+      ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
+    })
+    if (options['sync'] === true) return follow(task.task_id, input, context)
+    if (options['json'] === true) context.terminal.say(JSON.stringify(task, null, 2))
+    else {
+      context.terminal.say(`${task.task_id}  ${task.status}, ${task.mode} mode`)
+      context.terminal.say(`Follow it: longshore watch ${task.task_id}`)
+    }
+    return 0
+  },
+}
+
+const watch: Command = {
+  name: 'watch',
+  words: ['TASK'],
+  about: 'Show the events of a task as they come, until it is over.',
+  options: { url: URL_OPTION, json: JSON_OPTION },
+  notes: ['Exit code 0 when the task completed, 1 when it ended otherwise. Ctrl-C stops watching, not the task.'],
+  run: (input, context) => follow(input.words[0] ?? '', input, context),
+}
+
+async function follow(taskId: string, input: Input, context: Context): Promise<number> {
+  const { terminal, signal } = context
+  const gateway = await gatewayOf(context, 'operator', urlOf(input))
+  const isJson = input.options['json'] === true
+  const task = await followTask(gateway, taskId, (event) => terminal.say(isJson ? JSON.stringify(event) : eventLine(event, terminal.paint)), signal)
+  if (task === undefined) return 0
+  if (!isJson) {
+    terminal.say()
+    showTask(task, terminal)
+  }
+  return task.status === 'completed' ? 0 : 1
+}
+
+const status: Command = {
+  name: 'status',
+  words: ['TASK'],
+  about: 'Show how a task stands, with its result once it is over.',
+  options: { url: URL_OPTION, json: JSON_OPTION },
+  async run(input, context) {
+    const task = await (await gatewayOf(context, 'operator', urlOf(input))).status(input.words[0] ?? '')
+    if (input.options['json'] === true) context.terminal.say(JSON.stringify(task, null, 2))
+    else showTask(task, context.terminal)
+    return 0
+  },
+}
+
+const list: Command = {
+  name: 'list',
+  words: [],
+  about: 'List tasks of all agents, newest first.',
+  options: { limit: { type: 'string', value: 'N', about: 'At most this many, 1 to 200. Default: 20.' }, url: URL_OPTION, json: JSON_OPTION },
+  async run(input, context) {
+    const limit = wholeNumber('--limit', (input.options['limit'] as string | undefined) ?? '20')
+    const tasks: TaskAnswer[] = await (await gatewayOf(context, 'operator', urlOf(input))).list(limit)
+    if (input.options['json'] === true) context.terminal.say(JSON.stringify(tasks, null, 2))
+    else if (tasks.length === 0) context.terminal.say('No tasks yet. Submit one: longshore submit "PROMPT"')
+    else showTasks(tasks, context.terminal)
+    return 0
+  },
+}
+
+const cancel: Command = {
+  name: 'cancel',
+  words: ['TASK'],
+  about: 'Cancel a task.',
+  options: { reason: { type: 'string', value: 'TEXT', about: 'Why; kept in the history of the task.' }, url: URL_OPTION },
+  async run(input, context) {
+    const answer = await (await gatewayOf(context, 'operator', urlOf(input))).cancel(input.words[0] ?? '', input.options['reason'] as string | undefined)
+    context.terminal.say(`${answer.message}${isOver(answer.status) ? '' : ` Now: ${answer.status}.`}`)
+    return 0
+  },
+}
+
+function parseMode(text: string): string {
+  const mode = Mode.safeParse(text)
+  if (!mode.success) throw new Complaint(`--mode: got "${text}", allowed: docker or opencode.`)
+  return mode.data
+}
+
+function wholeNumber(option: string, text: string): number {
+  if (!/^\d{1,9}$/.test(text)) throw new Complaint(`${option}: got "${text}", allowed: a whole number.`)
+  return Number(text)
+}
+
+export const taskCommands: readonly Command[] = [submit, watch, status, list, cancel]

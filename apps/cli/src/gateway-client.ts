@@ -1,0 +1,100 @@
+import { ErrorBody, Mode, TaskState } from '@longshore/contracts'
+import { z } from 'zod'
+import { Complaint } from './command.ts'
+
+/** What the commands read of a task; the whole answer stands in `--json`. */
+export const TaskAnswer = z.looseObject({
+  task_id: z.string(), status: TaskState, title: z.string(), agent_id: z.string(), mode: Mode, attempt: z.int(), created_at: z.string(),
+  worker: z.string().optional(), duration_ms: z.int().optional(), output: z.string().optional(), files_changed: z.int().optional(),
+  error: z.string().optional(), error_code: z.string().optional(), limit: z.string().optional(), message: z.string().optional(),
+})
+export type TaskAnswer = z.infer<typeof TaskAnswer>
+
+export const EventAnswer = z.looseObject({ seq: z.int(), timestamp: z.string(), type: z.string(), message: z.string(), data: z.unknown() })
+export type EventAnswer = z.infer<typeof EventAnswer>
+
+const HistoryAnswer = z.looseObject({
+  status: TaskState, events: z.array(EventAnswer), has_more_events: z.boolean(), next_cursor: z.string(), cursor_reset: z.object({ earliest_seq: z.int() }).optional(),
+})
+type HistoryAnswer = z.infer<typeof HistoryAnswer>
+
+const HealthAnswer = z.looseObject({
+  status: z.string(), version: z.string().optional(), metrics: z.looseObject({ active_tasks: z.int(), queued_tasks: z.int() }),
+  modes: z.array(z.looseObject({ mode: z.string(), isolation: z.string(), workers: z.int(), slots: z.int() })),
+})
+type HealthAnswer = z.infer<typeof HealthAnswer>
+
+const RolloutAnswer = z.looseObject({ opencode_percent: z.number(), updated_by: z.string() })
+export type RolloutAnswer = z.infer<typeof RolloutAnswer>
+
+interface SubmitInput { task_description: string; agent_id?: string; mode?: string; timeout_ms?: number; sync?: boolean; idempotency_key?: string }
+
+/** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
+export interface GatewayClient {
+  submit(input: SubmitInput): Promise<TaskAnswer>
+  status(taskId: string): Promise<TaskAnswer>
+  /** Events after a cursor; without one, from the first. */
+  history(taskId: string, cursor: string | undefined): Promise<HistoryAnswer>
+  list(limit: number): Promise<TaskAnswer[]>
+  cancel(taskId: string, reason: string | undefined): Promise<{ status: TaskState; message: string }>
+  health(): Promise<HealthAnswer>
+  rollout(): Promise<RolloutAnswer>
+  setRollout(percent: number): Promise<RolloutAnswer>
+}
+
+/** The gateway is not there at all, as opposed to one that refuses. */
+export class GatewayAway extends Complaint {}
+
+/** Longer than a bounded `sync` wait may take (SYNC_WAIT_MS is at most ten minutes). */
+const ANSWER_MS = 11 * 60_000
+const EVENTS_PER_PAGE = 200
+
+/** @param url without a slash at its end: `http://127.0.0.1:3456` */
+export function createGatewayClient(url: string, key: string): GatewayClient {
+  const call = async <S extends z.ZodType>(answer: S, method: string, path: string, body?: object): Promise<z.infer<S>> => {
+    const reply = await send(url, key, method, path, body)
+    const parsed = answer.safeParse(reply)
+    if (!parsed.success) throw new Complaint(`${url}${path} answered something that is not Longshore's: is another program on this port?`)
+    return parsed.data
+  }
+  const task = (taskId: string) => `/api/tasks/${encodeURIComponent(taskId)}`
+  return {
+    submit: (input) => call(TaskAnswer, 'POST', '/api/tasks', input),
+    status: (taskId) => call(TaskAnswer, 'GET', task(taskId)),
+    history: (taskId, cursor) => call(HistoryAnswer, 'GET', `${task(taskId)}/history?events_limit=${EVENTS_PER_PAGE}${cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
+    list: async (limit) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/tasks?limit=${limit}`)).tasks,
+    cancel: (taskId, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control: 'cancel', ...(reason === undefined ? {} : { reason }) }),
+    health: () => call(HealthAnswer, 'GET', '/api/health'),
+    rollout: () => call(RolloutAnswer, 'GET', '/api/rollout'),
+    setRollout: (percent) => call(RolloutAnswer, 'PUT', '/api/rollout', { opencode_percent: percent }),
+  }
+}
+
+async function send(url: string, key: string, method: string, path: string, body: object | undefined): Promise<unknown> {
+  let response: Response
+  try {
+    response = await fetch(`${url}${path}`, {
+      method, signal: AbortSignal.timeout(ANSWER_MS),
+      headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+    })
+  } catch (error) {
+    throw new GatewayAway(`No gateway answers at ${url}. Start Longshore with "npm start", or say where it is: --url URL, or MCP_HOST and MCP_PORT.`, { cause: error })
+  }
+  const text = await response.text()
+  const reply = parseJson(text)
+  if (response.ok) return reply
+  const refusal = ErrorBody.safeParse(reply)
+  if (!refusal.success) throw new Complaint(`${url}${path} answered with status ${response.status}: is another program on this port?`)
+  const { code, message, next } = refusal.data.error
+  const advice = code === 'unauthorized' ? 'The keys of the running stack are in LONGSHORE_HOME/keys.' : next
+  throw new Complaint(`${message} (${code}).${advice === undefined ? '' : ` ${advice}`}`)
+}
+
+function parseJson(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
+}

@@ -1,0 +1,69 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { isOver } from '@longshore/contracts'
+import type { EventAnswer, GatewayClient, TaskAnswer } from './gateway-client.ts'
+import { GatewayAway } from './gateway-client.ts'
+import { columns, duration, plain, type Terminal } from './terminal.ts'
+
+const STATE_STYLE = { queued: 'yellow', running: 'cyan', paused: 'yellow', input_required: 'magenta', completed: 'green', failed: 'red', timeout: 'red', cancelled: 'dim' } as const
+const EVENT_STYLE: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'dim' | 'cyan'>> = {
+  'task.completed': 'green', 'task.failed': 'red', 'task.timeout': 'red', 'task.cancelled': 'yellow', 'task.retrying': 'yellow', 'task.usage': 'dim', 'task.queued': 'dim', 'task.tool': 'cyan',
+}
+/** The longest kinds that come often: `file_changed`. */
+const KIND_WIDTH = 13
+
+/** One event on one line: ` 3  tool           write: hello.txt (completed)`. */
+export function eventLine(event: EventAnswer, paint: Terminal['paint']): string {
+  const kind = plain(event.type.replace(/^task\./, ''), 24).padEnd(KIND_WIDTH)
+  return `${String(event.seq).padStart(4)}  ${paint(EVENT_STYLE[event.type] ?? 'reset', kind)} ${plain(event.message, 160)}`
+}
+
+/** How a task stands, line by line; the output comes last because it may be long. */
+export function showTask(task: TaskAnswer, terminal: Terminal): void {
+  const rows = [
+    ['task', task.task_id], ['title', plain(task.title)], ['status', terminal.paint(STATE_STYLE[task.status], task.status)],
+    ['mode', task.mode], ['agent', task.agent_id],
+    ...(task.attempt > 1 ? [['attempt', String(task.attempt)]] : []),
+    ...(task.duration_ms === undefined ? [] : [['duration', duration(task.duration_ms)]]),
+    ...(task.files_changed === undefined ? [] : [['files', `${task.files_changed} changed`]]),
+    ...(task.error === undefined ? [] : [['error', plain(`${task.error}${task.error_code === undefined ? '' : ` (${task.error_code})`}`, 500)]]),
+    ...(task.limit === undefined ? [] : [['limit', task.limit]]),
+  ]
+  for (const line of columns(rows)) terminal.say(line)
+  if (task.output === undefined || task.output.trim() === '') return
+  terminal.say()
+  for (const line of task.output.trimEnd().split('\n')) terminal.say(plain(line, 2_000))
+}
+
+/** A table of tasks, as it comes: newest first. */
+export function showTasks(tasks: readonly TaskAnswer[], terminal: Terminal): void {
+  const rows = tasks.map((task) => [task.task_id, task.status, task.mode, task.created_at.slice(0, 19).replace('T', ' '), plain(task.title, 60)])
+  for (const line of columns([['TASK', 'STATUS', 'MODE', 'CREATED (UTC)', 'TITLE'], ...rows])) terminal.say(line)
+}
+
+/** How often the log is asked for what is new: prompt enough for eyes, cheap enough to leave open. */
+const EVERY_MS = 300
+const AWAY_AFTER_MS = 30_000
+
+/**
+ * Shows the events of a task, from the first, until it is over; goes on from its cursor when the gateway was away for a while (G6).
+ * @returns the task at its end; undefined when the signal came first
+ */
+export async function followTask(gateway: GatewayClient, taskId: string, onEvent: (event: EventAnswer) => void, signal: AbortSignal): Promise<TaskAnswer | undefined> {
+  let cursor: string | undefined
+  let lastAnswer = performance.now()
+  while (!signal.aborted) {
+    try {
+      const page = await gateway.history(taskId, cursor)
+      lastAnswer = performance.now()
+      cursor = page.next_cursor
+      page.events.forEach(onEvent)
+      if (page.has_more_events) continue
+      // The state is read after the events: one that is over has nothing to come.
+      if (isOver(page.status) && page.events.length === 0) return await gateway.status(taskId)
+    } catch (error) {
+      if (!(error instanceof GatewayAway) || performance.now() - lastAnswer > AWAY_AFTER_MS) throw error
+    }
+    await delay(EVERY_MS, undefined, { signal }).catch(() => undefined)
+  }
+  return undefined
+}

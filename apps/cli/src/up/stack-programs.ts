@@ -1,0 +1,69 @@
+import { plain, type Terminal } from '../terminal.ts'
+import { formatLogLine, parseLogLine, prefix } from './log-line.ts'
+import { type GaveUp, type Program, supervise, type Supervised, type Watcher } from './supervise.ts'
+
+/** All programs of a stack under one hand. */
+export interface StackPrograms {
+  /** Resolves when all are ready. */
+  ready: Promise<void>
+  /** Rejects when one is hopeless. @throws GaveUp */
+  gaveUp: Promise<never>
+  /** From now on their ordinary lines are shown too, not only warnings and errors. */
+  showLogs(): void
+  /** One after the other, in their order. `onWait` tells which one takes its time. */
+  stop(onWait: (program: Program) => void, hurry: AbortSignal): Promise<void>
+}
+
+/** Below this a line is shown only once the stack runs. */
+const WARNING = 40
+/** A stop that takes longer deserves a word. */
+const PATIENCE_MS = 1_500
+
+/** Starts them all at once; each is kept running until `stop`. */
+export function startPrograms(programs: readonly Program[], terminal: Terminal, format: 'json' | 'readable'): StackPrograms {
+  const view = { shows: false }
+  const supervised = programs.map((program, index) => supervise(program, watcherOf(terminal, index, format, () => view.shows)))
+  const gaveUp = Promise.race(supervised.map((one) => one.gaveUp))
+  gaveUp.catch(() => undefined)
+  return {
+    ready: Promise.all(supervised.map((one) => one.ready)).then(() => undefined),
+    gaveUp,
+    showLogs: () => { view.shows = true },
+    async stop(onWait, hurry) {
+      view.shows = false
+      for (const one of supervised) await stopOne(one, onWait, hurry)
+    },
+  }
+}
+
+async function stopOne(one: Supervised, onWait: (program: Program) => void, hurry: AbortSignal): Promise<void> {
+  const timer = setTimeout(() => onWait(one.program), PATIENCE_MS)
+  await one.stop(hurry)
+  clearTimeout(timer)
+}
+
+function watcherOf(terminal: Terminal, index: number, format: 'json' | 'readable', showsAll: () => boolean): Watcher {
+  const { paint } = terminal
+  const tell = (program: Program, text: string) => terminal.say(`${prefix(new Date(), program.name, index, paint)} ${text}`)
+  return {
+    line(program, line) {
+      if (format === 'json') {
+        terminal.say(line)
+        return
+      }
+      const record = parseLogLine(line, new Date())
+      if (record.level >= WARNING || showsAll()) terminal.say(formatLogLine(record, program.name, index, paint))
+    },
+    restarting: (program, why, delayMs) => tell(program, `${paint('yellow', why)}; starting it again in ${(delayMs / 1_000).toFixed(1)} s`),
+    back: (program) => tell(program, paint('green', 'runs again')),
+  }
+}
+
+/** The message of a program that was given up, its last words made readable. */
+export function explainGaveUp(error: GaveUp): string {
+  const [first = '', ...lines] = error.message.split('\n')
+  return [first, ...lines.map((line) => {
+    const record = parseLogLine(line, new Date())
+    return `  ${[plain(record.message, 500), record.error].filter((part) => part !== undefined && part !== '').join(' ')}`
+  })].join('\n')
+}
