@@ -1,0 +1,188 @@
+import { type Job, UnrecoverableError, Worker } from 'bullmq'
+import type { Redis } from 'ioredis'
+
+import { type DeploymentId, type Log, type Mode, type Ticket } from '@longshore/contracts'
+
+import { queueKeys, queueName } from './names.ts'
+import { createSlots, type Slots } from './slots.ts'
+import { judgeJob } from './ticket-job.ts'
+import { keepLocks, type TicketLocks } from './ticket-locks.ts'
+
+export interface ConsumeTicketsOptions {
+  /** In the `background` role; stays the caller's. */
+  redis: Redis
+  deployment: DeploymentId
+  /** Shown by BullMQ and Bull Board. */
+  name: string
+  modes: readonly Mode[]
+  /** Tickets in work at once, over all modes. */
+  concurrency: number
+  log: Log
+  /**
+   * Works on a ticket. `again`: the ticket goes back into the queue. `signal` aborts when the ticket may be another
+   * worker's: then touch nothing and return. Throwing puts the ticket back, too, a little later.
+   */
+  handle: (ticket: Ticket, signal: AbortSignal) => Promise<'done' | 'again'>
+  /** Default 5 s. */
+  lockMs?: number
+  /** Default 1 s. */
+  stalledIntervalMs?: number
+}
+
+export interface TicketConsumer {
+  /** Takes tickets of this mode, or leaves them to others; all modes begin closed. */
+  setOpen(mode: Mode, isOpen: boolean): void
+  running(): number
+  /** Takes nothing more; what runs goes on under its locks. */
+  stopTaking(): Promise<void>
+  /** `stopTaking`, then waits for what runs. */
+  stop(): Promise<void>
+}
+
+const DEFAULT_LOCK_MS = 5_000
+const DEFAULT_STALLED_INTERVAL_MS = 1_000
+/** A crash is never counted against a ticket: the ledger decides what a lost worker means. */
+const MAX_STALLED_COUNT = 1_000_000
+/** How long one blocking wait for a job lasts, in seconds; `stop` waits for it. */
+const BLOCK_S = 1
+const HAND_BACK_MS = 1_000
+const ERROR_PAUSE_MS = 500
+
+type TicketJob = Job<unknown, null>
+
+/**
+ * Takes tickets from the queues of several modes with one pool of slots. BullMQ's own loop has a pool per queue, so its
+ * manual mode is used: `getNextJob`, our renewal with a watchdog (ticket-locks.ts), `moveTo…`.
+ */
+export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
+  const { lockMs = DEFAULT_LOCK_MS, log } = options
+  const slots = createSlots(options.concurrency)
+  const stopping = new AbortController()
+  const running = new Set<Promise<void>>()
+  const lines = options.modes.map((mode) => openLine(mode, lockMs, options))
+  const lineOf = (mode: Mode) => lines.find((line) => line.mode === mode)
+
+  const start = (line: Line, fetched: Fetched) => {
+    const work = workOn(line, fetched, options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
+      running.delete(work)
+      slots.release()
+    })
+    running.add(work)
+  }
+  const loops = lines.map((line) => follow({ line, slots, stopping: stopping.signal, start, log }))
+
+  const stopTaking = async () => {
+    stopping.abort()
+    slots.ring()
+    await Promise.all(loops)
+  }
+  return {
+    setOpen: (mode, isOpen) => {
+      const line = lineOf(mode)
+      if (line === undefined || line.isOpen === isOpen) return
+      line.isOpen = isOpen
+      slots.ring()
+    },
+    running: () => running.size,
+    stopTaking,
+    stop: async () => {
+      await stopTaking()
+      await Promise.all(running)
+      for (const line of lines) {
+        line.locks.stop()
+        await line.worker.close(true).catch((error: unknown) => log.debug({ err: error }, 'queue connection'))
+      }
+    },
+  }
+}
+
+interface Line { mode: Mode; worker: Worker<unknown, null>; locks: TicketLocks; isOpen: boolean; tokens: number }
+interface Fetched { job: TicketJob; token: string }
+
+function openLine(mode: Mode, lockMs: number, { redis, deployment, name, log, stalledIntervalMs = DEFAULT_STALLED_INTERVAL_MS }: ConsumeTicketsOptions): Line {
+  const worker = new Worker<unknown, null>(queueName(mode), null, {
+    connection: redis, prefix: queueKeys(deployment).prefix, name, autorun: false, drainDelay: BLOCK_S,
+    lockDuration: lockMs, stalledInterval: stalledIntervalMs, maxStalledCount: MAX_STALLED_COUNT,
+  })
+  worker.on('error', (error) => log.debug({ reason: error.message, mode }, 'queue connection'))
+  worker.on('stalled', (id) => log.info({ ticket: id, mode }, 'a ticket lost its worker and waits again'))
+  worker.startStalledCheckTimer().catch((error: unknown) => log.error({ err: error }, 'stalled tickets are not looked for'))
+  const locks = keepLocks({ lockMs, log, extend: (ids, tokens) => worker.extendJobLocks(ids, tokens, lockMs) })
+  return { mode, worker, locks, isOpen: false, tokens: 0 }
+}
+
+interface Following { line: Line; slots: Slots; stopping: AbortSignal; start: (line: Line, fetched: Fetched) => void; log: Log }
+
+/** One mode's loop: waits for a free slot, then for a job. */
+async function follow({ line, slots, stopping, start, log }: Following): Promise<void> {
+  let isEmpty = false
+  while (!stopping.aborted) {
+    if (!line.isOpen || !slots.isFree()) {
+      await slots.change()
+      continue
+    }
+    try {
+      // With work waiting the slot is taken first; on an empty queue it would only be blocked for the other modes.
+      const fetched: Fetched | undefined = isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlot(line, slots)
+      isEmpty = fetched === undefined
+      if (fetched !== undefined) start(line, fetched)
+    } catch (error) {
+      log.debug({ err: error, mode: line.mode }, 'no ticket could be taken')
+      await new Promise((resolve) => setTimeout(resolve, ERROR_PAUSE_MS))
+    }
+  }
+}
+
+async function fetchWithSlot(line: Line, slots: Slots): Promise<Fetched | undefined> {
+  if (!slots.take()) return undefined
+  let fetched: Fetched | undefined
+  try {
+    fetched = await fetch(line, false)
+    return fetched
+  } finally {
+    if (fetched === undefined) slots.release()
+  }
+}
+
+/** Blocks without a slot; a job that comes when there is none left goes back to its place. */
+async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Fetched | undefined> {
+  const fetched = await fetch(line, true)
+  if (fetched === undefined) return undefined
+  if (!stopping.aborted && line.isOpen && slots.take()) return fetched
+  await fetched.job.moveToWait(fetched.token)
+  return undefined
+}
+
+async function fetch(line: Line, block: boolean): Promise<Fetched | undefined> {
+  const token = `${line.worker.id}:${line.tokens++}`
+  // BullMQ's types promise a job; there may be none.
+  const job = (await line.worker.getNextJob(token, { block })) as TicketJob | undefined
+  return job === undefined ? undefined : { job, token }
+}
+
+async function workOn(line: Line, { job, token }: Fetched, { handle, log }: ConsumeTicketsOptions): Promise<void> {
+  const judged = judgeJob(job.id, job.data)
+  if (judged.kind === 'too_new') return job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+  if (judged.kind === 'refused') {
+    log.warn({ job: job.id, mode: line.mode, reason: judged.reason }, 'refused a job that is no ticket')
+    await job.moveToFailed(new UnrecoverableError(judged.reason), token)
+    return
+  }
+  const id = job.id ?? ''
+  // Both times are this process's: the lock's age on the monotonic clock.
+  const lost = line.locks.hold(id, token, Date.now() - (job.processedOn ?? Date.now()))
+  try {
+    const verdict = await handle(judged.ticket, lost).catch((error: unknown) => {
+      if (!lost.aborted) log.error({ err: error, ticket: id }, 'a ticket could not be worked on; it goes back')
+      return 'again' as const
+    })
+    if (lost.aborted) return
+    if (verdict === 'done') await job.moveToCompleted(null, token, false)
+    else await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+  } catch (error) {
+    // The lock ran out in this very moment, or somebody removed the job: its task has an owner elsewhere, or the reconciler acts.
+    log.info({ ticket: id, reason: error instanceof Error ? error.message : String(error) }, 'a ticket could not be closed')
+  } finally {
+    line.locks.drop(id)
+  }
+}

@@ -1,0 +1,42 @@
+import type { Log, PendingTicket, Ticket } from '@longshore/contracts'
+import { keepRounds, type Rounds } from '@longshore/runtime'
+
+import type { TicketProducer } from './ticket-producer.ts'
+
+/** The part of the ledger that knows which tickets are wanted in the queue. */
+export interface PendingTickets {
+  pendingTickets(limit: number): Promise<PendingTicket[]>
+  ticketAdded(ticket: Pick<Ticket, 'task_id' | 'n'>): Promise<void>
+}
+
+export interface DispatchOptions {
+  source: PendingTickets
+  producer: Pick<TicketProducer, 'addMany' | 'time'>
+  log: Log
+  /** Default 500 ms. */
+  everyMs?: number
+}
+
+const BATCH = 200
+
+/**
+ * Adds what the ledger wants in the queue and nobody has confirmed: retries and handovers, and submits that were cut
+ * short (G1). Runs in every gateway and worker: adding twice is a no-op, a ticket that is not current does nothing.
+ */
+export function dispatchTickets({ source, producer, log, everyMs = 500 }: DispatchOptions): Rounds {
+  const round = async (stopping: AbortSignal) => {
+    let added = BATCH
+    while (added === BATCH && !stopping.aborted) added = await dispatchOnce(source, producer)
+  }
+  return keepRounds({ everyMs, round, log, failing: 'tickets could not be dispatched' })
+}
+
+/** One batch. @returns how many tickets were added */
+export async function dispatchOnce(source: PendingTickets, producer: Pick<TicketProducer, 'addMany' | 'time'>): Promise<number> {
+  const pending = await source.pendingTickets(BATCH)
+  if (pending.length === 0) return 0
+  const now = await producer.time()
+  await producer.addMany(pending.map(({ ticket, due_at }) => ({ ticket, delayMs: Math.max(0, due_at - now) })))
+  await Promise.all(pending.map(({ ticket }) => source.ticketAdded(ticket)))
+  return pending.length
+}

@@ -1,0 +1,8 @@
+export { consumeTickets, type ConsumeTicketsOptions, type TicketConsumer } from './consume-tickets.ts'
+export { dispatchOnce, type DispatchOptions, dispatchTickets, type PendingTickets } from './dispatch-tickets.ts'
+export { createHeartbeats, Heartbeat, HEARTBEAT_TTL_MS, type Heartbeats, ModeReport } from './heartbeat.ts'
+export { queueKeys, type QueueKeys, queueName, queueNames } from './names.ts'
+export { type LiveTickets, type ReconcileOptions, reconcileTickets } from './reconcile-tickets.ts'
+export { type AddOptions, WORKER_VERSION } from './ticket-job.ts'
+export { TicketLost } from './ticket-locks.ts'
+export { createTicketProducer, type QueueCounts, type TicketProducer } from './ticket-producer.ts'

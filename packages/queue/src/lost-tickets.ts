@@ -1,0 +1,64 @@
+import type { Redis } from 'ioredis'
+
+import { type Mode, MODES, type Ticket, ticketId } from '@longshore/contracts'
+
+import type { QueueKeys } from './names.ts'
+import { parseTicketId } from './ticket-job.ts'
+
+// A job is alive while its hash exists and it stands in neither end set: waiting, prioritized, delayed or active.
+// LPOS on the lists would tell more and cost O(queue) per ticket.
+const FIND_LOST = `
+local lost = {}
+for i = 1, #ARGV, 2 do
+  local queue, id = ARGV[i], ARGV[i + 1]
+  if redis.call('EXISTS', queue .. id) == 0 or redis.call('ZSCORE', queue .. 'completed', id) or redis.call('ZSCORE', queue .. 'failed', id) then
+    lost[#lost + 1] = (i - 1) / 2
+  end
+end
+return lost
+`
+
+/** Those of the tickets that BullMQ will never give to a worker (again). One round trip, O(1) per ticket. */
+export async function findLost(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[]): Promise<Ticket[]> {
+  if (tickets.length === 0) return []
+  const args = tickets.flatMap((ticket) => [keys.of(ticket.mode, ''), ticketId(ticket)])
+  const lost = (await redis.eval(FIND_LOST, 1, keys.prefix, ...args)) as number[]
+  return lost.map((index) => tickets[index]).filter((ticket) => ticket !== undefined)
+}
+
+const READ_GIVEN_UP = `
+local from, ids = ARGV[1], {}
+local entries = redis.call('XRANGE', KEYS[1], '(' .. from, '+', 'COUNT', 5000)
+for _, entry in ipairs(entries) do
+  from = entry[1]
+  local event, id
+  for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'event' then event = entry[2][i + 1] elseif entry[2][i] == 'jobId' then id = entry[2][i + 1] end
+  end
+  if id and (event == 'failed' or event == 'removed') then ids[#ids + 1] = id end
+end
+return { from, ids }
+`
+
+export interface GivenUp { ids: Pick<Ticket, 'task_id' | 'n'>[]; cursors: Map<Mode, string> }
+
+/**
+ * Tickets that BullMQ's event streams name as failed or removed since the cursors, filtered inside Redis: a busy queue
+ * writes several events per job. A hint that shortens the wait; the rounds of the reconciler find what it misses.
+ */
+export async function readGivenUp(redis: Redis, keys: QueueKeys, since: ReadonlyMap<Mode, string>): Promise<GivenUp> {
+  const cursors = new Map<Mode, string>()
+  const ids: GivenUp['ids'] = []
+  for (const mode of MODES) {
+    const from = since.get(mode) ?? (await newest(redis, keys.of(mode, 'events')))
+    const [cursor, jobs] = (await redis.eval(READ_GIVEN_UP, 1, keys.of(mode, 'events'), from)) as [string, string[]]
+    cursors.set(mode, cursor)
+    ids.push(...jobs.map(parseTicketId).filter((id) => id !== undefined))
+  }
+  return { ids, cursors }
+}
+
+async function newest(redis: Redis, stream: string): Promise<string> {
+  const [last] = await redis.xrevrange(stream, '+', '-', 'COUNT', 1)
+  return last?.[0] ?? '0-0'
+}

@@ -1,0 +1,85 @@
+import type { Redis } from 'ioredis'
+
+import type { DeploymentId, Failure, Log, Mode, Ticket } from '@longshore/contracts'
+import { keepRounds, type Rounds } from '@longshore/runtime'
+
+import { findLost, readGivenUp } from './lost-tickets.ts'
+import { queueKeys, type QueueKeys } from './names.ts'
+
+/** The part of the ledger that knows which tickets should be in the queue. */
+export interface LiveTickets {
+  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; next?: string }>
+  /** The next ticket, unless the task is over or has moved on from `n`. */
+  reissue(taskId: Ticket['task_id'], n: number): Promise<Ticket | undefined>
+  failUnowned(taskId: Ticket['task_id'], ticket: number, failure: Failure): Promise<unknown>
+}
+
+export interface ReconcileOptions {
+  ledger: LiveTickets
+  /** In the `background` role; stays the caller's. */
+  redis: Redis
+  deployment: DeploymentId
+  /** Of this process; one per deployment scans at a time. */
+  name: string
+  log: Log
+  /** A task has a new pending ticket: the dispatcher may look at once. */
+  onReissued?: () => void
+  /** Default 1 s. */
+  everyMs?: number
+}
+
+/** Live tickets looked at per round: 100,000 queued tasks take 100 rounds, and never more memory than this. */
+const BATCH = 1_000
+const LEASE_ROUNDS = 5
+/** A task that loses more tickets than any retry, handover or pause could use is ended: somebody deletes them as they come. */
+const MAX_TICKETS = 1_000
+
+/**
+ * Nothing that happens in BullMQ leaves a task hanging (decision 2): a ticket that was deleted, failed or lost with its
+ * queue is replaced by the task's next one. Two observations a round apart: a ticket may be on its way into the queue.
+ */
+export function reconcileTickets(options: ReconcileOptions): Rounds {
+  const { log, everyMs = 1_000 } = options
+  const keys = queueKeys(options.deployment)
+  const scan: Scan = { suspects: [], cursor: undefined, events: new Map() }
+  return keepRounds({
+    everyMs, log, failing: 'lost tickets could not be looked for',
+    round: async () => {
+      if (await holdsLease(options, keys, everyMs * LEASE_ROUNDS)) await lookRound(options, keys, scan)
+    },
+  })
+}
+
+interface Scan { suspects: Ticket[]; cursor: string | undefined; events: ReadonlyMap<Mode, string> }
+
+async function lookRound(options: ReconcileOptions, keys: QueueKeys, scan: Scan): Promise<void> {
+  const { redis, ledger } = options
+  for (const ticket of await findLost(redis, keys, scan.suspects)) await replace(options, ticket)
+  const given = await readGivenUp(redis, keys, scan.events)
+  scan.events = given.cursors
+  // BullMQ itself said so, and the ledger checks the number: one observation is enough.
+  for (const { task_id, n } of given.ids) await replace(options, { task_id, n })
+  const { tickets, next } = await ledger.liveTickets(scan.cursor, BATCH)
+  scan.cursor = next
+  scan.suspects = await findLost(redis, keys, tickets)
+}
+
+async function replace({ ledger, log, onReissued }: ReconcileOptions, { task_id, n }: Pick<Ticket, 'task_id' | 'n'>): Promise<void> {
+  if (n >= MAX_TICKETS) {
+    await ledger.failUnowned(task_id, n, { code: 'ticket_lost', message: `the queue lost ${n} tickets of this task; nothing can run it` })
+    return
+  }
+  const next = await ledger.reissue(task_id, n)
+  if (next === undefined) return
+  log.warn({ task_id, ticket: n, next: next.n }, 'the queue lost a ticket; the task gets its next one')
+  onReissued?.()
+}
+
+async function holdsLease({ redis, name }: ReconcileOptions, keys: QueueKeys, ms: number): Promise<boolean> {
+  const taken = await redis.set(keys.scanLease, name, 'PX', ms, 'NX')
+  if (taken !== null) return true
+  if ((await redis.get(keys.scanLease)) !== name) return false
+  // A lease that ran out just now may go to two for a round: reissuing is atomic, so that costs time only.
+  await redis.pexpire(keys.scanLease, ms)
+  return true
+}
