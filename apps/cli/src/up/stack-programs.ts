@@ -59,11 +59,16 @@ function watcherOf(terminal: Terminal, index: number, format: 'json' | 'readable
   }
 }
 
+/** Frames of a stack and Node's own signature: where it broke matters to us, why it broke matters to the reader. */
+const NOISE = /^\s+at |^Node\.js v|^\s*$|^\s*[{}]\s*$/
+const LAST_LINES = 10
+
 /** The message of a program that was given up, its last words made readable. */
 export function explainGaveUp(error: GaveUp): string {
   const [first = '', ...lines] = error.message.split('\n')
-  return [first, ...lines.map((line) => {
+  const words = lines.filter((line) => !NOISE.test(line)).slice(-LAST_LINES).map((line) => {
     const record = parseLogLine(line, new Date())
     return `  ${[plain(record.message, 500), record.error].filter((part) => part !== undefined && part !== '').join(' ')}`
-  })].join('\n')
+  })
+  return [first, ...words].join('\n')
 }

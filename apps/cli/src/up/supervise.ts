@@ -38,7 +38,8 @@ export class GaveUp extends Error {
   override readonly name = 'GaveUp'
 }
 
-const LAST_LINES = 12
+/** Enough to hold what was said before a long stack. */
+const LAST_LINES = 40
 const POLL_MS = 100
 
 /** Keeps one program running until it is stopped or hopeless. */

@@ -1,0 +1,95 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { freePort } from '@longshore/redis-server'
+import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { longshore, runLongshore } from '../testing/run-longshore.ts'
+
+// A real gateway without a worker: what is submitted stays queued until it is cancelled.
+let home: string
+let gateway: ChildProcess
+let env: Record<string, string>
+
+beforeAll(async () => {
+  home = await mkdtemp(join(tmpdir(), 'longshore-tasks-'))
+  const port = String(await freePort())
+  env = { LONGSHORE_HOME: home, REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: `t-${randomUUID().slice(0, 20)}`, MCP_PORT: port, PATH: process.env['PATH'] ?? '' }
+  gateway = spawn(process.execPath, [join(import.meta.dirname, '../../../gateway/src/main.ts')], { env, stdio: 'ignore' })
+  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
+  for (const [name, args] of [['LONGSHORE_API_KEY', ['--operator']], ['LONGSHORE_AGENT_KEY', ['--agent', 'agent-7', '--name', 'for the tests']]] as const) {
+    env[name] = (await longshore(['keys', 'make', ...args], env)).said.trim()
+  }
+})
+
+afterAll(async () => {
+  gateway.kill('SIGTERM')
+  if (gateway.exitCode === null) await once(gateway, 'exit')
+  await rm(home, { recursive: true, force: true })
+})
+
+const run = (...args: string[]) => longshore(args, env)
+
+test('keys are listed without being shown, and a revoked one is refused', async () => {
+  const made = await run('keys', 'make', '--agent', 'agent-9')
+  expect(made.said).toMatch(/^lsa_[\w-]{43}\n$/)
+  const id = /^key-[0-9a-f]+/.exec(made.complained)?.[0] ?? ''
+  const list = await run('keys', 'list')
+  expect(list.said).toMatch(new RegExp(`${id} +agent-9 .* tasks +agent\n`))
+  expect(list.said).not.toContain(made.said.trim())
+  expect(await run('keys', 'revoke', id)).toMatchObject({ code: 0, said: `Revoked ${id}.\n` })
+  expect(await run('keys', 'revoke', id)).toMatchObject({ code: 1, complained: `There is no key ${id}. See: longshore keys list\n` })
+  const refused = await longshore(['submit', 'x'], { ...env, LONGSHORE_AGENT_KEY: made.said.trim() })
+  expect(refused).toMatchObject({ code: 1, complained: expect.stringContaining('(unauthorized)') as string })
+})
+
+test('a task is submitted, listed, shown, followed and cancelled', async () => {
+  const submitted = await run('submit', 'Tidy \u001B[31mup', '--mode', 'opencode', '--timeout-ms', '5000')
+  expect(submitted).toMatchObject({ code: 0, complained: '' })
+  const id = /^task-[0-9a-z]{26}/.exec(submitted.said)?.[0] ?? ''
+  expect(submitted.said).toBe(`${id}  queued, opencode mode\nFollow it: longshore watch ${id}\n`)
+  expect((await run('list')).said).toMatch(new RegExp(`^TASK +STATUS.*\n${id}  queued  opencode  .*  Tidy \\[31mup\n`))
+  expect((await run('status', id)).said).toMatch(/status +queued\nmode +opencode\nagent +agent-7\n/)
+  expect(JSON.parse((await run('status', id, '--json')).said)).toMatchObject({ task_id: id, timeout_ms: 5_000 })
+  const watch = runLongshore(['watch', id], env)
+  await waitFor(() => watch.said().includes('queued'), { what: 'the first event' })
+  expect((await run('cancel', id, '--reason', 'no longer wanted')).code).toBe(0)
+  expect(await watch.ended).toBe(1)
+  expect(watch.said()).toMatch(/ 1 {2}queued .*\n +2 {2}cancelled +cancelled by \S+: no longer wanted\n\ntask +task-/)
+})
+
+test('the same idempotency key gets the same task', async () => {
+  const [one, two] = [await run('submit', 'once', '--idempotency-key', 'k'), await run('submit', 'once', '--idempotency-key', 'k')]
+  expect(two.said).toBe(one.said)
+})
+
+test('the rollout is shown and changed, and the next task obeys', async () => {
+  expect((await run('rollout', 'get')).said).toContain('nobody has set it')
+  expect((await run('rollout', 'set', '100')).said).toMatch(/^100 % of agents in OpenCode mode.*set by operator/)
+  expect((await run('submit', 'where')).said).toContain('opencode mode')
+  await run('rollout', 'set', '0')
+  expect((await run('submit', 'where')).said).toContain('docker mode')
+})
+
+test('health without a worker is degraded, says so, and is exit code 1', async () => {
+  const { code, said } = await run('health')
+  expect(code).toBe(1)
+  expect(said).toMatch(/^status +degraded: no worker is there to run tasks\ntasks +0 running, \d+ queued/)
+})
+
+test.each([
+  [['submit', 'x', '--mode', 'cloud'], '--mode: got "cloud", allowed: docker or opencode.'],
+  [['submit', 'x', '--timeout-ms', '-5'], '--timeout-ms'],
+  [['submit', 'x', '--timeout-ms', '1'], 'timeout_ms'],
+  [['submit', ''], 'task_description'],
+  [['status', 'task-unknown'], '(task_not_found)'],
+  [['keys', 'make', '--agent', 'a b'], '--agent: got "a b", allowed: an agent id'],
+])('%j is refused readably, exit code 1', async (args, message) => {
+  const { code, said, complained } = await run(...args)
+  expect({ code, said }).toEqual({ code: 1, said: '' })
+  expect(complained).toContain(message)
+  expect(complained).not.toContain('    at ')
+})
