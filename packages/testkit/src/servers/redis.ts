@@ -2,6 +2,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type AofSetting, freePort, type RedisProcess, startRedisProcess } from '@longshore/redis-server'
+import { dieWithUs } from './die-with-us.ts'
 import { testRedisBinary } from './redis-binary.ts'
 
 export interface StartRedisOptions {
@@ -71,9 +72,7 @@ function keep(first: { port: number; process: RedisProcess }, again: () => Promi
   let current = first.process
   const auth = password === undefined ? '' : `:${encodeURIComponent(password)}@`
   const signal = (name: NodeJS.Signals): void => void process.kill(current.pid, name)
-  // A crashed or interrupted test run leaves no server behind.
-  const killOnExit = (): void => current.kill9()
-  process.once('exit', killOnExit)
+  let unguard = dieWithUs(current.pid)
   return {
     url: `redis://${auth}127.0.0.1:${first.port}`,
     port: first.port,
@@ -82,12 +81,15 @@ function keep(first: { port: number; process: RedisProcess }, again: () => Promi
       return current.pid
     },
     async kill9() {
+      unguard()
       current.kill9()
       await current.exited
     },
     async restart() {
+      unguard()
       await current.stop()
       current = await again()
+      unguard = dieWithUs(current.pid)
     },
     stall(ms) {
       signal('SIGSTOP')
@@ -95,7 +97,7 @@ function keep(first: { port: number; process: RedisProcess }, again: () => Promi
     },
     cont: () => signal('SIGCONT'),
     async stop() {
-      process.off('exit', killOnExit)
+      unguard()
       await current.stop()
       if (isTemporary) await rm(dir, { recursive: true, force: true })
     },

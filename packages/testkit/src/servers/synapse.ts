@@ -5,6 +5,7 @@ import { join } from 'node:path'
 import { devFolder, fetchSynapse, startSynapseProcess, type SynapseLimits } from '@longshore/infra'
 import { freePort } from '@longshore/redis-server'
 import { z } from 'zod'
+import { dieWithUs } from './die-with-us.ts'
 
 export interface StartSynapseOptions {
   /** Default `relaxed`: no rate limits. `default` are those that Synapse ships. */
@@ -44,31 +45,25 @@ export async function startSynapse({ limits = 'relaxed' }: StartSynapseOptions =
   const port = await freePort()
   const launch = (): ReturnType<typeof startSynapseProcess> => startSynapseProcess(program, { dir, port, serverName: SERVER_NAME, limits })
   let current = await launch()
-  // A crashed or interrupted test run leaves no server behind.
-  const killOnExit = (): void => kill(current.pid)
-  process.once('exit', killOnExit)
+  let unguard = dieWithUs(current.pid)
+  const end = async (): Promise<void> => {
+    unguard()
+    await current.stop()
+  }
   return {
     baseUrl: current.baseUrl,
     serverName: SERVER_NAME,
     registerUser: (name) => register(current.baseUrl, current.registrationSecret, name),
     async restart() {
-      await current.stop()
+      await end()
       current = await launch()
+      unguard = dieWithUs(current.pid)
     },
-    halt: () => current.stop(),
+    halt: end,
     async stop() {
-      process.off('exit', killOnExit)
-      await current.stop()
+      await end()
       await rm(dir, { recursive: true, force: true })
     },
-  }
-}
-
-function kill(pid: number): void {
-  try {
-    process.kill(pid, 'SIGKILL')
-  } catch {
-    // Gone already.
   }
 }
 
