@@ -1,4 +1,5 @@
 // `npm start` and `npm test` on a fresh clone: gets pnpm, the dependencies and with them Node 24, then hands over to that.
+// `prepare` stops there.
 // Plain JavaScript without dependencies, because the Node that runs it may be 20.
 import { spawn } from 'node:child_process'
 import { createHash } from 'node:crypto'
@@ -13,6 +14,7 @@ const STAMP = join(ROOT, 'node_modules/.longshore-installed')
 const NODE = join(ROOT, 'node_modules/node/bin', process.platform === 'win32' ? 'node.exe' : 'node')
 const PNPM = readJson('package.json').devEngines.packageManager.version
 const HAND_OVER = {
+  prepare: ['--version'],
   start: [join(ROOT, 'apps/cli/src/main.ts'), 'up'],
   test: [join(ROOT, 'node_modules/vitest/vitest.mjs'), 'run'],
 }
@@ -25,9 +27,9 @@ class Complaint extends Error {}
 
 try {
   const [command, ...rest] = process.argv.slice(2)
-  if (!Object.hasOwn(HAND_OVER, command ?? '')) throw new Complaint('usage: node infra/bootstrap.mjs start|test [arguments]')
+  if (!Object.hasOwn(HAND_OVER, command ?? '')) throw new Complaint('usage: node infra/bootstrap.mjs start|test|prepare [arguments]')
   if (Number(process.versions.node.split('.')[0]) < 20) throw new Complaint(`Longshore needs Node 20 or newer to begin; this is ${process.version}.`)
-  if (!isInstalled()) await install(command)
+  if (!isInstalled()) await install()
   process.exitCode = await handOver(command, rest)
 } catch (error) {
   if (!(error instanceof Complaint)) throw error
@@ -35,7 +37,7 @@ try {
   process.exitCode = 1
 }
 
-async function install(command) {
+async function install() {
   proveWritable()
   console.error(`longshore: getting the dependencies with pnpm ${PNPM} (once; a minute or two)`)
   const begun = Date.now()
@@ -43,9 +45,9 @@ async function install(command) {
     const { code, output, signal } = await pnpmInstall()
     if (code === 0 && existsExecutable(NODE)) break
     if (signal) process.exit(128 + os.signals[signal])
-    if (code === 0) throw new Complaint(`pnpm left no Node at ${NODE}. Delete node_modules and run npm ${command} again.`)
+    if (code === 0) throw new Complaint(`pnpm left no Node at ${NODE}. Delete node_modules and try again.`)
     if (!NETWORK_ERROR.test(output)) throw new Complaint(`pnpm install failed (exit code ${code}); the reason is above.`)
-    if (pause === undefined) throw new Complaint(`no network: the npm registry cannot be reached. Check the connection or proxy, then run npm ${command} again.`)
+    if (pause === undefined) throw new Complaint(`no network: the npm registry cannot be reached. Check the connection or proxy, then try again.`)
     console.error(`longshore: the network failed, trying again in ${pause / 1000} s`)
     await sleep(pause)
   }
