@@ -79,7 +79,7 @@ async function spawnServer(options: SupervisedPlaceOptions, namespaces: readonly
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own
     stdio: ['ignore', log.fd, log.fd],
-    env: { ...serverEnvironment(launch.workspace, options.model, password, options.path, join(launch.workspace.state, 'tmp')), [MARKER]: marker },
+    env: { ...serverEnvironment(launch.workspace, options.model, password, { path: options.path, temporary: join(launch.workspace.state, 'tmp') }), [MARKER]: marker },
   })
   const failed = new Promise<never>((_resolve, reject) => {
     child.once('error', (error) => reject(new TaskFailure('backend_unavailable', `cannot start ${command}: ${error.message}`, { cause: error })))

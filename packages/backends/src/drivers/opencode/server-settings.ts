@@ -21,17 +21,17 @@ const PERMISSION = { '*': 'allow', external_directory: 'deny', doom_loop: 'deny'
 
 /**
  * The whole environment of a task's OpenCode server: its own home beside `repo`, our configuration, the model's keys; nothing of the worker's.
- * @param path PATH inside the place
+ * @param place PATH inside the place (undefined: the image's own) and where temporary files go
  */
-export function serverEnvironment(workspace: Workspace, model: ModelAccess, password: string, path: string, temporary: string): Record<string, string> {
+export function serverEnvironment(workspace: Workspace, model: ModelAccess, password: string, place: { path?: string; temporary: string }): Record<string, string> {
   const state = (name: string): string => join(workspace.state, name)
   return {
     ...model.env,
-    PATH: path,
+    ...(place.path === undefined ? {} : { PATH: place.path }),
     LANG: 'C.UTF-8',
     HOME: state('home'),
     XDG_CONFIG_HOME: state('config'), XDG_DATA_HOME: state('data'), XDG_CACHE_HOME: state('cache'), XDG_STATE_HOME: state('run'),
-    TMPDIR: temporary,
+    TMPDIR: place.temporary,
     OPENCODE_SERVER_PASSWORD: password,
     OPENCODE_CONFIG_CONTENT: JSON.stringify(serverConfig(model.config)),
     OPENCODE_DISABLE_PROJECT_CONFIG: '1', // a repository that is not trusted brings no plugins and no commands of its own

@@ -1,0 +1,62 @@
+import { TaskFailure } from '@longshore/contracts'
+import { z } from 'zod'
+import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
+import { passwordOf, renewPassword } from '../workspace/prepare.ts'
+import type { Containers } from './containers.ts'
+import { type HandleData, type Launch, type ServerPlace, watchdogSeconds } from './server-place.ts'
+
+export interface ContainerPlaceOptions {
+  containers: Containers
+  /** Must hold `opencode`, `sh`, `timeout`, `git` and `rg`. */
+  image: string
+  model: ModelAccess
+  /** The origin of a service on this host's loopback that `model` names: containers get the network's gateway in its place. */
+  hostOrigin?: string
+}
+
+const PORT = 4096
+const Data = z.object({ container: z.string() })
+
+/** An `opencode serve` in a container per task, reached at the container's address on the deployment's network. */
+export function containerPlace({ containers, image, model, hostOrigin }: ContainerPlaceOptions): ServerPlace {
+  return {
+    isolation: 'container',
+    ownServer: true,
+    owner: containers.user,
+    probe: () => containers.probe(image),
+    engineId: () => containers.engineId(),
+    reserve: ({ task, claim }) => ({ container: containers.nameOf(task.id, claim) }),
+    start: async (launch, reserved) => {
+      const network = await containers.network()
+      const password = await renewPassword(launch.workspace)
+      const reachable = hostOrigin === undefined ? model : withOrigin(model, hostOrigin, `http://${network.gateway}:${new URL(hostOrigin).port}`)
+      const environment = serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp' })
+      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, network })
+      return { ...reserved, container_id: id }
+    },
+    address: async (data, workspace) => {
+      const state = await containers.state(nameOf(data))
+      if (state?.isRunning !== true) return undefined
+      if (state.address === undefined) throw new TaskFailure('backend_unavailable', 'the container has no address on the task network')
+      await containers.network() // an adopter relays for the containers that it takes over
+      return { url: `http://${state.address}:${PORT}`, username: 'opencode', password: await passwordOf(workspace) }
+    },
+    autopsy: (data) => containers.autopsy(nameOf(data)),
+    remove: (data) => containers.remove(nameOf(data)),
+    close: () => containers.close(),
+  }
+}
+
+/** `timeout` is the container's first process: when it ends, everything in the container ends (G9). */
+function commandOf({ deadlineAt }: Launch): string[] {
+  return ['timeout', '-s', 'KILL', String(watchdogSeconds(deadlineAt, Date.now())), 'opencode', 'serve', '--hostname', '0.0.0.0', '--port', String(PORT)]
+}
+
+function nameOf(data: HandleData): string {
+  return Data.parse(data).container
+}
+
+function withOrigin(model: ModelAccess, from: string, to: string): ModelAccess {
+  const config = z.record(z.string(), z.unknown()).parse(JSON.parse(JSON.stringify(model.config).replaceAll(from, to)))
+  return { ...model, config }
+}

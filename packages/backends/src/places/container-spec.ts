@@ -1,0 +1,68 @@
+import type { DeploymentId, TaskId } from '@longshore/contracts'
+import type Docker from 'dockerode'
+import type { Owner } from '../workspace/prepare.ts'
+import type { Workspace } from '../workspace/storage.ts'
+
+/** By these labels a deployment knows its own (G10). */
+export const LABEL = { deployment: 'longshore.deployment', task: 'longshore.task', claim: 'longshore.claim' } as const
+
+export interface Limits {
+  /** CPUs, fractions allowed; `RUNNER_CPU_LIMIT`. */
+  cpus: number
+  /** `RUNNER_MEMORY_LIMIT`; an OpenCode server needs about 620 MB. */
+  memoryBytes: number
+  /** Processes and threads. */
+  pids: number
+  /** Size of /tmp, in memory. */
+  tmpBytes: number
+}
+
+/** The predecessor's two CPUs and 2 GB; the rest is room that no honest task has needed. */
+export const DEFAULT_LIMITS: Limits = { cpus: 2, memoryBytes: 2 * 1024 ** 3, pids: 512, tmpBytes: 512 * 1024 ** 2 }
+
+export interface ContainerSpec {
+  deployment: DeploymentId
+  taskId: TaskId
+  claim: number
+  image: string
+  command: string[]
+  environment: Record<string, string>
+  workspace: Workspace
+  user: Owner
+  network: string
+  limits: Limits
+}
+
+/** One name per claim: an address that is known before anything is started. */
+export function containerName(deployment: DeploymentId, taskId: TaskId, claim: number): string {
+  return `longshore-${deployment}-${taskId}-${claim}`
+}
+
+/** Non-root, no capability, no new privileges, read-only root, bounded, and nothing of the host but the task's two folders (DESIGN decision 8). */
+export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOptions {
+  const { workspace, limits } = spec
+  return {
+    name: containerName(spec.deployment, spec.taskId, spec.claim),
+    Image: spec.image,
+    Entrypoint: [],
+    Cmd: spec.command,
+    Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
+    User: `${spec.user.uid}:${spec.user.gid}`,
+    WorkingDir: workspace.repo,
+    Labels: { [LABEL.deployment]: spec.deployment, [LABEL.task]: spec.taskId, [LABEL.claim]: String(spec.claim) },
+    HostConfig: {
+      Binds: [`${workspace.repo}:${workspace.repo}`, `${workspace.state}:${workspace.state}`],
+      CapDrop: ['ALL'],
+      SecurityOpt: ['no-new-privileges'],
+      ReadonlyRootfs: true,
+      Tmpfs: { '/tmp': `rw,exec,nosuid,nodev,mode=1777,size=${limits.tmpBytes}` }, // exec: OpenCode unpacks native libraries there
+      NetworkMode: spec.network,
+      PidsLimit: limits.pids,
+      Memory: limits.memoryBytes,
+      MemorySwap: limits.memoryBytes,
+      NanoCpus: Math.round(limits.cpus * 1e9),
+      Init: true, // reaps what the agent's tools leave behind
+      LogConfig: { Type: 'json-file', Config: { 'max-size': '64m', 'max-file': '2' } },
+    },
+  }
+}

@@ -1,0 +1,177 @@
+import { setTimeout as delay } from 'node:timers/promises'
+import { type BackendHealth, type DeploymentId, type Failure, type Log, TaskFailure, type TaskId } from '@longshore/contracts'
+import type Docker from 'dockerode'
+import { z } from 'zod'
+import type { Owner } from '../workspace/prepare.ts'
+import type { Storage, Workspace } from '../workspace/storage.ts'
+import { containerName, containerOptions, LABEL, type Limits } from './container-spec.ts'
+import { asEngineFailure, connectEngine, engineStatus } from './engine.ts'
+import { createHostGateway, type HostGateway } from './host-gateway.ts'
+import { probeStorage } from './storage-probe.ts'
+import { ensureNetwork, removeIdleNetwork, type TaskNetwork } from './task-network.ts'
+
+export interface ContainersOptions {
+  deployment: DeploymentId
+  /** In the form of DOCKER_HOST. */
+  engine: string
+  storage: Storage
+  /** As whom agents run; never root. */
+  user: Owner
+  limits: Limits
+  /** A service on this host's loopback that containers may reach at the network's gateway, on the same port. */
+  hostService?: { host: string; port: number }
+  log: Log
+}
+
+/** What is known of a container. */
+export interface ContainerState { id: string; isRunning: boolean; exitCode: number; outOfMemory: boolean; address: string | undefined }
+
+export interface StartSpec {
+  taskId: TaskId
+  claim: number
+  image: string
+  command: string[]
+  environment: Record<string, string>
+  workspace: Workspace
+  network: TaskNetwork
+}
+
+/** The containers of one deployment on one engine. */
+export interface Containers {
+  readonly docker: Docker
+  readonly user: Owner
+  /** Whether the engine answers, has `image`, and shows the storage's files to the agent's user at the same path. */
+  probe(image: string): Promise<BackendHealth>
+  engineId(): Promise<string>
+  /** The network, made if need be, with the relay to the host's service. */
+  network(): Promise<TaskNetwork>
+  nameOf(taskId: TaskId, claim: number): string
+  /** Creates and starts; returns its id. @throws TaskFailure */
+  start(spec: StartSpec): Promise<string>
+  /** undefined: there is none of that name that is ours. @throws TaskFailure when the engine does not answer */
+  state(name: string): Promise<ContainerState | undefined>
+  /** Why a container no longer runs; undefined while it does, or when the engine does not answer. */
+  autopsy(name: string): Promise<Failure | undefined>
+  /** Kills and removes; idempotent. */
+  remove(name: string): Promise<void>
+  close(): Promise<void>
+}
+
+const PING_TIMEOUT_MS = 5_000
+const REMOVE_TIMEOUT_MS = 20_000
+const REMOVE_POLL_MS = 50
+const Inspected = z.object({
+  Id: z.string(),
+  Config: z.object({ Labels: z.record(z.string(), z.string()).nullable() }),
+  State: z.object({ Running: z.boolean(), ExitCode: z.number(), OOMKilled: z.boolean() }),
+  NetworkSettings: z.object({ Networks: z.record(z.string(), z.object({ IPAddress: z.string() })) }),
+})
+
+/** Opens no connection; `user` must not be root. */
+export function createContainers(options: ContainersOptions): Containers {
+  const { deployment, user, log } = options
+  if (user.uid === 0) throw new Error('agents in containers do not run as root: give a uid other than 0')
+  const docker = connectEngine(options.engine)
+  const gateway = options.hostService === undefined ? undefined : createHostGateway(options.hostService, log)
+  const isStorageSeen = new Map<string, Promise<string | undefined>>()
+  let engineId: string | undefined
+  const inspect = (name: string): Promise<ContainerState | undefined> => inspectOwn(docker, deployment, name)
+  return {
+    docker,
+    user,
+    probe: async (image) => {
+      const reason = await whyNot(options, docker, image, isStorageSeen)
+      return reason === undefined ? { ok: true } : { ok: false, reason }
+    },
+    engineId: async () => {
+      engineId ??= z.object({ ID: z.string() }).parse(await docker.info().catch(rethrow('answer'))).ID
+      return engineId
+    },
+    network: () => openNetwork(docker, deployment, gateway).catch(rethrow('make the task network')),
+    nameOf: (taskId, claim) => containerName(deployment, taskId, claim),
+    start: async ({ network, ...spec }) => {
+      try {
+        const container = await docker.createContainer(containerOptions({ ...spec, deployment, user, limits: options.limits, network: network.name }))
+        await container.start()
+        return container.id
+      } catch (error) {
+        throw asEngineFailure(error, 'start the container')
+      }
+    },
+    state: (name) => inspect(name).catch(rethrow('say how the container is')),
+    autopsy: async (name) => {
+      try {
+        return causeOfDeath(await inspect(name))
+      } catch {
+        return undefined
+      }
+    },
+    remove: (name) => removeOwn(docker, name, inspect).catch(rethrow('remove the container')),
+    close: async () => {
+      await gateway?.close()
+      await removeIdleNetwork(docker, deployment).catch((error: unknown) => log.debug({ err: error }, 'the task network stays'))
+    },
+  }
+}
+
+function rethrow(what: string): (error: unknown) => never {
+  return (error) => {
+    throw asEngineFailure(error, what)
+  }
+}
+
+async function whyNot(options: ContainersOptions, docker: Docker, image: string, seen: Map<string, Promise<string | undefined>>): Promise<string | undefined> {
+  try {
+    const late = delay(PING_TIMEOUT_MS, undefined, { ref: false }).then(() => Promise.reject(new TaskFailure('backend_unavailable', `no answer within ${PING_TIMEOUT_MS / 1000} s`)))
+    await Promise.race([docker.ping(), late])
+    const { Id: id } = await docker.getImage(image).inspect()
+    const proof = seen.get(id) ?? probeStorage(docker, options.deployment, options.storage, image, options.user)
+    seen.set(id, proof)
+    proof.catch(() => seen.delete(id))
+    const reason = await proof
+    if (reason !== undefined) seen.delete(id)
+    return reason
+  } catch (error) {
+    return asEngineFailure(error, 'answer').message
+  }
+}
+
+async function openNetwork(docker: Docker, deployment: DeploymentId, gateway: HostGateway | undefined): Promise<TaskNetwork> {
+  const network = await ensureNetwork(docker, deployment)
+  await gateway?.open(network.gateway)
+  return network
+}
+
+/** G10: a container of that name without our label is somebody else's, and so is not there. */
+async function inspectOwn(docker: Docker, deployment: DeploymentId, name: string): Promise<ContainerState | undefined> {
+  let raw: unknown
+  try {
+    raw = await docker.getContainer(name).inspect()
+  } catch (error) {
+    if (engineStatus(error) === 404) return undefined
+    throw error
+  }
+  const { Id, Config, State, NetworkSettings } = Inspected.parse(raw)
+  if (Config.Labels?.[LABEL.deployment] !== deployment) return undefined
+  const address = Object.values(NetworkSettings.Networks).map((network) => network.IPAddress).find((ip) => ip !== '')
+  return { id: Id, isRunning: State.Running, exitCode: State.ExitCode, outOfMemory: State.OOMKilled, address }
+}
+
+function causeOfDeath(state: ContainerState | undefined): Failure | undefined {
+  if (state?.isRunning === true) return undefined
+  if (state === undefined) return { code: 'backend_lost', message: 'the container is gone' }
+  if (state.outOfMemory) return { code: 'out_of_memory', message: 'the container was killed by its memory limit (RUNNER_MEMORY_LIMIT)' }
+  return { code: 'backend_lost', message: `the container ended with exit code ${state.exitCode}` }
+}
+
+async function removeOwn(docker: Docker, name: string, inspect: (name: string) => Promise<ContainerState | undefined>): Promise<void> {
+  const end = performance.now() + REMOVE_TIMEOUT_MS
+  for (let state = await inspect(name); state !== undefined; state = await inspect(name)) {
+    if (performance.now() > end) throw new TaskFailure('backend_unavailable', `the container ${name} is still there ${REMOVE_TIMEOUT_MS / 1000} s after its removal`)
+    await docker.getContainer(state.id).remove({ force: true, v: true }).catch((error: unknown) => {
+      const status = engineStatus(error)
+      if (status !== 404 && status !== 409) throw error // gone, or somebody else is removing it
+    })
+    await delay(REMOVE_POLL_MS)
+  }
+}
