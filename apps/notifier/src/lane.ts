@@ -1,7 +1,7 @@
 import type { Clock, Log } from '@longshore/contracts'
 import type { Frozen } from './outbox/frozen.ts'
 import type { Outbox } from './outbox/outbox.ts'
-import { afterLimit, afterSent, backoffMs, FREE, type Pace } from './pace.ts'
+import { afterLimit, afterSent, backoffMs, editsWaitMs, FREE, type Pace } from './pace.ts'
 import type { Outcome, Sink } from './sink.ts'
 
 export interface LaneDeps {
@@ -57,10 +57,10 @@ type Step = { outcome: Outcome | { kind: 'idle'; waitMs: number }; frozen: Froze
 /** One round: what is next, frozen before it is sent, struck after it was acknowledged. */
 async function trySending(deps: LaneDeps, pace: Pace, ownTxn: string): Promise<Step> {
   const { outbox, sink, now } = deps
-  const editsWaitMs = pace.editsOpenAt - now()
-  const next = await outbox.next(editsWaitMs <= 0)
+  const waitMs = editsWaitMs(pace, now())
+  const next = await outbox.next(waitMs === 0)
   if (next.kind === 'idle') {
-    const dueMs = next.waitMs === undefined ? IDLE_MS : Math.max(next.waitMs, editsWaitMs)
+    const dueMs = next.waitMs === undefined ? IDLE_MS : Math.max(next.waitMs, waitMs)
     return { outcome: { kind: 'idle', waitMs: Math.min(Math.max(dueMs, 1), IDLE_MS) }, frozen: undefined }
   }
   const opened = await sink.open()

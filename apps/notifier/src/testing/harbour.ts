@@ -1,0 +1,48 @@
+import { randomBytes } from 'node:crypto'
+import { Redis } from 'ioredis'
+
+import { type EventDraft, type Failure, NewTask, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
+import { createLedger, type Ledger } from '@longshore/ledger'
+import { sinkPrefix } from '../notifier.ts'
+
+/** A deployment of its own on a Redis, and a hand that plays agents and workers. */
+export interface Harbour {
+  redis: Redis
+  deployment: string
+  ledger: Ledger
+  submit(more?: Partial<NewTask>): Promise<Task>
+  /** Submits and takes it. */
+  start(more?: Partial<NewTask>): Promise<Task>
+  say(task: Task, ...drafts: EventDraft[]): Promise<void>
+  complete(task: Task, output: string): Promise<void>
+  fail(task: Task, failure: Failure): Promise<void>
+  /** How many notices wait in a sink's outbox, and how many were given up. */
+  outbox(sink: string): Promise<{ waiting: number; dead: number }>
+}
+
+export function createHarbour(redisUrl: string): Harbour {
+  const redis = new Redis(redisUrl, { maxRetriesPerRequest: null, retryStrategy: () => 50 })
+  redis.on('error', () => undefined)
+  const deployment = `n-${randomBytes(5).toString('hex')}`
+  const ledger = createLedger({ redis, deployment, log: SILENT })
+  const submit = async (more: Partial<NewTask> = {}) =>
+    (await ledger.submit(NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-a', prompt: 'p', title: 'Mend the crane', mode: 'docker', ...more }))).task
+  const claimOf = ({ id, claim }: Task) => ({ taskId: id, claim })
+  return {
+    redis, deployment, ledger, submit,
+    async start(more) {
+      const task = await submit(more)
+      const take = await ledger.take({ task_id: task.id, n: task.ticket }, 'worker-1')
+      if (take.kind !== 'taken') throw new Error(`not taken: ${take.reason}`)
+      return take.task
+    },
+    say: async (task, ...drafts) => void (await ledger.append(claimOf(task), drafts)),
+    complete: async (task, output) => void (await ledger.end(claimOf(task), { state: 'completed', payload: { result: { output, output_truncated: false, files_changed: 1 } } })),
+    fail: async (task, failure) => void (await ledger.end(claimOf(task), { state: 'failed', payload: { failure } })),
+    async outbox(sink) {
+      const prefix = sinkPrefix(deployment, sink)
+      const [waiting, sending, dead] = await Promise.all([redis.hlen(`${prefix}outbox`), redis.exists(`${prefix}sending`), redis.llen(`${prefix}dead`)])
+      return { waiting: waiting + sending, dead }
+    },
+  }
+}
