@@ -19,8 +19,8 @@ const wish = (): void => {
 if (process.argv[2] === 'up') {
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, wish)
   // A terminal that is gone takes nothing more; whoever started us through a channel and died wants us gone too.
-  for (const stream of [process.stdout, process.stderr]) stream.on('error', wish)
-  process.on('disconnect', wish)
+  for (const stream of [process.stdout, process.stderr]) stream.on('error', () => stop.abort())
+  process.on('disconnect', () => stop.abort())
   process.channel?.unref()
 }
 

@@ -4,6 +4,7 @@ import { homeOf } from '../stack.ts'
 import { openHome } from '../up/home.ts'
 import { openRedis } from '../up/open-redis.ts'
 import { planPorts, planStack } from '../up/plan-stack.ts'
+import { prepareRedis } from '../up/prepare-redis.ts'
 import { runStack, shortPath } from '../up/run-stack.ts'
 import { modelReport, sayRow } from '../up/start-report.ts'
 
@@ -34,11 +35,14 @@ async function up(home: string, context: Context): Promise<void> {
   const redis = await openRedis({ home, redisUrl: settings.REDIS_URL, env, say: (line) => sayRow(terminal, 'Redis', line.replace(/^Redis: /, '').replaceAll(home, shortPath(home))) })
   try {
     if (settings.REDIS_URL !== undefined) sayRow(terminal, 'Redis', `the one of REDIS_URL, at ${new URL(settings.REDIS_URL).host}`)
+    const prepared = await prepareRedis({ settings, home, redisUrl: redis.url })
+    // What a Redis of ours cannot promise, it has said by itself.
+    if (settings.REDIS_URL !== undefined) for (const fault of prepared.faults) sayRow(terminal, '', terminal.paint('yellow', `warning: ${fault}`))
     const { plan, engine } = await planStack(context, { home, redisUrl: redis.url, ports }, homedir())
     const [model = '', ...more] = modelReport(plan.model)
     sayRow(terminal, 'Model', model)
     for (const line of more) sayRow(terminal, '', terminal.paint('dim', line))
-    if (!signal.aborted) await runStack({ plan, engine, redis, context })
+    if (!signal.aborted) await runStack({ plan, engine, redis, prepared, context })
   } finally {
     await redis.stop()
   }

@@ -10,6 +10,7 @@ export interface RunningCommand {
   signal(name: NodeJS.Signals): void
   /** The exit code; the signal's name when it was killed. */
   ended: Promise<number | NodeJS.Signals | null>
+  isOver(): boolean
 }
 
 const MAIN = join(import.meta.dirname, '../main.ts')
@@ -26,6 +27,7 @@ export function runLongshore(args: readonly string[], env: Readonly<Record<strin
     said: () => said,
     complained: () => complained,
     signal: (name) => void child.kill(name),
+    isOver: () => child.exitCode !== null || child.signalCode !== null,
     ended: new Promise((resolve) => { child.once('close', (code, signal) => resolve(code ?? signal)) }),
   }
 }

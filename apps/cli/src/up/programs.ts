@@ -20,7 +20,7 @@ export interface StackPlan {
 }
 
 // The programs verify keys by their digests in Redis. Whoever supervises agents should not hold the keys themselves.
-const FOR_US_ONLY = ['LONGSHORE_API_KEY', 'LONGSHORE_AGENT_KEY', 'NODE_OPTIONS', 'NODE_CHANNEL_FD'] as const
+const FOR_US_ONLY = ['LONGSHORE_API_KEY', 'LONGSHORE_AGENT_KEY'] as const
 
 const START_MS = 60_000
 /** For what has nothing to finish but open requests. */
