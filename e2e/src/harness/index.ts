@@ -1,0 +1,7 @@
+export { type Agent, expectWholeLog, type HistoryEvent, refusal, type TaskAnswer } from './agent.ts'
+export { type AppName, type AppProcess } from './app-process.ts'
+export { type Engine, engineIfHere, NEEDS } from './engine.ts'
+export { leftoversOf, nothingLeftOf } from './leftovers.ts'
+export { CLIENTS } from './mcp-agent.ts'
+export { showLogsOfFailures } from './show-logs.ts'
+export { type Stack, type StackOptions, startStack } from './stack.ts'

@@ -1,0 +1,77 @@
+import { readdir, readFile } from 'node:fs/promises'
+import { request } from 'node:http'
+
+import { waitFor } from '@longshore/testkit'
+import { z } from 'zod'
+
+/** Something that a task or deployment left on this machine. */
+export interface Leftover { kind: 'process' | 'container'; id: string; about: string }
+
+/** Where a name may be left: this machine's processes, and an engine's containers. */
+export interface Places { engineSocket: string | undefined }
+
+/**
+ * Whatever is left of a task or deployment: processes that have its name in their environment or arguments
+ * (a task's own home is named after it, and children inherit that), and containers, also stopped ones.
+ */
+export async function leftoversOf(name: string, { engineSocket }: Places): Promise<Leftover[]> {
+  const [processes, containers] = await Promise.all([processesOf(name), engineSocket === undefined ? [] : containersOf(engineSocket, name)])
+  return [...processes, ...containers]
+}
+
+/** @throws Error naming what is left after `timeoutMs` */
+export async function nothingLeftOf(name: string, places: Places, timeoutMs = 10_000): Promise<void> {
+  let left: Leftover[] = []
+  await waitFor(async () => (left = await leftoversOf(name, places)).length === 0, { what: `nothing to be left of ${name}`, timeoutMs, everyMs: 100 }).catch((error: unknown) => {
+    throw new Error(`left of ${name}: ${sayLeft(left)}`, { cause: error })
+  })
+}
+
+export function sayLeft(left: readonly Leftover[]): string {
+  return left.map(({ kind, id, about }) => `${kind} ${id} (${about})`).join('; ')
+}
+
+/** Ends what a failed test left, so that the next one is not disturbed. The name must be unique to us. */
+export async function sweep(left: readonly Leftover[], { engineSocket }: Places): Promise<void> {
+  for (const { kind, id } of left) {
+    if (kind === 'process') killIfThere(Number(id))
+    else if (engineSocket !== undefined) await askEngine(engineSocket, `/containers/${id}?force=1`, 'DELETE').catch(() => undefined)
+  }
+}
+
+function killIfThere(pid: number): void {
+  try {
+    process.kill(pid, 'SIGKILL')
+  } catch {
+    // Gone already.
+  }
+}
+
+async function processesOf(name: string): Promise<Leftover[]> {
+  const pids = (await readdir('/proc')).filter((entry) => /^\d+$/.test(entry) && Number(entry) !== process.pid)
+  const read = (pid: string, file: string): Promise<string> => readFile(`/proc/${pid}/${file}`, 'utf8').catch(() => '')
+  const found = await Promise.all(pids.map(async (pid): Promise<Leftover | undefined> => {
+    const [environment, command] = await Promise.all([read(pid, 'environ'), read(pid, 'cmdline')])
+    return environment.includes(name) || command.includes(name) ? { kind: 'process', id: pid, about: command.replaceAll('\0', ' ').slice(0, 120) } : undefined
+  }))
+  return found.filter((one) => one !== undefined)
+}
+
+const Containers = z.array(z.looseObject({ Id: z.string(), Names: z.array(z.string()), Status: z.string() }))
+
+async function containersOf(socketPath: string, name: string): Promise<Leftover[]> {
+  const all = Containers.parse(await askEngine(socketPath, '/containers/json?all=1'))
+  return all.filter((container) => JSON.stringify(container).includes(name)).map(({ Id, Names, Status }) => ({ kind: 'container', id: Id.slice(0, 12), about: `${Names.join(',')} ${Status}` }))
+}
+
+/** Asks the Docker Engine's API. */
+export function askEngine(socketPath: string, path: string, method: 'GET' | 'DELETE' = 'GET'): Promise<unknown> {
+  return new Promise((resolve, reject) => {
+    request({ socketPath, path, method, timeout: 10_000 }, (response) => {
+      resolve(response.toArray().then((chunks) => {
+        const text = Buffer.concat(chunks as Buffer[]).toString()
+        return text === '' ? undefined : JSON.parse(text) as unknown
+      }))
+    }).once('error', reject).end()
+  })
+}
