@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 /** The processes whose command line holds a text that only ours have, such as the path of their own folder. */
 export async function processesOf(text: string): Promise<number[]> {
-  const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
+  const pids = (await readdir('/proc').catch(() => [])).filter((name) => /^\d+$/.test(name)).map(Number)
   const found: number[] = []
   for (const pid of pids) if (pid !== process.pid && (await commandLine(pid)).includes(text)) found.push(pid)
   return found

@@ -1,4 +1,4 @@
-import { devFolder, findEngine, stopPrivateEngine } from '@longshore/infra'
+import { devFolder, joinEngineUsers } from '@longshore/infra'
 import type { TestProject } from 'vitest/node'
 import { missingNeeds } from '../needs/missing-needs.ts'
 import { startRedis } from './redis.ts'
@@ -8,12 +8,11 @@ export default async function setup(project: TestProject): Promise<() => Promise
   const { env } = process
   project.provide('missingNeeds', await missingNeeds(env))
   project.provide('mustNotSkip', env['LONGSHORE_TEST_REQUIRE'] === 'all')
-  const engineBefore = await findEngine(devFolder('engine'), env)
+  const leaveEngine = await joinEngineUsers(devFolder('engine'), env)
   const redis = await startRedis()
   project.provide('redisUrl', redis.url)
   return async () => {
     await redis.stop()
-    // A suite may have started the private engine; one that was there before stays.
-    if (engineBefore === undefined && (await findEngine(devFolder('engine'), env)) !== undefined) await stopPrivateEngine(devFolder('engine'), env)
+    await leaveEngine()
   }
 }
