@@ -1,4 +1,5 @@
 export { describeNeeding } from './needs/describe-needing.ts'
+export { chromiumPath } from './needs/missing-needs.ts'
 export { type Need } from './needs/need.ts'
 export { engineHost, engineSocket, runnerImage } from './servers/engine.ts'
 export { type RedisServer, startRedis, type StartRedisOptions } from './servers/redis.ts'

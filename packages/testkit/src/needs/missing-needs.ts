@@ -4,13 +4,15 @@ import { delimiter, dirname, join } from 'node:path'
 import { devFolder, hasEngine, hasSynapse } from '@longshore/infra'
 import type { Need } from './need.ts'
 
+const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome']
+
 type Check = (env: NodeJS.ProcessEnv) => Promise<boolean>
 
 const CHECKS: Readonly<Record<Need, Check>> = {
   docker: async (env) => (await onPath(['docker'], env)) !== undefined && hasEngine(devFolder('engine'), env),
   opencode: () => isExecutable(join(dirname(createRequire(import.meta.url).resolve('opencode-ai/package.json')), 'bin/opencode.exe')),
   synapse: () => hasSynapse(devFolder('synapse')),
-  chromium: async (env) => (await chromiumPath(env)) !== undefined,
+  chromium: async (env) => (await onPath(CHROMIUM, env)) !== undefined,
 }
 
 /** What this machine lacks. Starts nothing and downloads nothing. */
@@ -20,8 +22,11 @@ export async function missingNeeds(env: NodeJS.ProcessEnv): Promise<Need[]> {
   return needs.filter((_, index) => isMet[index] !== true)
 }
 
-export function chromiumPath(env: NodeJS.ProcessEnv): Promise<string | undefined> {
-  return onPath(['chromium', 'chromium-browser', 'google-chrome'], env)
+/** The Chromium of this machine, for playwright-core's `executablePath`. For suites under `describeNeeding('chromium', …)`. */
+export async function chromiumPath(): Promise<string> {
+  const path = await onPath(CHROMIUM, process.env)
+  if (path === undefined) throw new Error('no chromium on PATH')
+  return path
 }
 
 async function onPath(names: readonly string[], env: NodeJS.ProcessEnv): Promise<string | undefined> {
