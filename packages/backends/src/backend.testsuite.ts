@@ -58,6 +58,10 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     })
     afterAll(() => under.close())
 
+    /** What only a place of the task's own can keep. */
+    const ownPlaceTest = (title: string, body: () => Promise<void>): void => {
+      if (ownPlace) test(title, body)
+    }
     const recorded = (prompt: string, more: Partial<Task> = {}): Recorded => {
       const one = record(prompt, { mode: under.backend.mode, profile, ...more })
       started.push(one)
@@ -100,7 +104,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       expect(one.handles.length).toBeGreaterThan(1)
       for (const handle of one.handles) expect(JSON.parse(JSON.stringify(handle))).toEqual(handle)
       await under.backend.dispose(one.handles[0] as Handle, one.run) // the first address is enough to leave nothing
-      if (ownPlace) await nothingLeft(one.task)
+      await nothingLeft(one.task)
     })
 
     test('fails with the code of the cause', async () => {
@@ -121,14 +125,14 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       await nothingLeft(one.task)
     })
 
-    test.runIf(ownPlace)('ends itself when no worker does (G9)', async () => {
+    ownPlaceTest('ends itself when no worker does (G9)', async () => {
       const one = recorded(dialect.hang())
       const expired = { ...one.run, deadlineAt: Date.now() - 9_000 }
       const execution = await under.backend.start(one.task, expired)
       expect(await execution.outcome).toMatchObject({ kind: 'failed' })
     })
 
-    test.runIf(ownPlace)('sweeps children that left their session', async () => {
+    ownPlaceTest('sweeps children that left their session', async () => {
       const marker = `escaped-${randomBytes(6).toString('hex')}`
       const one = recorded(dialect.escape(marker))
       await under.backend.start(one.task, one.run)

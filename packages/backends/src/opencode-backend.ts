@@ -55,7 +55,7 @@ async function start(options: OpencodeBackendOptions, task: Task, run: RunContex
   const engineId = await place.engineId()
   const handleWith = (data: HandleData): Handle => ({ v: 1, mode: options.mode, storage_id: storage.id, ...(engineId === undefined ? {} : { engine_id: engineId }), data })
 
-  let data: HandleData = { ...place.reserve(launch), task: task.id }
+  let data: HandleData = { ...place.reserve(launch), task: task.id, profile: task.profile }
   await run.onHandle(handleWith(data))
   await prepareWorkspace(workspace, place.owner)
   data = await place.start(launch, data)
@@ -135,22 +135,27 @@ async function dispose({ place, storage }: OpencodeBackendOptions, handle: Handl
     if (place.ownServer) return undefined
     throw error
   })
-  if (address !== undefined && session !== undefined) {
+  if (address !== undefined) {
     const api = sessionApi(address, workspace.repo)
-    await run.confirmClaim()
-    const aborted = endSession(api, session, place.ownServer)
-    await (place.ownServer ? aborted.catch((error: unknown) => run.log.debug({ err: error }, 'the session did not abort; its server is ended anyway')) : aborted)
+    if (!place.ownServer) await endSessions(api, run.confirmClaim)
+    else if (session !== undefined) {
+      await run.confirmClaim()
+      // It only gets the chance to write down where it stopped: its store stays in the workspace, and a resumed task goes on from it.
+      await api.abort(session, ABORT_OWN_TIMEOUT_MS).catch((error: unknown) => run.log.debug({ err: error }, 'the session did not abort; its server is ended anyway'))
+    }
   }
   await run.confirmClaim()
   await place.remove(handle.data, run.log)
 }
 
-/** Abort before delete: a deleted session's tool goes on running. */
-async function endSession(api: SessionApi, session: string, isOwn: boolean): Promise<void> {
-  await api.abort(session, isOwn ? ABORT_OWN_TIMEOUT_MS : ABORT_TIMEOUT_MS)
-  if (isOwn) return // its store stays in the workspace: a resumed task goes on from it
-  if (await api.isBusy(session)) throw new Error(`session ${session} is still busy after its abort`)
-  await api.remove(session)
+/** Ends what a task has on a shared server: the sessions of its directory, known to the handle or not. Abort before delete: a deleted session's tool goes on running. */
+async function endSessions(api: SessionApi, confirmClaim: () => Promise<void>): Promise<void> {
+  for (const session of await api.list()) {
+    await confirmClaim()
+    await api.abort(session, ABORT_TIMEOUT_MS)
+    if (await api.isBusy(session)) throw new Error(`session ${session} is still busy after its abort`)
+    await api.remove(session)
+  }
 }
 
 async function prompt(api: SessionApi, data: HandleData, text: string): Promise<void> {

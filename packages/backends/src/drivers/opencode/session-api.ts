@@ -21,6 +21,8 @@ export interface SessionApi {
   /** Returns at once. The ids make a repetition harmless: the server drops a message that it has. */
   prompt(sessionId: string, messageId: string, partId: string, text: string): Promise<void>
   exists(sessionId: string): Promise<boolean>
+  /** The sessions of exactly this directory, sub-agents' too. */
+  list(): Promise<string[]>
   parentOf(sessionId: string): Promise<string | undefined>
   isBusy(sessionId: string): Promise<boolean>
   /** The newest `limit` messages, oldest first; all without a limit. */
@@ -39,6 +41,7 @@ const HEALTH_TIMEOUT_MS = 2_000
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
 const Created = z.object({ id: z.string().max(200) })
+const Sessions = z.array(z.object({ id: z.string(), directory: z.string() }))
 const Parent = z.object({ parentID: z.string().optional() })
 const Statuses = z.record(z.string(), z.object({ type: z.string() }))
 const Permissions = z.array(z.object({ id: z.string(), sessionID: z.string(), permission: z.string(), patterns: z.array(z.string()) }))
@@ -60,6 +63,7 @@ export function sessionApi(address: ServerAddress, directory: string): SessionAp
     create: async (title) => Created.parse((await client.session.create({ title })).data).id,
     prompt: async (sessionID, messageID, id, text) => void (await client.session.promptAsync({ sessionID, messageID, parts: [{ id, type: 'text', text }] })),
     exists: (sessionID) => client.session.get({ sessionID }).then(() => true, notFoundIs(false)),
+    list: async () => Sessions.parse((await client.session.list()).data).filter((session) => session.directory === directory).map((session) => session.id),
     parentOf: (sessionID) => client.session.get({ sessionID }).then(({ data }) => Parent.parse(data).parentID, notFoundIs(undefined)),
     isBusy: async (sessionID) => sessionID in Statuses.parse((await client.session.status()).data),
     messages: async (sessionID, limit) => z.array(Message).parse((await client.session.messages({ sessionID, ...(limit === undefined ? {} : { limit }) })).data),

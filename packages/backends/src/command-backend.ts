@@ -1,0 +1,95 @@
+import { lchown, rm, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type Backend, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { z } from 'zod'
+import { followLog, parseLogPosition } from './drivers/command/follow-log.ts'
+import type { Containers } from './places/containers.ts'
+import { watchdogSeconds } from './places/server-place.ts'
+import { redactor } from './text.ts'
+import { createFileWatch } from './workspace/file-watch.ts'
+import { baselineOf, prepareWorkspace } from './workspace/prepare.ts'
+import { type Storage, type Workspace, workspaceOf } from './workspace/storage.ts'
+
+/** Any command of any image that has `sh` and `timeout`. It gets the prompt on stdin and in the file `$LONGSHORE_PROMPT_FILE`, never in its arguments. */
+export interface CommandProfile {
+  image: string
+  command: readonly string[]
+  /** Provider keys and the like. Secret. */
+  env: Record<string, string>
+}
+
+export interface CommandBackendOptions extends CommandProfile {
+  containers: Containers
+  storage: Storage
+}
+
+const Data = z.object({ container: z.string() })
+const PROMPT_FILE = 'prompt.txt'
+
+/** Runs a plain command in a container per task: its output, its exit code, the files it changed. */
+export function createCommandBackend(options: CommandBackendOptions): Backend {
+  const { containers, image } = options
+  return {
+    mode: 'docker',
+    capabilities: { isolation: 'container', adopt: true, steer: false, pause: false, usage: false, files: true },
+    probe: () => containers.probe(image),
+    start: (task, run) => start(options, task, run),
+    attach: async (task, handle, run) => {
+      if (handle.storage_id !== options.storage.id) throw new TaskFailure('backend_unavailable', 'the workspace is on another storage than the one this worker has')
+      const state = await containers.state(Data.parse(handle.data).container)
+      return state === undefined ? undefined : execution(options, task, handle, run)
+    },
+    dispose: async (handle, run) => {
+      await run.confirmClaim()
+      await containers.remove(Data.parse(handle.data).container)
+    },
+    close: () => containers.close(),
+  }
+}
+
+async function start(options: CommandBackendOptions, task: Task, run: RunContext): Promise<Execution> {
+  const { containers, storage, image } = options
+  const workspace = workspaceOf(storage, task.id)
+  const handle: Handle = {
+    v: 1, mode: 'docker', storage_id: storage.id, engine_id: await containers.engineId(), data: { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id },
+  }
+  await run.onHandle(handle)
+  await prepareWorkspace(workspace, containers.user)
+  const promptFile = await writePrompt(workspace, task.prompt, containers)
+  const network = await containers.network()
+  const command = [
+    'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
+    'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,
+  ]
+  const environment = { ...options.env, HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id }
+  const id = await containers.start({ taskId: task.id, claim: run.claim, image, command, environment, workspace, network })
+  const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
+  await run.onHandle(precise)
+  return execution(options, task, precise, run)
+}
+
+async function execution({ containers, storage, env }: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {
+  const workspace = workspaceOf(storage, task.id)
+  const { container } = Data.parse(handle.data)
+  const baseline = await baselineOf(workspace)
+  if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
+  const stored = parseLogPosition(task.position)
+  const isSame = task.handle?.data['container'] === container
+  const followed = followLog({
+    containers, container, baseline, run,
+    files: createFileWatch(workspace, run.log),
+    position: isSame && stored !== undefined ? stored : { bytes: 0, tree: stored?.tree ?? baseline },
+    clean: redactor(Object.values(env)),
+  })
+  followed.outcome.catch(() => {}) // whoever awaits it hears of it
+  return { handle, ...followed }
+}
+
+/** In the agent's state folder, which the container sees. A later attempt writes it anew; a link that the agent left there is not followed. */
+async function writePrompt(workspace: Workspace, prompt: string, { user }: Containers): Promise<string> {
+  const path = join(workspace.state, PROMPT_FILE)
+  await rm(path, { force: true, recursive: true })
+  await writeFile(path, prompt, { flag: 'wx', mode: 0o600 })
+  if (process.getuid?.() === 0) await lchown(path, user.uid, user.gid)
+  return path
+}

@@ -1,0 +1,37 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { SILENT } from '@longshore/contracts'
+import { describeNeeding, engineHost, runnerImage } from '@longshore/testkit'
+import { type BackendUnderTest, describeBackend } from './backend.testsuite.ts'
+import { createDockerMode } from './docker-mode.ts'
+import { DIRECTIVES, SHELL } from './fixtures/dialects.ts'
+import { commandLines } from './fixtures/processes.ts'
+import { scriptedModel } from './fixtures/scripted-model.ts'
+import { LABEL } from './places/container-spec.ts'
+import { connectEngine } from './places/engine.ts'
+import { openStorage } from './workspace/storage.ts'
+
+/** A deployment of its own for each suite: they run at the same time. */
+async function make(deployment: string): Promise<BackendUnderTest> {
+  const storageRoot = await mkdtemp(join(tmpdir(), 'longshore-docker-mode-'))
+  const [engine, image, storage, { provider, model, origin }] = await Promise.all([engineHost(), runnerImage(), openStorage(storageRoot), scriptedModel()])
+  const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, commands: { shell: { image, command: ['sh', '-s'], env: {} } }, log: SILENT })
+  const docker = connectEngine(engine)
+  return {
+    backend,
+    storageRoot,
+    leftovers: async (taskId) => (await docker.listContainers({ all: true, filters: { label: [`${LABEL.task}=${taskId}`] } })).map((one) => one.Id),
+    isRunning: async (marker) => (await commandLines(marker)).length > 0,
+    close: async () => {
+      await backend.close()
+      await provider.stop()
+      await rm(storageRoot, { recursive: true, force: true })
+    },
+  }
+}
+
+describeNeeding(['docker', 'opencode'], 'docker mode', () => {
+  describeBackend('OpenCode in a container', { make: () => make('suite-opencode'), dialect: DIRECTIVES, profile: 'opencode', ownPlace: true })
+  describeBackend('a plain command in a container', { make: () => make('suite-command'), dialect: SHELL, profile: 'shell', ownPlace: true })
+})

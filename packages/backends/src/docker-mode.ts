@@ -1,0 +1,63 @@
+import { type Backend, type DeploymentId, type Handle, type Log, type Task, TaskFailure } from '@longshore/contracts'
+import { type CommandProfile, createCommandBackend } from './command-backend.ts'
+import type { ModelAccess } from './drivers/opencode/server-settings.ts'
+import { createOpencodeBackend } from './opencode-backend.ts'
+import { containerPlace } from './places/container-place.ts'
+import { DEFAULT_LIMITS, type Limits } from './places/container-spec.ts'
+import { createContainers } from './places/containers.ts'
+import type { Owner } from './workspace/prepare.ts'
+import type { Storage } from './workspace/storage.ts'
+
+export interface DockerModeOptions {
+  deployment: DeploymentId
+  /** The engine, in the form of DOCKER_HOST. */
+  engine: string
+  storage: Storage
+  /** The image of the profile `opencode`; `RUNNER_IMAGE`. */
+  image: string
+  model: ModelAccess
+  /** As whom agents run in their containers; default 1000:1000. Not root. When this worker is not root it must be the worker's own ids. */
+  user?: Owner
+  limits?: Partial<Limits>
+  /** The origin (`http://127.0.0.1:4010`) of a model provider on this host's loopback: containers get a relay to it, which nobody else can reach. */
+  modelOnHost?: string
+  /** Further profiles: plain commands. */
+  commands?: Record<string, CommandProfile>
+  log: Log
+}
+
+const OPENCODE = 'opencode'
+
+/** Docker mode: a container per task on one engine. The profile of the task says what runs in it. */
+export function createDockerMode(options: DockerModeOptions): Backend {
+  const { storage, model, modelOnHost, log } = options
+  const origin = modelOnHost === undefined ? undefined : new URL(modelOnHost)
+  const containers = createContainers({
+    deployment: options.deployment, engine: options.engine, storage, user: options.user ?? { uid: 1000, gid: 1000 }, limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
+    ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
+  })
+  const place = containerPlace({ containers, image: options.image, model, ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
+  const opencode = createOpencodeBackend({ mode: 'docker', place, storage, model })
+  const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
+  for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage }))
+  return byProfile(profiles, opencode)
+}
+
+/** One mode with several profiles; a handle keeps its task's. What `main` is capable of is what a task without a wish can count on. */
+function byProfile(profiles: ReadonlyMap<string, Backend>, main: Backend): Backend {
+  const ofTask = ({ profile }: Task): Backend => {
+    const backend = profiles.get(profile)
+    if (backend === undefined) throw new TaskFailure('internal', `this worker has no profile "${profile}"; it has ${[...profiles.keys()].join(', ')}`)
+    return backend
+  }
+  const ofHandle = ({ data }: Handle): Backend => profiles.get(String(data['profile'])) ?? main
+  return {
+    mode: main.mode,
+    capabilities: main.capabilities,
+    probe: () => main.probe(),
+    start: async (task, run) => ofTask(task).start(task, run),
+    attach: (task, handle, run) => ofHandle(handle).attach(task, handle, run),
+    dispose: (handle, run) => ofHandle(handle).dispose(handle, run),
+    close: () => main.close(), // all profiles share its containers
+  }
+}
