@@ -3,12 +3,14 @@ import { cpus } from 'node:os'
 import process from 'node:process'
 
 import { type Result, tableOf } from './figures.ts'
+import { benchMemory } from './memory.ts'
 import { benchSubmit } from './submit.ts'
 
 type Bench = (rounds: number, count: number) => Promise<Result>
 
 const BENCHES: Record<string, { about: string; rounds: number; count: number; run: Bench }> = {
   submit: { about: 'CPU per submitted task in the gateway, against a no-op call and a bare queue.add', rounds: 7, count: 1_500, run: benchSubmit },
+  memory: { about: 'memory of an idle gateway and an idle worker, with an empty and a long queue; bytes of Redis per queued task', rounds: 5, count: 100_000, run: benchMemory },
 }
 
 const HELP = ['usage: npm run bench -- NAME [ROUNDS [COUNT]]', '', ...Object.entries(BENCHES).map(([name, { about }]) => `  ${name.padEnd(12)}${about}`)].join('\n')

@@ -10,6 +10,8 @@ export type AppName = 'gateway' | 'worker' | 'notifier'
 /** One app as it ships, `apps/<name>/src/main.ts`, in a process of its own. */
 export interface AppProcess {
   readonly app: AppName
+  /** Such as `worker-2`; a worker is known by it in events too. */
+  readonly name: string
   readonly pid: number
   /** Base URL of its listener: the doors of a gateway, health of the others. */
   readonly url: string
@@ -33,21 +35,21 @@ const STOP_MS = 20_000
  * @param env all that it gets, besides PATH
  * @throws Error with its last words when it ends or does not answer
  */
-export async function startApp(app: AppName, env: Readonly<Record<string, string>>, until: 'ready' | 'health' = 'ready'): Promise<AppProcess> {
+export async function startApp(app: AppName, name: string, env: Readonly<Record<string, string>>, until: 'ready' | 'health' = 'ready'): Promise<AppProcess> {
   const port = await freePort()
-  const started = launch(app, { [PORT_VARIABLE[app]]: String(port), ...env }, `http://127.0.0.1:${port}`)
+  const started = launch(app, name, { [PORT_VARIABLE[app]]: String(port), WORKER_NAME: name, ...env }, `http://127.0.0.1:${port}`)
   const isUp = async (): Promise<boolean> => !started.isRunning() || (await fetch(`${started.url}/${until}`)).ok
-  await waitFor(isUp, { what: `${app} to be ${until}`, timeoutMs: START_MS, everyMs: 50 }).catch(async (error: unknown) => {
+  await waitFor(isUp, { what: `${name} to be ${until}`, timeoutMs: START_MS, everyMs: 50 }).catch(async (error: unknown) => {
     await started.kill9()
     throw new Error(`${String(error)}\n${started.output().slice(-3_000)}`, { cause: error })
   })
-  if (!started.isRunning()) throw new Error(`${app} ended while it started:\n${started.output().slice(-3_000)}`)
+  if (!started.isRunning()) throw new Error(`${name} ended while it started:\n${started.output().slice(-3_000)}`)
   return started
 }
 
-function launch(app: AppName, env: Record<string, string>, url: string): AppProcess {
+function launch(app: AppName, name: string, env: Record<string, string>, url: string): AppProcess {
   const child = spawn(process.execPath, [join(APPS, app, 'src/main.ts')], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
-  if (child.pid === undefined) throw new Error(`${app} did not start`)
+  if (child.pid === undefined) throw new Error(`${name} did not start`)
   const { pid } = child
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => { output += chunk.toString() })
@@ -58,7 +60,7 @@ function launch(app: AppName, env: Record<string, string>, url: string): AppProc
   process.once('exit', killOnExit)
   void exited.then(() => process.off('exit', killOnExit))
   return {
-    app, pid, url, isRunning,
+    app, name, pid, url, isRunning,
     output: () => output,
     async kill9() {
       child.kill('SIGKILL')

@@ -33,6 +33,8 @@ export interface Stack {
   readonly deployment: string
   readonly redis: RedisServer
   readonly provider: ScriptedProvider
+  /** What the provider wants to see. */
+  readonly providerToken: string
   readonly engine: Engine | undefined
   /** The storage: one folder per task. */
   readonly workspaces: string
@@ -65,7 +67,7 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const keys = await makeKeys(redis.url, deployment)
   const env = { ...baseEnv(deployment, home, options.engine), REDIS_URL: redis.url, SCRIPTED_PROVIDER_URL: provider.url, SCRIPTED_PROVIDER_TOKEN: token, ...options.env }
   const apps: AppProcess[] = []
-  const stack = assemble({ deployment, home, redis, provider, engine: options.engine, keys, env, apps })
+  const stack = assemble({ deployment, home, redis, provider, providerToken: token, engine: options.engine, keys, env, apps })
   const wanted = [...times<AppName>('gateway', options.gateways ?? 1), ...times<AppName>('worker', options.workers ?? 1), ...times<AppName>('notifier', options.notifiers ?? 0)]
   const started = await Promise.allSettled(wanted.map((name) => stack.add(name)))
   const failed = started.find((one) => one.status === 'rejected')
@@ -77,12 +79,12 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 /** Of each app, in the report of a failure. */
 const LOG_CHARACTERS = 6_000
 
-interface Parts extends Pick<Stack, 'deployment' | 'redis' | 'provider' | 'engine' | 'keys'> { home: string; env: Env; apps: AppProcess[] }
+interface Parts extends Pick<Stack, 'deployment' | 'redis' | 'provider' | 'providerToken' | 'engine' | 'keys'> { home: string; env: Env; apps: AppProcess[] }
 
 function assemble(parts: Parts): Stack {
-  const { deployment, home, redis, provider, engine, keys, env, apps } = parts
+  const { deployment, home, redis, provider, providerToken, engine, keys, env, apps } = parts
   const running = (name: AppName): AppProcess[] => apps.filter((one) => one.app === name && one.isRunning())
-  let turn = 0
+  let [turn, count] = [0, 0]
   const nextUrl = (): string => {
     const gateways = running('gateway')
     const gateway = gateways[turn++ % gateways.length]
@@ -90,32 +92,31 @@ function assemble(parts: Parts): Stack {
     return gateway.url
   }
   return {
-    deployment, redis, provider, engine, keys,
+    deployment, redis, provider, providerToken, engine, keys,
     workspaces: join(home, 'workspaces'),
     alice: createAgent(nextUrl, keys.alice), bob: createAgent(nextUrl, keys.bob), operator: createAgent(nextUrl, keys.operator),
     mcp: (client) => createMcpAgent(client, nextUrl, keys.alice),
     apps: running,
     async add(name, more = {}, until = 'ready') {
-      const number = apps.filter((one) => one.app === name).length + 1
-      const one = await startApp(name, { ...env, WORKER_NAME: `worker-${number}`, ...more }, until)
+      const one = await startApp(name, `${name}-${++count}`, { ...env, ...more }, until)
       apps.push(one)
       return one
     },
     async endApps(how) {
       await Promise.all(apps.filter((one) => one.isRunning()).map((one) => (how === 'SIGKILL' ? one.kill9() : one.stop())))
     },
-    logs: () => apps.map((one) => `-- ${one.app} ${one.pid}\n${one.output().slice(-LOG_CHARACTERS)}`).join('\n'),
+    logs: () => apps.map((one) => `-- ${one.name}\n${one.output().slice(-LOG_CHARACTERS)}`).join('\n'),
     stop: () => stopAll({ deployment, home, redis, provider, engine, apps }),
   }
 }
 
-async function stopAll({ deployment, home, redis, provider, engine, apps }: Omit<Parts, 'keys' | 'env'>): Promise<void> {
+async function stopAll({ deployment, home, redis, provider, engine, apps }: Omit<Parts, 'keys' | 'env' | 'providerToken'>): Promise<void> {
   const faults: string[] = []
   // Who takes tasks first, who tells of them last.
   for (const name of ['gateway', 'worker', 'notifier'] as const) {
     const running = apps.filter((one) => one.app === name && one.isRunning())
     const codes = await Promise.all(running.map((one) => one.stop()))
-    running.forEach(({ pid }, index) => { if (codes[index] !== 0) faults.push(`${name} ${pid} left with ${codes[index] ?? 'SIGKILL'}`) })
+    running.forEach((one, index) => { if (codes[index] !== 0) faults.push(`${one.name} left with ${codes[index] ?? 'SIGKILL'}`) })
   }
   await Promise.all([provider.stop(), redis.stop()])
   const places = { engineSocket: engine?.socket }

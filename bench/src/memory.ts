@@ -1,0 +1,115 @@
+import { type ChildProcess, spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { NewTask, SILENT, taskIdFrom } from '@longshore/contracts'
+import { createLedger } from '@longshore/ledger'
+import { createTicketProducer } from '@longshore/queue'
+import { freePort } from '@longshore/redis-server'
+import { startRedis, waitFor } from '@longshore/testkit'
+import { Redis } from 'ioredis'
+import { median, type Result } from './figures.ts'
+import { startGateway } from './gateway-process.ts'
+import { inParallel } from './in-parallel.ts'
+import { rssMb } from './process-figures.ts'
+import { PROMPT, TICKET_DATA } from './ticket-data.ts'
+
+const BATCH = 500
+const SAMPLE_EVERY_MS = 2_000
+
+/**
+ * Resident memory of an idle gateway and an idle worker, and what a long queue does to both; and what a queued task costs Redis.
+ * The tasks are of a mode that the worker does not serve, so they stay queued while its reconciler and heartbeat go their rounds.
+ * @param rounds samples of each figure, `SAMPLE_EVERY_MS` apart
+ * @param count tasks in the queue
+ */
+export async function benchMemory(rounds: number, count: number): Promise<Result> {
+  const home = await mkdtemp(join(tmpdir(), 'longshore-bench-'))
+  const redis = await startRedis({ aof: 'everysec' })
+  const gateway = await startGateway(redis.url, 'bench')
+  const worker = await startIdleWorker(redis.url, home)
+  const asked = new Redis(redis.url)
+  const sample = async () => {
+    const samples: { gateway: number; worker: number }[] = []
+    for (let round = 0; round < rounds; round++) {
+      await sleep(SAMPLE_EVERY_MS)
+      await gateway.call('health', {})
+      samples.push({ gateway: await rssMb(gateway.pid), worker: await rssMb(worker.pid) })
+    }
+    return { gateway: median(samples.map((one) => one.gateway)), worker: median(samples.map((one) => one.worker)) }
+  }
+  try {
+    const idle = await sample()
+    const before = await usedMemory(asked)
+    await queueTasks(redis.url, asked, count)
+    const bytes = ((await usedMemory(asked)) - before) / count
+    const full = await sample()
+    return {
+      name: `memory: ${count.toLocaleString('en')} queued tasks with a prompt of ${Buffer.byteLength(PROMPT)} bytes`,
+      rounds,
+      rows: [
+        { what: 'idle gateway', value: idle.gateway, unit: 'MB', aim: '< 150' },
+        { what: 'idle worker', value: idle.worker, unit: 'MB', aim: '< 150' },
+        { what: 'gateway, long queue', value: full.gateway, unit: 'MB', aim: '< 150' },
+        { what: 'worker, long queue', value: full.worker, unit: 'MB', aim: '< 150' },
+        { what: 'Redis per queued task', value: bytes, unit: 'bytes', aim: '≤ 3,072' },
+      ],
+    }
+  } finally {
+    asked.disconnect()
+    await Promise.allSettled([gateway.stop(), worker.stop()])
+    await redis.stop()
+    await rm(home, { recursive: true, force: true })
+  }
+}
+
+async function queueTasks(redisUrl: string, redis: Redis, count: number): Promise<void> {
+  const ledger = createLedger({ redis, deployment: 'bench', log: SILENT })
+  const producer = createTicketProducer({ redisUrl, deployment: 'bench', log: SILENT })
+  try {
+    await waitFor(() => producer.time(), { what: 'the producer to be connected' })
+    for (let done = 0; done < count; done += BATCH) {
+      const tickets = await submitBatch(ledger, Math.min(BATCH, count - done))
+      await producer.addMany(tickets.map((ticket) => ({ ticket })))
+      await Promise.all(tickets.map((ticket) => ledger.ticketAdded(ticket)))
+    }
+  } finally {
+    await producer.close()
+  }
+}
+
+async function submitBatch(ledger: ReturnType<typeof createLedger>, count: number) {
+  const tickets: NonNullable<Awaited<ReturnType<typeof ledger.submit>>['ticket']>[] = []
+  await inParallel(count, BATCH, async () => {
+    const { ticket } = await ledger.submit(NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: TICKET_DATA.agent_id, prompt: PROMPT, title: TICKET_DATA.title, mode: 'docker' }))
+    if (ticket !== undefined) tickets.push(ticket)
+  })
+  return tickets
+}
+
+async function usedMemory(redis: Redis): Promise<number> {
+  return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
+}
+
+async function startIdleWorker(redisUrl: string, home: string): Promise<{ pid: number; stop(): Promise<void> }> {
+  const port = await freePort()
+  const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, '../../apps/worker/src/main.ts')], {
+    env: {
+      PATH: process.env['PATH'], HOME: home, LONGSHORE_HOME: home, REDIS_URL: redisUrl, LONGSHORE_DEPLOYMENT: 'bench', LOG_LEVEL: 'warn',
+      WORKER_MODES: 'opencode', WORKER_HEALTH_PORT: String(port),
+    },
+    stdio: ['ignore', 'inherit', 'inherit'],
+  })
+  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { timeoutMs: 30_000, what: 'the worker to answer' })
+  return {
+    pid: child.pid ?? Number.NaN,
+    async stop() {
+      child.kill('SIGTERM')
+      if (child.exitCode === null) await once(child, 'exit')
+    },
+  }
+}

@@ -1,0 +1,123 @@
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import type { Mode } from '@longshore/contracts'
+import { describeNeeding, waitFor } from '@longshore/testkit'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import { z } from 'zod'
+import {
+  createEngineSwitch, engineIfHere, expectWholeLog, nothingLeftOf, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack,
+} from './harness/index.ts'
+
+const Health = z.looseObject({ modes: z.array(z.looseObject({ mode: z.string(), available: z.boolean(), reason: z.string().optional(), isolation: z.string() })) })
+/** A mode is probed every 10 s. */
+const PROBED_MS = 30_000
+
+describe('a part that is away is named, harms nothing, and is used again when it is back', { timeout: 90_000 }, () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack({ workers: 0, engine: await engineIfHere() })
+  })
+  // Each test brings workers of its own settings.
+  afterEach(() => Promise.all(stack.apps('worker').map((one) => one.stop())))
+  afterAll(() => stack.stop())
+  showLogsOfFailures(() => stack)
+
+  const places = (): { engineSocket: string | undefined } => ({ engineSocket: stack.engine?.socket })
+  const modeNow = async (mode: Mode) => Health.parse(await (await stack.alice.fetch('/api/health')).json()).modes.find((one) => one.mode === mode)
+  /** Why a mode is off, once it was probed and is. */
+  const reasonOff = (mode: Mode): Promise<string> => waitFor(async () => {
+    const now = await modeNow(mode)
+    return now?.available === false && now.reason !== 'not probed yet' ? now.reason : undefined
+  }, { what: `${mode} mode to be off`, timeoutMs: PROBED_MS, everyMs: 250 })
+  const expectStillQueued = async (id: string): Promise<void> => {
+    expect(await stack.alice.status(id)).toMatchObject({ status: 'queued', attempt: 0 })
+    await nothingLeftOf(id, places())
+  }
+
+  describeNeeding(['docker', 'opencode'], 'in docker mode', () => {
+    test('the engine is down: the reason is in health, tasks wait, and they run when it is back', async () => {
+      const engine = createEngineSwitch(stack.engine?.socket ?? '', join(tmpdir(), `${stack.deployment}.sock`))
+      await stack.add('worker', { WORKER_MODES: 'docker', DOCKER_HOST: engine.host }, 'health')
+      expect(await reasonOff('docker')).toMatch(/engine/i)
+      const { task_id } = await stack.alice.submit('[[say The engine is back.]]', { mode: 'docker' })
+      await expectStillQueued(task_id)
+
+      await engine.on()
+      try {
+        expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'completed', attempt: 1 })
+        await nothingLeftOf(task_id, places())
+      } finally {
+        await Promise.all(stack.apps('worker').map((one) => one.stop()))
+        await engine.off()
+      }
+    })
+
+    test('the runner image is missing: it is named, and tasks wait', async () => {
+      await stack.add('worker', { WORKER_MODES: 'docker', RUNNER_IMAGE: 'longshore/not-there:7' }, 'health')
+      expect(await reasonOff('docker')).toMatch(/longshore\/not-there:7/)
+      const { task_id } = await stack.alice.submit('[[say hello]]', { mode: 'docker' })
+      await expectStillQueued(task_id)
+      await stack.alice.cancel(task_id)
+    })
+  })
+
+  describeNeeding('opencode', 'in OpenCode mode with a remote server', () => {
+    let server: OpencodeServer
+    beforeAll(async () => {
+      server = await startOpencodeServer(stack.provider, stack.providerToken)
+    })
+    afterAll(() => server.stop())
+
+    test('the right password: a task runs there, and its session is removed', async () => {
+      await stack.add('worker', { WORKER_MODES: 'opencode', OPENCODE_SERVER_URL: server.url, OPENCODE_SERVER_PASSWORD: server.password })
+      const { task_id } = await stack.alice.submit('[[write far.txt|away]] [[say From afar.]]', { mode: 'opencode' })
+      expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'completed', files_changed: 1 })
+      expect(await modeNow('opencode')).toMatchObject({ available: true, isolation: 'shared' })
+      await waitFor(async () => (await server.sessions(join(stack.workspaces, task_id, 'repo'))).length === 0, { what: 'the session to be removed' })
+    })
+
+    test('a wrong password: it is said, and the password is not', async () => {
+      await stack.add('worker', { WORKER_MODES: 'opencode', OPENCODE_SERVER_URL: server.url, OPENCODE_SERVER_PASSWORD: 'wrong-and-secret' }, 'health')
+      expect(await reasonOff('opencode')).toMatch(/password/)
+      const { task_id } = await stack.alice.submit('[[say hello]]', { mode: 'opencode' })
+      await expectStillQueued(task_id)
+      await stack.alice.cancel(task_id)
+      expect(stack.logs()).not.toContain('wrong-and-secret')
+    })
+
+    test('the server is down: it is named, and tasks wait', async () => {
+      await stack.add('worker', { WORKER_MODES: 'opencode', OPENCODE_SERVER_URL: 'http://127.0.0.1:9' }, 'health')
+      expect(await reasonOff('opencode')).toMatch(/127\.0\.0\.1:9/)
+      const { task_id } = await stack.alice.submit('[[say hello]]', { mode: 'opencode' })
+      await expectStillQueued(task_id)
+      await stack.alice.cancel(task_id)
+    })
+  })
+
+  describeNeeding('opencode', 'when the model provider fails', () => {
+    test('what it rejects is not tried again', async () => {
+      await stack.add('worker', { WORKER_MODES: 'opencode' })
+      const { task_id } = await stack.alice.submit('[[status 400]]', { mode: 'opencode' })
+      expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'failed', error_code: 'provider_rejected', attempt: 1 })
+      expectWholeLog(await stack.alice.events(task_id))
+      await nothingLeftOf(task_id, places())
+    })
+
+    test('what may pass is tried again, then fails with its reason', async () => {
+      await stack.add('worker', { WORKER_MODES: 'opencode' })
+      const { task_id } = await stack.alice.submit('[[status 503]]'.repeat(60), { mode: 'opencode', max_attempts: 2, timeout_ms: 80_000 })
+      expect(await stack.alice.untilOver(task_id, 80_000)).toMatchObject({ status: 'failed', error_code: 'provider_error', attempt: 2 })
+      const events = await stack.alice.events(task_id)
+      expectWholeLog(events)
+      expect(events.filter(({ type }) => type === 'task.retrying').map(({ data }) => data)).toMatchObject([{ failure: { code: 'provider_error' } }])
+      await nothingLeftOf(task_id, places())
+    })
+
+    test('an agent that recovers by itself completes in one attempt', async () => {
+      await stack.add('worker', { WORKER_MODES: 'opencode' })
+      const { task_id } = await stack.alice.submit('[[status 503]] [[say Better now.]]', { mode: 'opencode' })
+      expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'completed', attempt: 1 })
+    })
+  })
+})

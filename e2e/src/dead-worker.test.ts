@@ -1,0 +1,45 @@
+import { type Mode, MODES } from '@longshore/contracts'
+import { describeNeeding, waitFor } from '@longshore/testkit'
+import { afterAll, beforeAll, describe, expect, test } from 'vitest'
+import { engineIfHere, expectWholeLog, NEEDS, nothingLeftOf, showLogsOfFailures, type Stack, startStack } from './harness/index.ts'
+
+/** Steps that can be counted afterwards: none may be lost and none may come twice. */
+const STEPS = 12
+const SLOW_WORK = `${Array.from({ length: STEPS }, (_, index) => `[[bash echo step-${index + 1} >> steps.txt; sleep 0.5]]`).join(' ')} [[say The end.]]`
+
+describe('G7: a worker that dies costs seconds, not the work', { timeout: 120_000 }, () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack({ workers: 2, engine: await engineIfHere() })
+  })
+  afterAll(() => stack.stop())
+  showLogsOfFailures(() => stack)
+
+  const untilStep = (id: string): Promise<unknown> =>
+    waitFor(async () => (await stack.alice.events(id)).some(({ type }) => type === 'task.tool'), { what: `a step of ${id}`, timeoutMs: 40_000, everyMs: 50 })
+  const killOwnerOf = async (id: string): Promise<void> => {
+    const { worker } = await stack.alice.status(id)
+    const owner = stack.apps('worker').find(({ name }) => name === worker)
+    if (worker === undefined || owner === undefined) throw new Error(`nobody is ${worker}`)
+    await owner.kill9()
+  }
+
+  for (const mode of MODES) {
+    describeNeeding(NEEDS[mode], `in ${mode} mode`, () => {
+      test('after SIGKILL another worker finishes the task; one ending, a log without a gap', async () => {
+        const { task_id } = await submitIn(mode)
+        await untilStep(task_id)
+        await stack.add('worker')
+        await killOwnerOf(task_id)
+        const task = await stack.alice.untilOver(task_id, 90_000)
+        expect(task).toMatchObject({ status: 'completed' })
+        const events = await stack.alice.events(task_id)
+        expectWholeLog(events)
+        expect(events.filter(({ type }) => type === 'task.adopted' || type === 'task.started')).toHaveLength(2)
+        await nothingLeftOf(task_id, { engineSocket: stack.engine?.socket })
+      })
+    })
+  }
+
+  const submitIn = (mode: Mode): Promise<{ task_id: string }> => stack.alice.submit(SLOW_WORK, { mode, timeout_ms: 80_000 })
+})

@@ -1,0 +1,51 @@
+import { spawn } from 'node:child_process'
+import { randomBytes } from 'node:crypto'
+import { once } from 'node:events'
+import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { createRequire } from 'node:module'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+
+import { freePort } from '@longshore/redis-server'
+import { type ScriptedProvider, scriptedProviderConfig, waitFor } from '@longshore/testkit'
+import { z } from 'zod'
+
+/** A real `opencode serve` with a password, as an operator runs one for a whole deployment. */
+export interface OpencodeServer {
+  readonly url: string
+  readonly password: string
+  /** Titles of the sessions that it holds. */
+  sessions(directory: string): Promise<string[]>
+  stop(): Promise<void>
+}
+
+const BINARY = createRequire(import.meta.url).resolve('opencode-ai/bin/opencode.exe')
+
+/** @param token what the provider wants to see */
+export async function startOpencodeServer(provider: ScriptedProvider, token: string): Promise<OpencodeServer> {
+  const home = await mkdtemp(join(tmpdir(), 'longshore-opencode-'))
+  const [port, password] = [await freePort(), randomBytes(12).toString('hex')]
+  const folders = Object.fromEntries(['DATA', 'CONFIG', 'CACHE', 'STATE'].map((name) => [`XDG_${name}_HOME`, join(home, name.toLowerCase())]))
+  await Promise.all(Object.values(folders).map((folder) => mkdir(folder)))
+  const config = { ...scriptedProviderConfig(provider.url, token), autoupdate: false, share: 'disabled', permission: { '*': 'allow', external_directory: 'deny', question: 'deny' } }
+  const child = spawn(BINARY, ['serve', '--hostname', '127.0.0.1', '--port', String(port)], {
+    cwd: home, stdio: 'ignore',
+    env: { PATH: process.env['PATH'], HOME: home, ...folders, OPENCODE_SERVER_PASSWORD: password, OPENCODE_CONFIG_CONTENT: JSON.stringify(config), OPENCODE_DISABLE_MODELS_FETCH: '1', OPENCODE_DISABLE_AUTOUPDATE: '1' },
+  })
+  const exited = once(child, 'exit')
+  const killOnExit = (): void => void child.kill('SIGKILL')
+  process.once('exit', killOnExit)
+  const url = `http://127.0.0.1:${port}`
+  const ask = (path: string): Promise<Response> => fetch(url + path, { headers: { authorization: `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}` }, signal: AbortSignal.timeout(2_000) })
+  await waitFor(async () => (await ask('/global/health')).ok, { what: 'opencode serve to answer', timeoutMs: 40_000, everyMs: 100 })
+  return {
+    url, password,
+    sessions: async (directory) => z.array(z.looseObject({ title: z.string() })).parse(await (await ask(`/session?directory=${encodeURIComponent(directory)}`)).json()).map(({ title }) => title),
+    async stop() {
+      process.off('exit', killOnExit)
+      child.kill('SIGKILL')
+      await exited
+      await rm(home, { recursive: true, force: true, maxRetries: 5 })
+    },
+  }
+}
