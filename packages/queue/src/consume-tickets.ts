@@ -35,6 +35,8 @@ export interface TicketConsumer {
   running(): number
   /** Takes nothing more; what runs goes on under its locks. */
   stopTaking(): Promise<void>
+  /** Resolves when nothing runs; meant for after `stopTaking`. */
+  idle(): Promise<void>
   /** `stopTaking`, then waits for what runs. */
   stop(): Promise<void>
 }
@@ -43,8 +45,8 @@ const DEFAULT_LOCK_MS = 5_000
 const DEFAULT_STALLED_INTERVAL_MS = 1_000
 /** A crash is never counted against a ticket: the ledger decides what a lost worker means. */
 const MAX_STALLED_COUNT = 1_000_000
-/** How long one blocking wait for a job lasts, in seconds; `stop` waits for it. */
-const BLOCK_S = 1
+/** How long one blocking wait for a job lasts, in seconds; `stopTaking` waits for it. */
+const BLOCK_S = 0.5
 const HAND_BACK_MS = 1_000
 const ERROR_PAUSE_MS = 500
 
@@ -85,6 +87,7 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
     },
     running: () => running.size,
     stopTaking,
+    idle: async () => void (await Promise.all(running)),
     stop: async () => {
       await stopTaking()
       await Promise.all(running)
@@ -99,8 +102,15 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
 interface Line { mode: Mode; worker: Worker<unknown, null>; locks: TicketLocks; isOpen: boolean; tokens: number }
 interface Fetched { job: TicketJob; token: string }
 
+/** With a delayed job in the queue BullMQ would block for up to 10 s, and nothing could be stopped meanwhile. */
+class BriefWorker extends Worker<unknown, null> {
+  override get maximumBlockTimeout(): number {
+    return BLOCK_S
+  }
+}
+
 function openLine(mode: Mode, lockMs: number, { redis, deployment, name, log, stalledIntervalMs = DEFAULT_STALLED_INTERVAL_MS }: ConsumeTicketsOptions): Line {
-  const worker = new Worker<unknown, null>(queueName(mode), null, {
+  const worker = new BriefWorker(queueName(mode), null, {
     connection: redis, prefix: queueKeys(deployment).prefix, name, autorun: false, drainDelay: BLOCK_S,
     lockDuration: lockMs, stalledInterval: stalledIntervalMs, maxStalledCount: MAX_STALLED_COUNT,
   })

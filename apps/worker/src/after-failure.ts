@@ -1,0 +1,19 @@
+import { type Failure, isWorthRetrying, type Task } from '@longshore/contracts'
+
+export type NextStep = { kind: 'retry'; delayMs: number } | { kind: 'end' }
+
+/**
+ * What follows a failed attempt: another one later when the cause may pass, attempts are left and the deadline allows it.
+ * @param now Redis time in ms
+ * @param retryDelayMs before the second attempt; doubles with each further one, plus up to a quarter of chance
+ * @param chance 0 to 1: many tasks that failed together do not come back together
+ */
+export function afterFailure(options: {
+  failure: Failure; task: Pick<Task, 'attempt' | 'max_attempts' | 'deadline_at'>; now: number; retryDelayMs: number; chance: number
+}): NextStep {
+  const { failure, task, now, retryDelayMs, chance } = options
+  if (!isWorthRetrying(failure.code) || task.attempt >= task.max_attempts) return { kind: 'end' }
+  const delayMs = Math.round(retryDelayMs * 2 ** Math.max(0, task.attempt - 1) * (1 + chance / 4))
+  if (task.deadline_at !== undefined && now + delayMs >= task.deadline_at) return { kind: 'end' }
+  return { kind: 'retry', delayMs }
+}

@@ -1,0 +1,101 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
+import { type Failure, type FailureCode, isOver, type TaskResult, toFailure } from '@longshore/contracts'
+import { ClaimLost, type Ending } from '@longshore/ledger'
+
+import { afterFailure } from './after-failure.ts'
+import type { Run } from './run.ts'
+import { within } from './within.ts'
+
+/** A backend that is asked for the words so far, while it hangs, may not hold up a cancel. */
+const RESULT_MS = 500
+/** A start that was told to stop gets this long to come back, so that nothing appears after the cleaning up. */
+const SETTLE_MS = 5_000
+const DISPOSE_MS = 30_000
+/** Tries to clear a failed attempt while the claim is still ours; then its own watchdog and the sweep do. */
+const CLEAR_TRIES = 3
+
+/** Causes that the backend's probe may see, too: then its mode takes no more tasks for now. */
+const BLAMES_PLACE: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'backend_lost', 'bad_credentials', 'image_missing', 'storage_unavailable'])
+
+/** How a run ended, for logs and metrics. */
+export type RunOutcome = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'retry' | 'handover' | 'lost'
+
+/**
+ * The one ending (G3), then the cleaning up (G9). In this order, because only the ledger knows who won: an execution is
+ * never ended for an ending that did not happen, people see the end at once, and the debt that the ledger records in the
+ * same step brings back whoever was interrupted.
+ */
+export async function endRun(run: Run, ending: Ending, work: Promise<unknown>): Promise<RunOutcome> {
+  const { deps, claim } = run
+  const { won, task } = await deps.ledger.end(claim, ending)
+  if (!isOver(task.state)) return 'lost'
+  run.letGo()
+  if (won) {
+    deps.metrics.ended.inc({ state: task.state, mode: task.mode })
+    run.log.info({ state: task.state, duration_ms: (task.ended_at ?? 0) - (task.started_at ?? 0), code: task.failure?.code }, 'task ended')
+  }
+  const hasSettled = await settle(work)
+  // Nobody can own a task that is over, so there is no claim to ask for.
+  const isClear = await clear(run, () => Promise.resolve())
+  if (isClear && hasSettled) await deps.ledger.strikeDebt(task.id)
+  return won ? ending.state : 'lost'
+}
+
+/** Another attempt later, or the end of the task. */
+export async function failRun(run: Run, thrown: { failure: Failure; result?: TaskResult }, work: Promise<unknown>): Promise<RunOutcome> {
+  const { deps, claim, task } = run
+  const { failure, result } = thrown
+  if (BLAMES_PLACE.has(failure.code)) deps.onTrouble(task.mode)
+  const asked = await deps.ledger.cancelRequested(claim)
+  if (asked !== undefined) return endRun(run, { state: 'cancelled', payload: { by: asked.by, ...optional('reason', asked.reason), ...optional('result', result) } }, work)
+  const next = afterFailure({ failure, task, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
+  if (next.kind === 'end') return endRun(run, { state: 'failed', payload: { failure, ...optional('result', result) } }, work)
+  run.letGo()
+  await settle(work)
+  for (let i = 1; i <= CLEAR_TRIES && !(await clear(run, run.context.confirmClaim)); i++) await sleep(500)
+  await deps.ledger.requeue(claim, { reason: 'retry', failure, delayMs: next.delayMs })
+  run.log.warn({ code: failure.code, reason: failure.message, delay_ms: next.delayMs }, 'the attempt failed; the task is tried again')
+  deps.onRequeued()
+  return 'retry'
+}
+
+/** G12: the task goes back into the queue; its workspace stays. */
+export async function handOver(run: Run, work: Promise<unknown>): Promise<RunOutcome> {
+  run.letGo()
+  await settle(work)
+  await run.mirror.settled().catch(() => undefined)
+  await clear(run, run.context.confirmClaim)
+  await run.deps.ledger.requeue(run.claim, { reason: 'handover' })
+  run.log.info({}, 'the task was handed over')
+  run.deps.onRequeued()
+  return 'handover'
+}
+
+/** What the execution has said so far, or nothing when it does not answer. */
+export async function resultSoFar(run: Run): Promise<TaskResult | undefined> {
+  if (run.execution === undefined) return undefined
+  return within(RESULT_MS, run.execution.result(), 'the result so far').catch(() => undefined)
+}
+
+/** Whether the work came back in time; how it ended does not matter any more. */
+async function settle(work: Promise<unknown>): Promise<boolean> {
+  return within(SETTLE_MS, work.then(() => true, () => true), 'stopping').catch(() => false)
+}
+
+/** Disposes of the execution. Whether nothing is left. */
+async function clear(run: Run, confirmClaim: () => Promise<void>): Promise<boolean> {
+  if (run.handle === undefined) return true
+  try {
+    await within(DISPOSE_MS, run.backend.dispose(run.handle, { log: run.log, confirmClaim }), 'cleaning up')
+    return true
+  } catch (error) {
+    if (error instanceof ClaimLost) throw error
+    run.log.warn({ reason: toFailure(error).message }, 'something of the execution may be left')
+    return false
+  }
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, V>)
+}

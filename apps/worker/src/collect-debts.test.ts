@@ -1,0 +1,62 @@
+import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { type Handle, SILENT, type Task } from '@longshore/contracts'
+
+import { collectDebts, type CollectDebtsOptions } from './collect-debts.ts'
+import { createShellBackend } from './testing/shell-backend.ts'
+import { startStack, type TestStack } from './testing/stack.ts'
+
+let stack: TestStack
+beforeEach(async () => {
+  stack = await startStack(sharedRedisUrl())
+})
+afterEach(() => stack.stop())
+
+/** A task that was ended by a worker that died before it could clean up. */
+async function leftBehind(): Promise<{ task: Task; pid: number; handle: Handle }> {
+  const task = await stack.submit('sleep 100')
+  const take = await stack.ledger.take({ task_id: task.id, n: 1 }, 'a worker that dies')
+  if (take.kind !== 'taken') throw new Error('not taken')
+  const claim = { taskId: task.id, claim: take.task.claim }
+  const execution = await createShellBackend('docker', stack.root).start(take.task, {
+    claim: 1, deadlineAt: Date.now() + 60_000, signal: new AbortController().signal, log: SILENT,
+    onHandle: (handle) => stack.ledger.saveHandle(claim, handle), emit: () => Promise.resolve(), confirmClaim: () => Promise.resolve(),
+  })
+  execution.outcome.catch(() => undefined)
+  await stack.ledger.end(claim, { state: 'cancelled', payload: { by: 'agent-a' } })
+  return { task, handle: execution.handle, pid: Number(await readFile(join(String(execution.handle.data['dir']), 'pid'), 'utf8')) }
+}
+const collect = (more: Partial<CollectDebtsOptions> = {}) => collectDebts({
+  ledger: stack.ledger, backendOf: (mode) => createShellBackend(mode, stack.root), reaches: () => true, log: SILENT,
+  clock: { now: () => Date.now() + 60_000, measure: () => Promise.resolve() }, ...more,
+})
+const isAlive = (pid: number) => {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
+
+test('G9: what a dead worker left running after an end is ended, once, and the debt is struck', async () => {
+  const { task, pid } = await leftBehind()
+  expect(isAlive(pid)).toBe(true)
+  expect(await collect()).toEqual([task.id])
+  await waitFor(() => !isAlive(pid), { what: 'the process to be gone' })
+  expect(await collect()).toEqual([])
+})
+
+test('a debt stays while its own worker is at it, out of reach, or when something may be left', async () => {
+  const { pid, task } = await leftBehind()
+  expect(await collect({ clock: { now: () => Date.now(), measure: () => Promise.resolve() } })).toEqual([])
+  expect(await collect({ reaches: () => false })).toEqual([])
+  expect(await collect({ backendOf: () => undefined })).toEqual([])
+  const stuck = { ...createShellBackend('docker', stack.root), dispose: () => Promise.reject(new Error('the engine does not answer')) }
+  expect(await collect({ backendOf: () => stuck })).toEqual([])
+  expect(await stack.ledger.debts(10)).toEqual([task.id])
+  expect(isAlive(pid)).toBe(true)
+  await collect()
+})

@@ -1,0 +1,1 @@
+export { createWorker, type RunningWorker, type WorkerDeps, type WorkerSettings } from './create-worker.ts'
