@@ -5,7 +5,7 @@ import type { Call, Operation } from './operations/operation.ts'
 import { parseJson } from './request-body.ts'
 
 /** A route that fits a request: its operation and what the path says. */
-export interface Match { operation: Operation; path: Record<string, string> }
+interface Match { operation: Operation; path: Record<string, string> }
 
 export interface ApiDoor {
   /** @throws LongshoreError unknown_operation */

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type Log, taskIdFrom } from '@longshore/contracts'
 import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
-import { createHeartbeats, createTicketProducer } from '@longshore/queue'
+import { createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
 import { checkRedis, connectRedis, createMetrics, type Settings } from '@longshore/runtime'
 import { createAllowLists } from './allow-lists.ts'
@@ -50,7 +50,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     await new Promise<void>((resolve, reject) => front.server.once('error', reject).listen(settings.MCP_PORT, settings.MCP_HOST, resolve))
   } catch (error) {
     await parts.close()
-    throw error
+    throw bindError(error, settings)
   }
   const { port } = front.server.address() as AddressInfo
   const url = `http://${inUrl(settings.MCP_HOST)}:${port}`
@@ -77,6 +77,7 @@ function connectParts({ settings, redisUrl, log }: GatewayOptions) {
   const doorbell = createDoorbell(connectRedis(redisUrl, 'background', log), deployment)
   const producer = createTicketProducer({ redisUrl, deployment, log })
   const tickets = createTicketDispatch({ producer, ledger, log })
+  const rounds = dispatchTickets({ source: ledger, producer, log })
   return {
     redis, ledger, doorbell, tickets,
     heartbeats: createHeartbeats(redis, deployment),
@@ -91,6 +92,7 @@ function connectParts({ settings, redisUrl, log }: GatewayOptions) {
       log.warn({}, 'Redis does not answer yet; calls are refused until it does')
     },
     async close() {
+      await rounds.stop()
       await tickets.idle()
       await producer.close()
       doorbell.close()
@@ -126,6 +128,13 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     ready: () => checkRedis(parts.redis, `${keysOf(settings.LONGSHORE_DEPLOYMENT).prefix}ready`),
     log,
   })
+}
+
+function bindError(error: unknown, { MCP_HOST, MCP_PORT }: GatewaySettings): unknown {
+  const code = error instanceof Error && 'code' in error ? error.code : undefined
+  if (code === 'EADDRINUSE') return new Error(`MCP_PORT: ${MCP_HOST}:${MCP_PORT} is in use by another program; stop it or choose another port`, { cause: error })
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND' || code === 'EACCES') return new Error(`MCP_HOST, MCP_PORT: the gateway may not listen on ${MCP_HOST}:${MCP_PORT} (${code})`, { cause: error })
+  return error
 }
 
 /** An address as URLs write it. */

@@ -3,7 +3,8 @@ import type { ServerResponse } from 'node:http'
 import type { LongshoreError } from '@longshore/contracts'
 
 export function sendJson(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json' }).end(JSON.stringify(body))
+  const text = JSON.stringify(body)
+  response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text)
 }
 
 /** A refusal before any door was reached, in the body that both doors use. */

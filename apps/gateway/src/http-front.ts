@@ -38,7 +38,8 @@ export function createHttpFront(options: HttpFrontOptions): HttpFront {
     waits.add(gone)
     response.once('close', () => {
       waits.delete(gone)
-      gone.abort()
+      // After a whole answer nobody listens, and an abort is not free.
+      if (!response.writableFinished) gone.abort()
     })
     serve({ request, response, signal: gone.signal }, options).catch((thrown: unknown) => {
       const error = toDoorError(thrown)

@@ -5,7 +5,7 @@ import { toDoorError } from './door-error.ts'
 import type { Caller } from './operations/operation.ts'
 
 /** A revoked key works at most this long (ms): verifying every call in Redis would cost each a round trip. */
-export const KEY_TTL_MS = 2_000
+const KEY_TTL_MS = 2_000
 /** While Redis is away nothing can be revoked either: a key that was good lately gets the tools' readable `unavailable`. */
 const STALE_TTL_MS = 60_000
 /** Redis that hangs must not hold requests for ever. */

@@ -3,7 +3,7 @@ import type { IncomingMessage } from 'node:http'
 import { LongshoreError } from '@longshore/contracts'
 
 /** A prompt of 256 KiB takes at most 1.5 MiB in JSON (every byte as \u00xx); the rest is room for a readable answer about a larger one. */
-export const MAX_BODY_BYTES = 4 * 1024 * 1024
+const MAX_BODY_BYTES = 4 * 1024 * 1024
 
 /** @throws LongshoreError payload_too_large without reading on */
 export async function readBody(request: IncomingMessage): Promise<string> {

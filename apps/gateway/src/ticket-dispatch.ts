@@ -7,28 +7,49 @@ import { describeError } from './door-error.ts'
 export interface TicketDispatch {
   /**
    * Brings a ticket into the queue, beside the answer to the caller: the task is accepted already (G1) and stands in the
-   * ledger as pending, so whatever fails or dies here, the reconciler repeats.
+   * ledger as pending, so whatever fails or dies here, the dispatchers' rounds repeat.
    */
   dispatch(ticket: Ticket): void
   /** Waits for what is under way. */
   idle(): Promise<void>
 }
 
-export function createTicketDispatch({ producer, ledger, log }: { producer: Pick<TicketProducer, 'add'>; ledger: Pick<Ledger, 'ticketAdded'>; log: Log }): TicketDispatch {
-  const underWay = new Set<Promise<void>>()
-  const bring = async (ticket: Ticket) => {
-    try {
-      await producer.add(ticket)
-      await ledger.ticketAdded(ticket)
-    } catch (error) {
-      log.warn({ task: ticket.task_id, err: describeError(error) }, 'a ticket could not be queued now; the reconciler will')
+/** Confirmations may be late: they only spare the dispatchers' rounds (every 500 ms) an `add` that changes nothing. */
+const CONFIRM_AFTER_MS = 20
+
+/** One round to the queue at a time: what comes meanwhile goes with the next, so many submits at once cost few round trips. */
+export function createTicketDispatch({ producer, ledger, log }: { producer: Pick<TicketProducer, 'add' | 'addMany'>; ledger: Pick<Ledger, 'ticketAdded'>; log: Log }): TicketDispatch {
+  const waiting: Ticket[] = []
+  const added: Ticket[] = []
+  let rounds: Promise<void> | undefined
+  let timer: NodeJS.Timeout | undefined
+  const warn = (error: unknown) => log.warn({ err: describeError(error) }, 'tickets could not be queued now; the next round will')
+  const add = (tickets: Ticket[]) => {
+    const [only] = tickets
+    // BullMQ's bulk call costs twice a single one.
+    return only !== undefined && tickets.length === 1 ? producer.add(only) : producer.addMany(tickets.map((ticket) => ({ ticket })))
+  }
+  const run = async () => {
+    while (waiting.length > 0) {
+      const tickets = waiting.splice(0)
+      await add(tickets).then(() => added.push(...tickets), warn)
+      timer ??= setTimeout(() => void confirm(), CONFIRM_AFTER_MS)
     }
+    rounds = undefined
+  }
+  const confirm = () => {
+    clearTimeout(timer)
+    timer = undefined
+    return ledger.ticketAdded(...added.splice(0)).catch(warn)
   }
   return {
     dispatch(ticket) {
-      const work = bring(ticket).finally(() => underWay.delete(work))
-      underWay.add(work)
+      waiting.push(ticket)
+      rounds ??= run()
     },
-    idle: async () => void (await Promise.all(underWay)),
+    async idle() {
+      await rounds
+      await confirm()
+    },
   }
 }

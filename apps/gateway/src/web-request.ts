@@ -11,12 +11,15 @@ export function toWebRequest(request: IncomingMessage): Request {
 
 /** Streams a web response; stops reading when the client is gone. */
 export async function sendWebResponse(response: Response, out: ServerResponse): Promise<void> {
-  out.writeHead(response.status, Object.fromEntries(response.headers))
-  if (response.body === null) {
-    out.end()
+  const headers = Object.fromEntries(response.headers)
+  // What is no stream goes out in one write, with its length.
+  if (headers['content-type'] !== 'text/event-stream') {
+    const body = Buffer.from(await response.arrayBuffer())
+    out.writeHead(response.status, { ...headers, 'content-length': body.byteLength }).end(body)
     return
   }
-  const reader = response.body.getReader()
+  out.writeHead(response.status, headers)
+  const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader()
   out.once('close', () => void reader.cancel().catch(() => undefined))
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     if (!out.write(next.value) && !out.destroyed) await new Promise<void>((resolve) => { out.once('drain', resolve).once('close', resolve) })

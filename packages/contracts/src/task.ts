@@ -75,8 +75,9 @@ const TITLE_GRAPHEMES = 80
 const graphemes = new Intl.Segmenter()
 
 function shorten(line: string): string {
-  // A grapheme has at least one unit: most titles need no segmenting, which costs more than the rest of a submit's checks.
+  // A grapheme has at least one unit, and in ASCII exactly one: most titles need no segmenting, which costs more than the rest of a submit's checks.
   if (line.length <= TITLE_GRAPHEMES) return line
+  if (/^[ -~]*$/.test(line)) return `${line.slice(0, TITLE_GRAPHEMES - 1)}…`
   const all = Array.from(graphemes.segment(line), ({ segment }) => segment)
   return all.length <= TITLE_GRAPHEMES ? line : `${all.slice(0, TITLE_GRAPHEMES - 1).join('')}…`
 }

@@ -77,7 +77,7 @@ export interface Ledger {
 
   /** Tickets that the ledger wants in the queue and that nobody has confirmed to be there. */
   pendingTickets(limit: number): Promise<PendingTicket[]>
-  ticketAdded(ticket: Pick<Ticket, 'task_id' | 'n'>): Promise<void>
+  ticketAdded(...tickets: Pick<Ticket, 'task_id' | 'n'>[]): Promise<void>
   /** The queue lost ticket `n`: the next one, unless the task is over or has moved on. A running task keeps its state, its next owner adopts. */
   reissue(taskId: TaskId, n: number): Promise<Ticket | undefined>
   /** Live tasks from the one after `after`, for the reconciler's rounds; `next` is undefined at the end of a round. */

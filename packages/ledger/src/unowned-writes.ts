@@ -21,8 +21,8 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
       const [kind, fields] = (await run(FAIL_UNOWNED, taskId, n, newEventId(), `{"failure":${json}}`, json)) as [string, unknown]
       return kind === 'unknown' ? undefined : { won: kind === 'won', task: taskFrom(fieldsOf(fields) ?? {}) }
     },
-    async ticketAdded(ticket) {
-      await redis.zrem(keys.pending, ticketId(ticket))
+    async ticketAdded(...tickets) {
+      if (tickets.length > 0) await redis.zrem(keys.pending, ...tickets.map(ticketId))
     },
     async reissue(taskId, n) {
       const fields = fieldsOf(await run(REISSUE, taskId, n, newEventId()))

@@ -47,7 +47,7 @@ export interface Ports {
 }
 
 /** What a client may assume of a call; all four are said, because the defaults of MCP are the dangerous ones. */
-export interface Hints { readOnlyHint: boolean; destructiveHint: boolean; idempotentHint: boolean; openWorldHint: boolean }
+interface Hints { readOnlyHint: boolean; destructiveHint: boolean; idempotentHint: boolean; openWorldHint: boolean }
 
 /**
  * One thing that can be asked of Longshore, defined once and served by every door: as an MCP tool and as an HTTP route.
