@@ -19,6 +19,10 @@ export async function benchSubmit(rounds: number, count: number): Promise<Result
   const bare = await startChild('bare-add.ts', { BENCH_REDIS_URL: redis.url })
   const submit = () => gateway.call('opencode_execute_task', { task_description: PROMPT })
   const ping = () => gateway.call('ping', {})
+  const bareAdds = () => {
+    bare.tell({ count, width: WIDTH })
+    return bare.heard()
+  }
   const perCall = async (pid: number, work: () => Promise<unknown>) => {
     const before = await cpuMs(pid)
     await work()
@@ -28,13 +32,13 @@ export async function benchSubmit(rounds: number, count: number): Promise<Result
     // The compiler's work and the caches' first fill are not what is measured.
     await inParallel(count, WIDTH, submit)
     await inParallel(count, WIDTH, ping)
-    await bare.ask({ count, width: WIDTH })
+    await bareAdds()
     const figures: { noop: number; submitted: number; add: number }[] = []
     for (let round = 0; round < rounds; round++) {
       figures.push({
         noop: await perCall(gateway.pid, () => inParallel(count, WIDTH, ping)),
         submitted: await perCall(gateway.pid, () => inParallel(count, WIDTH, submit)),
-        add: await perCall(bare.pid, () => bare.ask({ count, width: WIDTH })),
+        add: await perCall(bare.pid, bareAdds),
       })
     }
     const middle = (pick: (figure: (typeof figures)[number]) => number) => median(figures.map(pick))
