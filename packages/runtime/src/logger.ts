@@ -19,8 +19,14 @@ export function createLogger(options: LoggerOptions): Log {
     level: options.level,
     base: { app: options.app },
     redact: { paths: SECRET_FIELDS.flatMap((field) => [field, `*.${field}`]), censor: '[hidden]' },
+    serializers: { err: describeError },
     timestamp: pino.stdTimeFunctions.isoTime,
   }
   const stream = options.format === 'pretty' ? pretty({ colorize: true, ignore: 'pid,hostname,app', translateTime: 'SYS:HH:MM:ss', sync: true }) : undefined
   return stream === undefined ? pino(settings) : pino(settings, stream)
+}
+
+/** Nothing else of an error is written: ioredis hangs the failed command with its arguments (prompts, keys) on it (G14). */
+function describeError(error: unknown): unknown {
+  return error instanceof Error ? { type: error.name, message: error.message, stack: error.stack } : error
 }
