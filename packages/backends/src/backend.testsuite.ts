@@ -1,8 +1,9 @@
-import { type Backend, type ExecutionEvent, type Handle, type RunContext, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
+import type { Backend, Handle, Task } from '@longshore/contracts'
 import { waitFor } from '@longshore/testkit'
 import { randomBytes } from 'node:crypto'
 import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { record, type Recorded, filesOf, textOf } from './fixtures/record.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 /** How a combination's agent is told what to do. */
@@ -38,9 +39,6 @@ export interface SuiteOptions {
   ownPlace: boolean
 }
 
-/** One try at a task, with everything that was written down of it. */
-interface Recorded { task: Task; run: RunContext; events: ExecutionEvent[]; handles: Handle[]; positions: string[]; letGo: AbortController }
-
 /** What every backend owes its callers. A new backend passes this or is not one. */
 export function describeBackend(name: string, { make, dialect, profile, ownPlace }: SuiteOptions): void {
   describe(`${name} keeps the backend contract`, { timeout: 90_000 }, () => {
@@ -59,16 +57,12 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     afterAll(() => under.close())
 
     /** What only a place of the task's own can keep. */
-    const ownPlaceTest = (title: string, body: () => Promise<void>): void => {
-      if (ownPlace) test(title, body)
-    }
+    const ownPlaceTest = ownPlace ? test : leaveOut
     const recorded = (prompt: string, more: Partial<Task> = {}): Recorded => {
       const one = record(prompt, { mode: under.backend.mode, profile, ...more })
       started.push(one)
       return one
     }
-    const texts = (events: readonly ExecutionEvent[]): string => events.map((event) => (event.type === 'task.output' ? event.payload.text : '')).join('')
-    const files = (events: readonly ExecutionEvent[]): object[] => events.flatMap((event) => (event.type === 'task.file_changed' ? [event.payload] : []))
     const dispose = ({ handles, run }: Recorded): Promise<void> => under.backend.dispose(handles.at(-1) as Handle, run)
     const nothingLeft = (task: Task): Promise<true> =>
       waitFor(async () => (await under.leftovers(task.id)).length === 0, { what: `nothing to be left of ${task.id}` }) as Promise<true>
@@ -84,8 +78,8 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
 
       expect(outcome).toMatchObject({ kind: 'completed', result: { files_changed: 1, output_truncated: false } })
       expect(outcome.result?.output).toContain('all done')
-      expect(texts(one.events)).toContain('all done')
-      expect(files(one.events)).toEqual([{ path: 'notes/hello.txt', change: 'added' }])
+      expect(textOf(one.events)).toContain('all done')
+      expect(filesOf(one.events)).toEqual([{ path: 'notes/hello.txt', change: 'added' }])
       expect(await readFile(join(under.storageRoot, one.task.id, 'repo/notes/hello.txt'), 'utf8')).toContain('hello from the agent')
       expect(await execution.result()).toEqual(outcome.result)
       await dispose(one)
@@ -148,8 +142,8 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       for (const [i, word] of ['one', 'two'].entries()) {
         const { task, events } = pair[i] as Recorded
         expect(outcomes[i]).toMatchObject({ kind: 'completed' })
-        expect(texts(events)).toContain(`I am ${word}`)
-        expect(files(events)).toEqual([{ path: 'mine.txt', change: 'added' }])
+        expect(textOf(events)).toContain(`I am ${word}`)
+        expect(filesOf(events)).toEqual([{ path: 'mine.txt', change: 'added' }])
         expect((await readFile(join(under.storageRoot, task.id, 'repo/mine.txt'), 'utf8')).trim()).toBe(word)
       }
     })
@@ -158,7 +152,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       const one = recorded(`${dialect.slowly(30)} ${dialect.say('the end')}`)
       const first = await under.backend.start(one.task, one.run)
       first.outcome.catch(() => {})
-      await waitFor(() => texts(one.events).includes('line-2'), { what: 'some output', timeoutMs: 30_000 })
+      await waitFor(() => textOf(one.events).includes('line-2'), { what: 'some output', timeoutMs: 30_000 })
       one.letGo.abort()
       const stored = { ...one.task, handle: one.handles.at(-1) as Handle, position: one.positions.at(-1) as string }
 
@@ -169,7 +163,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       const outcome = await execution?.outcome
       expect(outcome).toMatchObject({ kind: 'completed' })
       expect(outcome?.result?.output).toContain('the end')
-      const all = texts([...one.events, ...next.events])
+      const all = textOf([...one.events, ...next.events])
       const lines = Array.from({ length: 30 }, (_, i) => `line-${i + 1}`)
       expect(all.match(/line-\d+/g)).toEqual(lines)
       await dispose(next)
@@ -178,26 +172,5 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
   })
 }
 
-function record(prompt: string, more: Partial<Task>): Recorded {
-  const letGo = new AbortController()
-  const one: Omit<Recorded, 'run'> = { task: aTask(prompt, more), events: [], handles: [], positions: [], letGo }
-  const run: RunContext = {
-    claim: 1, deadlineAt: Date.now() + 60_000, signal: letGo.signal, log: SILENT,
-    onHandle: (handle) => Promise.resolve(void one.handles.push(handle)),
-    emit: (events, position) => {
-      if (letGo.signal.aborted) return Promise.reject(new Error('aborted: the claim is lost'))
-      one.events.push(...events)
-      if (position !== undefined) one.positions.push(position)
-      return Promise.resolve()
-    },
-    confirmClaim: () => Promise.resolve(),
-  }
-  return { ...one, run }
-}
-
-function aTask(prompt: string, more: Partial<Task>): Task {
-  return {
-    v: 1, id: taskIdFrom(randomBytes(52)), agent_id: 'agent-of-the-suite', prompt, title: 'A task of the suite', mode: 'docker', profile: 'opencode',
-    timeout_ms: 60_000, max_attempts: 1, observers: [], state: 'running', claim: 1, attempt: 1, ticket: 1, created_at: 0, seq: 1, last_event_id: '', ...more,
-  }
-}
+/** Not even as skipped: there is nothing that this combination could be made to keep. */
+function leaveOut(_title: string, _body: () => Promise<void>): void {}

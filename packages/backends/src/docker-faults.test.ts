@@ -1,0 +1,135 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Backend, type ExecutionOutcome, SILENT, type TaskId } from '@longshore/contracts'
+import { describeNeeding, engineHost, runnerImage, type ScriptedProvider, waitFor } from '@longshore/testkit'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { createDockerMode, type DockerModeOptions } from './docker-mode.ts'
+import { record, type Recorded, textOf } from './fixtures/record.ts'
+import { scriptedModel } from './fixtures/scripted-model.ts'
+import { containerName } from './places/container-spec.ts'
+import { connectEngine } from './places/engine.ts'
+import { openStorage } from './workspace/storage.ts'
+
+const DEPLOYMENT = 'suite-docker-faults'
+
+describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
+  let root: string
+  let provider: ScriptedProvider
+  let options: DockerModeOptions
+  let backend: Backend
+  const started: Recorded[] = []
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), 'longshore-docker-faults-'))
+    const [engine, image, storage, scripted] = await Promise.all([engineHost(), runnerImage(), openStorage(root), scriptedModel()])
+    provider = scripted.provider
+    const command = { command: ['sh', '-s'], env: { SERVICE_KEY: 'key-of-the-service' } }
+    options = {
+      deployment: DEPLOYMENT, engine, image, storage, model: scripted.model, modelOnHost: scripted.origin, log: SILENT,
+      commands: { shell: { image, ...command }, missing: { image: 'longshore/no-such-image:none', ...command } },
+    }
+    backend = createDockerMode(options)
+  })
+  afterEach(async () => {
+    for (const { run, handles } of started.splice(0)) for (const handle of handles.slice(-1)) await backend.dispose(handle, run)
+  })
+  afterAll(async () => {
+    await backend.close()
+    await provider.stop()
+    await rm(root, { recursive: true, force: true })
+  })
+
+  const begin = (prompt: string, profile = 'shell'): Recorded => {
+    const one = record(prompt, { mode: 'docker', profile })
+    started.push(one)
+    return one
+  }
+  const run = async (one: Recorded): Promise<ExecutionOutcome> => (await backend.start(one.task, one.run)).outcome
+  const addressOf = async (taskId: TaskId): Promise<string> => {
+    const { NetworkSettings } = await connectEngine(options.engine).getContainer(containerName(DEPLOYMENT, taskId, 1)).inspect()
+    return Object.values(NetworkSettings.Networks)[0]?.IPAddress ?? ''
+  }
+
+  test('gives no root, no capability, no way to gain any, no writable system and no engine', async () => {
+    const one = begin('id -u; grep -E "CapEff|NoNewPrivs" /proc/self/status; touch /etc/x || echo read-only; ls /var/run/docker.sock || echo no socket; ls ../control || echo no control')
+    expect(await run(one)).toMatchObject({ kind: 'completed' })
+    const said = textOf(one.events)
+    expect(said).toMatch(/^1000$/m)
+    expect(said).toMatch(/CapEff:\s+0{16}/)
+    expect(said).toMatch(/NoNewPrivs:\s+1/)
+    expect(said).toContain('read-only')
+    expect(said).toContain('no socket')
+    expect(said).toContain('no control')
+  })
+
+  test('keeps tasks from reaching each other over the network', async () => {
+    const one = begin('sleep 3600')
+    await backend.start(one.task, one.run)
+    const victim = begin('[[hang]]', 'opencode')
+    await backend.start(victim.task, victim.run)
+    const address = await addressOf(victim.task.id)
+    await expect(fetch(`http://${address}:4096/global/health`).then(({ status }) => status)).resolves.toBe(401) // we reach it, and it wants its password
+    const attacker = begin(`timeout 3 bash -c 'exec 3<>/dev/tcp/${address}/4096' && echo reached || echo cut off`)
+    expect(await run(attacker)).toMatchObject({ kind: 'completed' })
+    expect(textOf(attacker.events)).toContain('cut off')
+  })
+
+  test('bounds the number of processes', async () => {
+    const one = begin('for i in $(seq 600); do sleep 30 & done; echo all started')
+    const outcome = await run(one)
+    expect(textOf(one.events)).toMatch(/Resource temporarily unavailable|Cannot fork/i)
+    expect(outcome.kind).toBe('failed')
+  })
+
+  test('ends what uses more than its memory, and says so', async () => {
+    const small = createDockerMode({ ...options, limits: { memoryBytes: 64 * 1024 ** 2 } })
+    const one = begin('head -c 300m /dev/zero | tail')
+    const outcome = await (await small.start(one.task, one.run)).outcome
+    expect(outcome).toMatchObject({ kind: 'failed' })
+    expect(outcome.kind === 'failed' && outcome.failure.code).toBe('out_of_memory')
+  })
+
+  test('shows the prompt on stdin and in a file, in no argument, and hides the keys it knows', async () => {
+    const one = begin('tr "\\0" " " < /proc/1/cmdline; cat "$LONGSHORE_PROMPT_FILE" | wc -c; echo "$SERVICE_KEY" # SECRET-WORD')
+    expect(await run(one)).toMatchObject({ kind: 'completed' })
+    const said = textOf(one.events)
+    expect(said).not.toContain('SECRET-WORD')
+    expect(said).toContain(String(one.task.prompt.length))
+    expect(said).toContain('[redacted]')
+    expect(said).not.toContain('key-of-the-service')
+  })
+
+  test('a container that somebody killed is lost, and that is said at once', async () => {
+    const one = begin('[[say x]] [[hang]]', 'opencode')
+    const execution = await backend.start(one.task, one.run)
+    await waitFor(() => textOf(one.events) !== '', { what: 'the first words', timeoutMs: 20_000 })
+    await connectEngine(options.engine).getContainer(containerName(DEPLOYMENT, one.task.id, 1)).kill()
+    expect(await execution.outcome).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost' } })
+  })
+
+  test("somebody else's container of the same name is not touched (G10)", async () => {
+    const docker = connectEngine(options.engine)
+    const one = begin('true')
+    const name = containerName(DEPLOYMENT, one.task.id, 1)
+    const theirs = await docker.createContainer({ name, Image: options.image, Cmd: ['sleep', '60'] })
+    try {
+      const handle = { v: 1, mode: 'docker', data: { profile: 'shell', container: name, task: one.task.id } } as const
+      await backend.dispose(handle, one.run)
+      expect((await theirs.inspect()).Id).toBe(theirs.id)
+    } finally {
+      await theirs.remove({ force: true })
+    }
+  })
+
+  test('a missing image, a missing profile and a missing engine have their own words', async () => {
+    await expect(run(begin('true', 'missing'))).rejects.toMatchObject({ code: 'image_missing' })
+    await expect(run(record('true', { profile: 'unheard-of' }))).rejects.toThrow('no profile "unheard-of"')
+    const nowhere = createDockerMode({ ...options, engine: `unix://${join(root, 'no.sock')}` })
+    expect(await nowhere.probe()).toMatchObject({ ok: false, reason: expect.stringContaining('does not answer') })
+    const one = record('true', { profile: 'shell' })
+    await expect(nowhere.start(one.task, one.run)).rejects.toMatchObject({ code: 'backend_unavailable' })
+    const imageless = createDockerMode({ ...options, image: 'longshore/no-such-image:none' })
+    expect(await imageless.probe()).toMatchObject({ ok: false, reason: expect.stringContaining('no-such-image') })
+  })
+})

@@ -1,0 +1,68 @@
+import { type ExecutionEvent, MAX_EVENT_BYTES } from '@longshore/contracts'
+import { describe, expect, test } from 'vitest'
+import { Message, type Part } from './message.ts'
+import { mirror, type PartPosition } from './mirror.ts'
+
+const START: PartPosition = { part: '', offset: null }
+const NOTHING = new Map<string, string>()
+const says = (...parts: Part[]): Message[] => [{ info: { id: 'm', role: 'assistant', time: {} }, parts }]
+const text = (id: string, said: string, isDone = true): Part => ({ id, type: 'text', text: said, time: isDone ? { end: 1 } : {} })
+const tool = (id: string, status: 'running' | 'completed', output = ''): Part => ({ id, type: 'tool', tool: 'bash', state: { status, input: { command: 'ls' }, output, title: 'ls' } })
+const words = (events: readonly ExecutionEvent[]): string => events.map((event) => (event.type === 'task.output' ? event.payload.text : `<${event.type}>`)).join('')
+
+describe('a mirror', () => {
+  test('stops at a tool that runs, and goes on there when it has ended', () => {
+    const first = mirror(says(text('a', 'one '), tool('b', 'running'), text('c', 'two')), START, NOTHING, false)
+    expect(words(first?.events ?? [])).toBe('one ')
+    const second = mirror(says(text('a', 'one '), tool('b', 'completed'), text('c', 'two')), first?.position ?? START, NOTHING, false)
+    expect(words(second?.events ?? [])).toBe('<task.tool>two')
+  })
+
+  test('shows text while it is written, and each character once', () => {
+    const writing = says(text('a', '', false))
+    const first = mirror(writing, START, new Map([['a', 'hel']]), false)
+    const second = mirror(writing, first?.position ?? START, new Map([['a', 'hello']]), false)
+    const third = mirror(says(text('a', 'hello world')), second?.position ?? START, NOTHING, false)
+    expect([first, second, third].map((one) => words(one?.events ?? []))).toEqual(['hel', 'lo', ' world'])
+    expect(third?.position).toEqual({ part: 'a', offset: null })
+  })
+
+  test('after a gap in the stream waits for the whole text', () => {
+    const gap = mirror(says(text('a', '', false)), { part: 'a', offset: 3 }, NOTHING, false)
+    expect(gap).toEqual({ events: [], position: { part: 'a', offset: 3 } })
+    expect(words(mirror(says(text('a', 'hello')), { part: 'a', offset: 3 }, NOTHING, false)?.events ?? [])).toBe('lo')
+  })
+
+  test('says that it needs more messages when its position is not among them', () => {
+    expect(mirror(says(text('b', 'x')), { part: 'a', offset: null }, NOTHING, false)).toBeUndefined()
+  })
+
+  test('waits for nothing when the run is over', () => {
+    const last = mirror(says(tool('a', 'running'), text('b', 'bye', false)), START, NOTHING, true)
+    expect(last?.events[0]).toMatchObject({ payload: { status: 'error', output: 'the tool was interrupted' } })
+    expect(words(last?.events ?? [])).toBe('<task.tool>bye')
+  })
+
+  test('leaves out what the user said and what OpenCode made up', () => {
+    const user = { ...says(text('a', 'prompt'))[0], info: { id: 'u', role: 'user', time: {} } } as Message
+    const synthetic: Part = { id: 'b', type: 'text', text: 'reminder', synthetic: true }
+    expect(mirror([user, ...says(synthetic)], START, NOTHING, false)?.events).toEqual([])
+  })
+
+  test('makes events that fit, whatever the agent wrote', () => {
+    const wild = '\u0000"\uD83D'.repeat(20_000)
+    const events = mirror(says(text('a', wild), tool('b', 'completed', wild)), START, NOTHING, false)?.events ?? []
+    for (const event of events) expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThan(MAX_EVENT_BYTES)
+  })
+
+  test('counts usage in whole tokens and millionths', () => {
+    const message = Message.parse({
+      info: { id: 'm', role: 'assistant', time: {} },
+      parts: [{ id: 'a', type: 'step-finish', cost: 0.0123456, tokens: { input: 10, output: 2, reasoning: 0, cache: { read: 1, write: 0 } } }, { id: 'b', type: 'new-kind', x: 1 }],
+    })
+    expect(mirror([message], START, NOTHING, false)).toEqual({
+      events: [{ type: 'task.usage', payload: { input_tokens: 10, output_tokens: 2, reasoning_tokens: 0, cache_read_tokens: 1, cache_write_tokens: 0, cost_micros: 12_346 } }],
+      position: { part: 'b', offset: null },
+    })
+  })
+})

@@ -1,0 +1,50 @@
+import { describe, expect, test } from 'vitest'
+import type { Message } from './message.ts'
+import { agrees, failureOf, judge } from './verdict.ts'
+
+const assistant = (info: Partial<Message['info']>): Message => ({ info: { id: 'm', role: 'assistant', time: { completed: 1 }, ...info }, parts: [] })
+const codeOf = (...args: Parameters<typeof judge>): string => {
+  const verdict = judge(...args)
+  return verdict.is === 'failed' ? verdict.failure.code : verdict.is
+}
+
+describe('a session', () => {
+  test.each([
+    ['runs while it is busy, whatever its messages say', true, assistant({ finish: 'stop' }), 'running'],
+    ['is pending before its first answer', false, undefined, 'pending'],
+    ['is complete when the model stopped', false, assistant({ finish: 'stop' }), 'completed'],
+    ['was interrupted when its last turn has no end', false, assistant({ time: {}, finish: 'stop' }), 'backend_lost'],
+    ['was refused something when its last turn called tools', false, assistant({ finish: 'tool-calls' }), 'permission_rejected'],
+    ['is truncated when the model ran out of room', false, assistant({ finish: 'length' }), 'output_truncated'],
+    ['failed when its end is unknown', false, assistant({ finish: 'whatever' }), 'agent_error'],
+    ['failed when its message did, finished or not', false, assistant({ time: {}, error: { name: 'APIError', data: { statusCode: 500 } } }), 'provider_error'],
+  ] as const)('%s', (_name, isBusy, newest, expected) => {
+    expect(codeOf(isBusy, newest, undefined)).toBe(expected)
+  })
+
+  test('that only reported an error failed with it', () => {
+    expect(codeOf(false, undefined, { name: 'UnknownError', data: { message: 'Agent not found' } })).toBe('agent_error')
+  })
+})
+
+describe('an error', () => {
+  test.each([
+    ['APIError', { statusCode: 429, isRetryable: true }, 'provider_busy'],
+    ['APIError', { statusCode: 503, isRetryable: true }, 'provider_error'],
+    ['APIError', { isRetryable: true, message: 'Cannot connect to API' }, 'provider_error'],
+    ['APIError', { statusCode: 401, isRetryable: false }, 'provider_rejected'],
+    ['ProviderAuthError', {}, 'provider_rejected'],
+    ['ContextOverflowError', {}, 'output_truncated'],
+    ['UnknownError', { message: 'ProviderModelNotFoundError' }, 'provider_rejected'],
+    ['MessageAbortedError', {}, 'agent_error'],
+  ] as const)('%s %o is %s', (name, data, code) => {
+    expect(failureOf({ name, data }).code).toBe(code)
+  })
+})
+
+test('two looks agree when they say the same', () => {
+  const failed = judge(false, assistant({ finish: 'length' }), undefined)
+  expect(agrees(failed, failed)).toBe(true)
+  expect(agrees(failed, judge(false, assistant({ time: {} }), undefined))).toBe(false)
+  expect(agrees({ is: 'completed' }, { is: 'running' })).toBe(false)
+})

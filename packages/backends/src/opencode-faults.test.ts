@@ -1,0 +1,108 @@
+import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { type Backend, type ExecutionOutcome, SILENT } from '@longshore/contracts'
+import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import type { ModelAccess } from './drivers/opencode/server-settings.ts'
+import { type OpencodeServer, startOpencodeServer } from './fixtures/opencode-server.ts'
+import { record, type Recorded, textOf } from './fixtures/record.ts'
+import { type Relay, startRelay } from './fixtures/relay.ts'
+import { scriptedModel } from './fixtures/scripted-model.ts'
+import { createOpencodeMode } from './opencode-mode.ts'
+import { openStorage, type Storage } from './workspace/storage.ts'
+
+describeNeeding('opencode', 'OpenCode in trouble', () => {
+  let root: string
+  let storage: Storage
+  let provider: ScriptedProvider
+  let model: ModelAccess
+  let server: OpencodeServer
+  const relays: Relay[] = []
+
+  beforeAll(async () => {
+    root = await mkdtemp(join(tmpdir(), 'longshore-faults-'))
+    storage = await openStorage(root)
+    ;({ provider, model } = await scriptedModel())
+    server = await startOpencodeServer(storage, model, { permission: { '*': 'allow', external_directory: 'ask' } })
+  })
+  afterEach(async () => {
+    for (const relay of relays.splice(0)) await relay.stop()
+  })
+  afterAll(async () => {
+    await server.stop()
+    await provider.stop()
+    await rm(root, { recursive: true, force: true })
+  })
+
+  const backendAt = (url: string, password = server.password): Promise<Backend> =>
+    createOpencodeMode({ deployment: 'suite-faults', storage, model, server: { url, password }, path: '', log: SILENT })
+  const through = async (): Promise<{ relay: Relay; backend: Backend }> => {
+    const relay = await startRelay(server.url)
+    relays.push(relay)
+    return { relay, backend: await backendAt(relay.url) }
+  }
+  const slowly = (count: number): Recorded => record(Array.from({ length: count }, (_, i) => `[[say line-${i + 1} ]]`).join(' '), { mode: 'opencode' })
+  const expectAll = ({ events }: Recorded, outcome: ExecutionOutcome, count: number): void => {
+    expect(outcome).toMatchObject({ kind: 'completed' })
+    expect(textOf(events).match(/line-\d+/g)).toEqual(Array.from({ length: count }, (_, i) => `line-${i + 1}`))
+  }
+
+  test('a stream that is cut again and again loses and repeats nothing (L-16)', { timeout: 90_000 }, async () => {
+    const { relay, backend } = await through()
+    const one = slowly(20)
+    const execution = await backend.start(one.task, one.run)
+    const cutter = setInterval(relay.cut, 400)
+    const outcome = await execution.outcome.finally(() => clearInterval(cutter))
+    expectAll(one, outcome, 20)
+    expect(relay.streams()).toBeGreaterThan(2)
+  })
+
+  test('a stream that says nothing delays the end by seconds only', { timeout: 60_000 }, async () => {
+    const { relay, backend } = await through()
+    relay.silenceStreams()
+    const one = slowly(3)
+    const began = performance.now()
+    const execution = await backend.start(one.task, one.run)
+    expectAll(one, await execution.outcome, 3)
+    expect(performance.now() - began).toBeLessThan(25_000)
+  })
+
+  test('a permission that the server asks for is refused, and the agent goes on (L-19)', async () => {
+    const outside = await mkdtemp(join(tmpdir(), 'longshore-outside-'))
+    await mkdir(outside, { recursive: true })
+    await writeFile(join(outside, 'secret.txt'), 'secret')
+    const backend = await backendAt(server.url)
+    const one = record(`[[bash cat ${outside}/secret.txt]] [[write inside.txt|x]] [[say went on]]`, { mode: 'opencode' })
+    const outcome = await (await backend.start(one.task, one.run)).outcome
+    await rm(outside, { recursive: true, force: true })
+    expect(outcome).toMatchObject({ kind: 'completed', result: { output: expect.stringContaining('went on') } })
+    const tools = one.events.flatMap((event) => (event.type === 'task.tool' ? [event.payload] : []))
+    expect(tools).toContainEqual(expect.objectContaining({ tool: 'permission', status: 'error', title: expect.stringContaining('external_directory') }))
+    expect(JSON.stringify(one.events)).not.toContain('"output":"secret"')
+  })
+
+  test('a wrong password and a server that is not there have their own words', async () => {
+    const wrong = await backendAt(server.url, 'not-the-password')
+    expect(await wrong.probe()).toMatchObject({ ok: false, reason: expect.stringContaining('OPENCODE_SERVER_PASSWORD') })
+    const one = record('[[say x]]', { mode: 'opencode' })
+    await expect(wrong.start(one.task, one.run)).rejects.toMatchObject({ code: 'bad_credentials' })
+    expect(await (await backendAt('http://127.0.0.1:9')).probe()).toMatchObject({ ok: false, reason: expect.stringContaining('does not answer') })
+  })
+
+  test('another storage than ours is not touched', async () => {
+    const backend = await backendAt(server.url)
+    const one = record('[[say x]]', { mode: 'opencode' })
+    const elsewhere = { v: 1, mode: 'opencode', storage_id: 'another', data: { server: server.url, task: one.task.id, session: 'ses_x' } } as const
+    await expect(backend.attach(one.task, elsewhere, one.run)).rejects.toMatchObject({ code: 'backend_unavailable' })
+  })
+
+  test('a session that somebody removed is lost, not waited for', async () => {
+    const { backend } = await through()
+    const one = record('[[say x]] [[hang]]', { mode: 'opencode' })
+    const execution = await backend.start(one.task, one.run)
+    await waitFor(() => textOf(one.events) !== '', { what: 'the first words' })
+    await backend.dispose(execution.handle, one.run)
+    expect(await execution.outcome).toMatchObject({ kind: 'failed' })
+  })
+})
