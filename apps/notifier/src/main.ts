@@ -7,12 +7,11 @@ import { sinkOf } from './sink-of.ts'
 const settings = settingsOrExit()
 const log = createLogger({ app: 'notifier', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT })
 const deployment = settings.LONGSHORE_DEPLOYMENT
-const redisUrl = settings.REDIS_URL ?? 'redis://127.0.0.1:6379'
 
 // Two connections that work and one that listens: a probe must not queue behind a Redis that is away.
-const redis = connectRedis(redisUrl, 'background', log)
-const probe = connectRedis(redisUrl, 'caller', log)
-const doorbell = createDoorbell(connectRedis(redisUrl, 'background', log), deployment)
+const redis = connectRedis(settings.REDIS_URL, 'background', log)
+const probe = connectRedis(settings.REDIS_URL, 'caller', log)
+const doorbell = createDoorbell(connectRedis(settings.REDIS_URL, 'background', log), deployment)
 const registry = createMetrics('notifier')
 
 const stopping = new AbortController()
@@ -46,9 +45,12 @@ stopOnSignal(process, [
   { name: 'redis', stop: async () => (doorbell.close(), redis.disconnect(), probe.disconnect()) },
 ], log)
 
-function settingsOrExit(): Settings {
+/** Everything of the environment, with a Redis; else one clear line for each fault, and the end. */
+function settingsOrExit(): Settings & { REDIS_URL: string } {
   try {
-    return loadSettings(process.env)
+    const parsed = loadSettings(process.env)
+    if (parsed.REDIS_URL === undefined) throw new SettingsError('REDIS_URL: not set; `npm start` sets it, or give the URL of a Redis')
+    return { ...parsed, REDIS_URL: parsed.REDIS_URL }
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error
     process.stderr.write(`${error.message}\n`)

@@ -1,0 +1,100 @@
+import { serveStatic } from '@hono/node-server/serve-static'
+import { relative } from 'node:path'
+import { type Context, Hono } from 'hono'
+import { secureHeaders } from 'hono/secure-headers'
+
+import { type Clock, type Log, LongshoreError, TaskId } from '@longshore/contracts'
+import type { ApiKeys, Ledger } from '@longshore/ledger'
+import type { Readiness } from '@longshore/runtime'
+import { allowedHost } from './access/allowed-host.ts'
+import { gate } from './access/gate.ts'
+import { loginRoutes } from './access/login-routes.ts'
+import type { Sessions } from './access/sessions.ts'
+import { QUEUES_PATH } from './bull-board.ts'
+import { errorPage } from './pages/error-page.ts'
+import { EVENTS_PER_PAGE, taskPage } from './pages/task-page.ts'
+import { TASKS_PER_PAGE, tasksPage } from './pages/tasks-page.ts'
+
+export interface ConsoleDeps {
+  ledger: Pick<Ledger, 'get' | 'list' | 'counts' | 'read'>
+  apiKeys: Pick<ApiKeys, 'verify'>
+  sessions: Sessions
+  queueBoard: Hono
+  /** Names that may stand in a Host header, besides localhost. */
+  hosts: readonly string[]
+  deployment: string
+  ready: () => Promise<Readiness>
+  log: Log
+  now: Clock
+}
+
+/** Our own pages run no script but our static one. Bull Board's styles its elements in place. */
+const policyOf = (path: string) => ({
+  contentSecurityPolicy: {
+    defaultSrc: ["'none'"], scriptSrc: ["'self'"], connectSrc: ["'self'"], imgSrc: ["'self'", 'data:'], fontSrc: ["'self'"], formAction: ["'self'"], baseUri: ["'self'"], frameAncestors: ["'none'"],
+    styleSrc: path.startsWith(QUEUES_PATH) ? ["'self'", "'unsafe-inline'"] : ["'self'"],
+  },
+  // Not no-referrer: under it a browser sends `Origin: null` with our own forms.
+  referrerPolicy: 'same-origin',
+  // Whether TLS stands in front is the proxy's knowledge.
+  strictTransportSecurity: false,
+  xFrameOptions: 'DENY',
+})
+
+/** The console: pages for operators, Bull Board under `/queues`; everything but health and login needs an operator's key. */
+export function createConsoleApp(deps: ConsoleDeps): Hono {
+  const app = new Hono()
+  const isAllowed = allowedHost(deps.hosts)
+  app.use(async (c, next) => secureHeaders(policyOf(c.req.path))(c, next))
+  app.use(async (c, next) => {
+    if (!isAllowed(c.req.header('host'))) throw new LongshoreError('origin_forbidden', 'this host name is not the console\'s', { next: 'add it to MCP_ALLOWED_HOSTS' })
+    await next()
+  })
+  app.get('/health', (c) => c.json({ status: 'ok', app: 'console', deployment: deps.deployment }))
+  app.get('/ready', async (c) => {
+    const readiness = await deps.ready()
+    return c.json(readiness, readiness.ready ? 200 : 503)
+  })
+  app.get('/static/*', serveStatic({ root: relative(process.cwd(), import.meta.dirname) }))
+  app.route('/', loginRoutes(deps))
+  app.use(gate(deps))
+  pages(app, deps)
+  app.route(QUEUES_PATH, deps.queueBoard)
+  app.notFound((c) => refuse(c, new LongshoreError('unknown_operation', 'there is nothing at this address'), deps.deployment))
+  app.onError((error, c) => refuse(c, asLongshoreError(error, deps.log), deps.deployment))
+  return app
+}
+
+function pages(app: Hono, { ledger, deployment, now }: ConsoleDeps): void {
+  app.get('/', async (c) => {
+    const page = Math.min(Math.max(numberOf(c.req.query('page'), 1), 1), 10_000)
+    const [tasks, counts] = await Promise.all([ledger.list({ limit: TASKS_PER_PAGE, offset: (page - 1) * TASKS_PER_PAGE }), ledger.counts()])
+    return c.html(tasksPage({ deployment, tasks, counts, page, now: now() }))
+  })
+  app.get('/tasks/:id', async (c) => {
+    const id = TaskId.safeParse(c.req.param('id'))
+    const task = id.success ? await ledger.get(id.data) : undefined
+    if (task === undefined) throw new LongshoreError('task_not_found', 'there is no such task')
+    const after = numberOf(c.req.query('after'), Math.max(task.seq - EVENTS_PER_PAGE, 0))
+    const page = await ledger.read(task.id, { seq: after, id: '' }, EVENTS_PER_PAGE)
+    return c.html(taskPage({ deployment, task, events: page?.kind === 'events' ? page.events : [], now: now() }))
+  })
+}
+
+function numberOf(text: string | undefined, fallback: number): number {
+  return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : fallback
+}
+
+function asLongshoreError(error: unknown, log: Log): LongshoreError {
+  if (error instanceof LongshoreError) return error
+  const reason = error instanceof Error ? error.message : String(error)
+  if (/connection|ECONN|max retries|stream isn't writeable|timeout/i.test(reason)) return new LongshoreError('unavailable', 'Redis does not answer', { next: 'try again in a moment' })
+  log.error({ err: error }, 'a page failed')
+  return new LongshoreError('internal', 'this page failed; the console\'s log says why')
+}
+
+function refuse(c: Context, error: LongshoreError, deployment: string): Response | Promise<Response> {
+  const status = error.status as 400 | 401 | 403 | 404 | 500 | 503
+  if (error.code === 'unauthorized') c.header('www-authenticate', 'Bearer')
+  return c.req.header('accept')?.includes('text/html') === true ? c.html(errorPage(error, deployment), status) : c.json(error.toBody(), status)
+}

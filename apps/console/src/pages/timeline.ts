@@ -1,0 +1,49 @@
+import type { AnyEvent } from '@longshore/contracts'
+import { durationText, visible } from './words.ts'
+
+/** A line of a task's timeline. `body`: what stands under it, as it came. */
+export interface TimelineRow { seq: number; at: number; tone: 'turn' | 'good' | 'bad' | 'step' | 'words' | 'quiet'; label: string; detail: string; body?: string }
+
+/** A task's events as lines for people; what the agent says in pieces becomes one line. */
+export function timelineOf(events: readonly AnyEvent[]): TimelineRow[] {
+  const rows: TimelineRow[] = []
+  for (const event of events) {
+    const row = rowOf(event)
+    const last = rows.at(-1)
+    if (row.tone === 'words' && last?.tone === 'words' && last.label === row.label) last.body = `${last.body ?? ''}${row.body ?? ''}`
+    else rows.push(row)
+  }
+  return rows
+}
+
+type Words = Omit<TimelineRow, 'seq' | 'at'>
+
+function rowOf(event: AnyEvent): TimelineRow {
+  const words = event.known ? wordsOf(event) : line('quiet', event.type, 'an event of a newer version')
+  return { seq: event.seq, at: event.at, ...words, label: visible(words.label), detail: visible(words.detail), ...(words.body === undefined ? {} : { body: visible(words.body) }) }
+}
+
+const line = (tone: Words['tone'], label: string, detail: string, body?: string): Words => ({ tone, label, detail, ...(body === undefined || body === '' ? {} : { body }) })
+
+function wordsOf(event: AnyEvent & { known: true }): Words {
+  switch (event.type) {
+    case 'task.queued': return line('turn', 'Queued', `${event.payload.reason}, ${event.payload.mode} mode`)
+    case 'task.started': return line('turn', 'Started', `attempt ${event.payload.attempt} on ${event.payload.worker}${event.payload.isolation === undefined ? '' : `, isolation ${event.payload.isolation}`}`)
+    case 'task.resumed': return line('turn', 'Resumed', `${event.payload.detail} (${event.payload.worker})`)
+    case 'task.adopted': return line('turn', 'Adopted', `the run goes on under ${event.payload.worker}`)
+    case 'task.retrying': return line('bad', 'Retrying', `attempt ${event.payload.attempt} failed with ${event.payload.failure.code}; again in ${durationText(event.payload.delay_ms)}`, event.payload.failure.message)
+    case 'task.output': return line('words', event.payload.stream === 'agent' ? 'Agent' : event.payload.stream, '', event.payload.text)
+    case 'task.tool': return line(event.payload.status === 'error' ? 'bad' : 'step', event.payload.tool, `${event.payload.title}${event.payload.duration_ms === undefined ? '' : ` (${durationText(event.payload.duration_ms)})`}`, [event.payload.input, event.payload.output].filter((text) => text !== undefined && text !== '').join('\n→ '))
+    case 'task.file_changed': return line('step', `File ${event.payload.change}`, event.payload.path)
+    case 'task.usage': return line('quiet', 'Usage', `${event.payload.input_tokens} tokens in, ${event.payload.output_tokens} out`)
+    case 'task.message': return line('step', 'Message', `${event.payload.message_type} from ${event.payload.by}`, event.payload.text)
+    case 'task.message_delivered': return line('quiet', 'Message delivered', event.payload.message_id)
+    case 'task.input_required': return line('turn', 'Needs an answer', event.payload.choices.join(', '), event.payload.question)
+    case 'task.input_answered': return line('step', 'Answered', `${event.payload.answer} by ${event.payload.by}`)
+    case 'task.paused': return line('turn', 'Paused', `by ${event.payload.by}`, event.payload.reason)
+    case 'task.completed': return line('good', 'Completed', `after ${durationText(event.payload.duration_ms)}, ${event.payload.result.files_changed} files changed`)
+    case 'task.failed': return line('bad', 'Failed', event.payload.failure.code, event.payload.failure.message)
+    case 'task.timeout': return line('bad', 'Timed out', `${event.payload.limit} of ${durationText(event.payload.limit_ms)}`)
+    case 'task.cancelled': return line('turn', 'Cancelled', `by ${event.payload.by}`, event.payload.reason)
+  }
+}
