@@ -1,0 +1,33 @@
+import { expect, test } from 'vitest'
+
+import { loadSettings } from '@longshore/runtime'
+
+import { modelAccess, parseBytes, withLeastIsolation } from './build-backends.ts'
+import { createShellBackend } from './testing/shell-backend.ts'
+
+test.each([['2g', 2 * 1024 ** 3], ['512m', 512 * 1024 ** 2], ['64K', 65_536], ['1000', 1_000]])('%s is %i bytes', (text, bytes) => {
+  expect(parseBytes(text)).toBe(bytes)
+})
+
+test('agents get the variables that RUNNER_ENV names and that are set, and no others', () => {
+  const env = { RUNNER_ENV: 'OPENAI_API_KEY,NOT_SET', OPENAI_API_KEY: 'sk-x', OTHER: 'secret' }
+  expect(modelAccess(loadSettings(env), env).env).toEqual({ OPENAI_API_KEY: 'sk-x' })
+})
+
+test('the scripted model is used where it is set up, and OPENCODE_MODEL has the last word', () => {
+  const scripted = { SCRIPTED_PROVIDER_URL: 'http://127.0.0.1:4010/v1', SCRIPTED_PROVIDER_TOKEN: 'tok' }
+  expect(modelAccess(loadSettings(scripted), {}).config).toMatchObject({ model: 'scripted/longshore-scripted', provider: { scripted: { options: { baseURL: 'http://127.0.0.1:4010/v1', apiKey: 'tok' } } } })
+  expect(modelAccess(loadSettings({ OPENCODE_MODEL: 'openai/gpt', OPENCODE_CONFIG: '{"small_model":"openai/mini"}' }), {}).config).toEqual({ model: 'openai/gpt', small_model: 'openai/mini' })
+})
+
+test('a configuration that is no JSON object is refused by its name, without its content', () => {
+  const refusal = () => modelAccess(loadSettings({ OPENCODE_CONFIG: '["sk-secret"]' }), {})
+  expect(refusal).toThrow('OPENCODE_CONFIG: not a JSON object')
+  expect(refusal).not.toThrow('sk-secret')
+})
+
+test('a mode that separates less than asked for is off, with the reason', async () => {
+  const backend = createShellBackend('docker', '/nowhere')
+  expect(await withLeastIsolation(backend, 'process').probe()).toEqual({ ok: true })
+  expect(await withLeastIsolation(backend, 'container').probe()).toEqual({ ok: false, reason: 'its isolation is process, and MIN_ISOLATION asks for container' })
+})
