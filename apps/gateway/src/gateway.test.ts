@@ -37,6 +37,18 @@ test('an accepted task has its readable ticket in the queue, without the prompt'
   await client.close()
 })
 
+test('G1: what a gateway accepted before it died reaches the queue through another', async () => {
+  const { redis, fixture } = await ownRedis()
+  // As a gateway that was killed right after the ledger's answer leaves it.
+  await fixture.ledger.submit({
+    id: `task-${'a'.repeat(26)}`, agent_id: 'agent-alice', prompt: 'x', title: 'x', mode: 'opencode', profile: 'opencode', timeout_ms: 60_000, max_attempts: 3, observers: [],
+  })
+  const producer = createTicketProducer({ redisUrl: redis.url, deployment: fixture.deployment, log: SILENT })
+  open.push({ stop: producer.close })
+  await waitFor(async () => (await producer.counts().catch(() => undefined))?.opencode.waiting === 1, { what: 'the ticket', timeoutMs: 5_000 })
+  expect(await waitFor(async () => (await fixture.ledger.pendingTickets(10)).length === 0, { what: 'the ledger to know' })).toBe(true)
+})
+
 test('with Redis down a submit is refused readably and at once, leaves nothing, and works again by itself', async () => {
   const { redis, fixture } = await ownRedis()
   const client = await connectClient('1.x client', fixture.url, fixture.keys.alice)

@@ -45,11 +45,17 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   const { settings, log } = options
   const parts = connectParts(options)
   await parts.untilReady()
+  // For the submits of a gateway that died before their tickets were in the queue.
+  const rounds = dispatchTickets({ source: parts.ledger, producer: parts.producer, log })
   const front = buildFront(options, parts)
+  const close = async () => {
+    await rounds.stop()
+    await parts.close()
+  }
   try {
     await new Promise<void>((resolve, reject) => front.server.once('error', reject).listen(settings.MCP_PORT, settings.MCP_HOST, resolve))
   } catch (error) {
-    await parts.close()
+    await close()
     throw bindError(error, settings)
   }
   const { port } = front.server.address() as AddressInfo
@@ -60,7 +66,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
     url,
     async stop() {
       await closeServer(front)
-      await parts.close()
+      await close()
     },
   }
 }
@@ -77,9 +83,8 @@ function connectParts({ settings, redisUrl, log }: GatewayOptions) {
   const doorbell = createDoorbell(connectRedis(redisUrl, 'background', log), deployment)
   const producer = createTicketProducer({ redisUrl, deployment, log })
   const tickets = createTicketDispatch({ producer, ledger, log })
-  const rounds = dispatchTickets({ source: ledger, producer, log })
   return {
-    redis, ledger, doorbell, tickets,
+    redis, ledger, doorbell, producer, tickets,
     heartbeats: createHeartbeats(redis, deployment),
     apiKeys: createApiKeys(redis, deployment),
     rollout: createRolloutStore(redis, deployment),
@@ -92,7 +97,6 @@ function connectParts({ settings, redisUrl, log }: GatewayOptions) {
       log.warn({}, 'Redis does not answer yet; calls are refused until it does')
     },
     async close() {
-      await rounds.stop()
       await tickets.idle()
       await producer.close()
       doorbell.close()
