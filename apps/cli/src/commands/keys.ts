@@ -29,6 +29,26 @@ const make: Command = {
   },
 }
 
+const provision: Command = {
+  name: 'keys provision',
+  words: [],
+  about: 'Make given keys valid: LONGSHORE_API_KEY for an operator, LONGSHORE_AGENT_KEY for the agent LONGSHORE_AGENT_ID.',
+  options: {},
+  notes: ['A second time changes nothing. A key that was valid before stays so until it is revoked.'],
+  async run(_input, context) {
+    const { LONGSHORE_API_KEY: operator, LONGSHORE_AGENT_KEY: agent, LONGSHORE_AGENT_ID: agentId } = context.settings()
+    if (operator === undefined && agent === undefined) throw new Complaint('longshore keys provision: set LONGSHORE_API_KEY, LONGSHORE_AGENT_KEY or both to keys of at least 16 characters.')
+    await withKeys(context, async (keys) => {
+      for (const [key, holder] of [[operator, 'operator'], [agent, { agentId }]] as const) {
+        if (key === undefined) continue
+        const { id, agent_id: owner } = await keys.provision(key, holder, 'given in the environment')
+        context.terminal.say(`${id} of ${owner ?? 'an operator'} is valid.`)
+      }
+    })
+    return 0
+  },
+}
+
 const list: Command = {
   name: 'keys list',
   words: [],
@@ -71,4 +91,4 @@ function parseAgent(text: string): AgentId {
   return agent.data
 }
 
-export const keyCommands: readonly Command[] = [make, list, revoke]
+export const keyCommands: readonly Command[] = [make, provision, list, revoke]
