@@ -1,4 +1,6 @@
-import type { Clock, TaskId } from '@longshore/contracts'
+import { ZodError } from 'zod'
+
+import type { Clock, Log, TaskId } from '@longshore/contracts'
 import type { Bell, Ledger } from '@longshore/ledger'
 import { draftTask } from './draft-notices.ts'
 import type { Notice } from './notice.ts'
@@ -9,6 +11,7 @@ export interface FollowDeps {
   ledger: Pick<Ledger, 'get' | 'read' | 'readFleet'>
   outbox: Pick<Outbox, 'cursor' | 'view' | 'born' | 'put'>
   bell: Bell
+  log: Log
   now: Clock
   /** Wakes the lane. */
   drafted: (notices: readonly Notice[]) => void
@@ -22,7 +25,7 @@ const NEWS_MS = 60 * 60_000
 
 /**
  * Follows the fleet stream and turns what happened into outbox entries, until `signal` aborts.
- * @throws LeaseLost, or what Redis threw: the caller begins again from the stored cursor, and nothing is lost (G8)
+ * @throws what Redis threw, or that another has the lease: the caller begins again from the stored cursor, and nothing is lost (G8)
  */
 export async function followFleet(deps: FollowDeps, signal: AbortSignal): Promise<void> {
   const newsSince = (await deps.outbox.born(deps.now())) - NEWS_MS
@@ -33,14 +36,15 @@ export async function followFleet(deps: FollowDeps, signal: AbortSignal): Promis
 }
 
 /** One page of the stream, one step in Redis. @returns whether there may be more */
-async function step({ ledger, outbox, drafted }: FollowDeps, newsSince: number): Promise<boolean> {
+async function step(deps: FollowDeps, newsSince: number): Promise<boolean> {
+  const { ledger, outbox, drafted } = deps
   const entries = await ledger.readFleet(await outbox.cursor(), PAGE)
   const last = entries.at(-1)
   if (last === undefined) return false
   const views = new Map<TaskId, TaskView>()
   const notices: Notice[] = []
   for (const taskId of new Set(entries.map((entry) => entry.taskId))) {
-    const draft = await draftTask(ledger, taskId, await outbox.view(taskId), newsSince)
+    const draft = await outbox.view(taskId).then((view) => draftTask(ledger, taskId, view, newsSince)).catch(unreadable(deps.log, taskId))
     if (draft === undefined) continue
     views.set(taskId, draft.view)
     notices.push(...draft.notices)
@@ -48,4 +52,10 @@ async function step({ ledger, outbox, drafted }: FollowDeps, newsSince: number):
   await outbox.put({ cursor: last.position, views, notices })
   drafted(notices)
   return entries.length === PAGE
+}
+
+/** One record that this build cannot read must not silence all other tasks. */
+const unreadable = (log: Log, taskId: TaskId) => (error: unknown): undefined => {
+  if (!(error instanceof ZodError) && !(error instanceof SyntaxError)) throw error
+  log.error({ task: taskId, reason: error.message }, 'a task could not be read; nobody is told of what just happened to it')
 }

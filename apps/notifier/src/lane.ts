@@ -24,18 +24,15 @@ const BLOCKED_MS = 15_000
 /**
  * Sends one notice after the other, until `signal` aborts. One is on its way at a time: order within a task is kept,
  * and whatever happens between two steps, the same body goes under the same id again (G8).
- * @throws LeaseLost, or what Redis threw: the caller begins again
+ * @throws what Redis threw, or that another has the lease: the caller begins again
  */
 export async function runLane(deps: LaneDeps, signal: AbortSignal): Promise<void> {
   let pace = FREE
   let faults = 0
   let alert = ''
-  // The notice that this call froze itself: what is found frozen otherwise may be there already.
-  let ownTxn = ''
   while (!signal.aborted) {
-    const { outcome, frozen } = await trySending(deps, pace, ownTxn)
+    const { outcome, frozen } = await trySending(deps, pace)
     if (outcome.kind !== 'idle') deps.onOutcome(outcome, frozen)
-    ownTxn = frozen?.txn ?? ''
     faults = outcome.kind === 'again' ? faults + 1 : 0
     alert = tell(deps.log, outcome, alert, faults)
     switch (outcome.kind) {
@@ -55,7 +52,7 @@ export async function runLane(deps: LaneDeps, signal: AbortSignal): Promise<void
 type Step = { outcome: Outcome | { kind: 'idle'; waitMs: number }; frozen: Frozen | undefined }
 
 /** One round: what is next, frozen before it is sent, struck after it was acknowledged. */
-async function trySending(deps: LaneDeps, pace: Pace, ownTxn: string): Promise<Step> {
+async function trySending(deps: LaneDeps, pace: Pace): Promise<Step> {
   const { outbox, sink, now } = deps
   const waitMs = editsWaitMs(pace, now())
   const next = await outbox.next(waitMs === 0)
@@ -67,7 +64,7 @@ async function trySending(deps: LaneDeps, pace: Pace, ownTxn: string): Promise<S
   if (opened.kind !== 'sent') return { outcome: opened, frozen: undefined }
   const frozen = next.kind === 'sending' ? next.frozen : sink.freeze(next.notice, next.root)
   if (next.kind === 'candidate' && !(await outbox.freeze(next.stored, frozen))) return { outcome: { kind: 'idle', waitMs: 0 }, frozen: undefined }
-  const outcome = await sink.send(frozen, next.kind === 'sending' && frozen.txn !== ownTxn)
+  const outcome = await sink.send(frozen, next.kind === 'sending')
   if (outcome.kind === 'sent') await outbox.strike(outcome.receipt)
   if (outcome.kind === 'refused') await outbox.bury(outcome.reason)
   // Only a first try that was refused is certain not to be there.

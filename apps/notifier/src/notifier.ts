@@ -35,6 +35,8 @@ export function sinkPrefix(deployment: string, sink: string): string {
   return `${keysOf(deployment).prefix}notify:${sink}:`
 }
 
+/** A step that takes longer is cut; it is repeated by the next notifier. */
+const STOP_MS = 3_000
 /** A standby looks this often whether it is its turn. */
 const STANDBY_MS = 500
 
@@ -66,7 +68,8 @@ export function startNotifier(deps: NotifierDeps): Notifier {
     state: () => state,
     stop: async () => {
       stopping.abort()
-      await done
+      // A step waits for Redis as long as it is away; whoever stops does not.
+      await Promise.race([done, sleep(STOP_MS, undefined, { ref: false })])
     },
   }
 }

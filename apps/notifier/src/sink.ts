@@ -21,6 +21,6 @@ export interface Sink {
   open(): Promise<Outcome>
   /** The final body and id. Only after `open`. @param root receipt of the task's card */
   freeze(notice: Notice, root: string | undefined): Frozen
-  /** @param isResumed another process, or this one before a fault, may have sent it already */
-  send(frozen: Frozen, isResumed: boolean): Promise<Outcome>
+  /** @param isRetry it was tried before, here or by a notifier that died: the receiver may have it */
+  send(frozen: Frozen, isRetry: boolean): Promise<Outcome>
 }

@@ -13,7 +13,7 @@ const Messages = z.object({ chunk: z.array(RoomEvent), start: z.string().optiona
 const Timeline = z.object({ events: z.array(RoomEvent), limited: z.boolean().optional(), prev_batch: z.string().optional() })
 const JoinedRoom = z.looseObject({ timeline: Timeline, unread_notifications: z.object({ highlight_count: z.number(), notification_count: z.number() }).partial().optional() })
 const Sync = z.looseObject({ next_batch: z.string(), rooms: z.looseObject({ join: z.record(z.string(), JoinedRoom).optional(), invite: z.record(z.string(), z.unknown()).optional() }).optional() })
-export type Sync = z.infer<typeof Sync>
+type Sync = z.infer<typeof Sync>
 
 export interface ClientOptions {
   baseUrl: string

@@ -34,13 +34,14 @@ export function messageOf(notice: Notice, rootId: string | undefined): Record<st
 
 /** For a homeserver that refuses the full body: the bare fact, in the same place. */
 export function bareMessageOf(notice: Notice, relatesTo: unknown): Record<string, unknown> {
-  return {
+  const bare = {
     msgtype: notice.kind === 'card' ? 'm.notice' : 'm.text',
     body: `${notice.task_id}: ${notice.status}`,
     'm.mentions': {},
     [TASK_FIELD]: fieldOf(notice),
-    ...(relatesTo === undefined ? {} : { 'm.relates_to': relatesTo }),
   }
+  if (relatesTo === undefined) return bare
+  return { ...bare, ...(notice.kind === 'card' ? { 'm.new_content': bare } : {}), 'm.relates_to': relatesTo }
 }
 
 function threadUnder(rootId: string): object {

@@ -49,9 +49,9 @@ export function createMatrixSink({ client, wish, log, now }: MatrixSinkDeps): Si
       const content = messageOf(notice, rootIn(roomId, root))
       return { v: 1, notice, txn: txnOf(wish.botId, roomId, notice), place: roomId, account, content, frozen_at: now() }
     },
-    send: async (frozen, isResumed) => {
+    send: async (frozen, isRetry) => {
       try {
-        const isForgotten = isResumed && (now() - frozen.frozen_at > TXN_TRUSTED_MS || frozen.account !== opened().account)
+        const isForgotten = isRetry && (now() - frozen.frozen_at > TXN_TRUSTED_MS || frozen.account !== opened().account)
         const eventId = (isForgotten ? await findSent(client, wish.botId, frozen) : undefined) ?? await post(client, wish.botId, frozen, log)
         if (frozen.notice.kind === 'card') void invite(client, frozen.place, frozen.notice.observers, invited, log)
         return isRoot(frozen) ? { kind: 'sent', receipt: `${frozen.place} ${eventId}` } : { kind: 'sent' }

@@ -6,7 +6,7 @@ import { EMPTY_VIEW, TaskView } from '../task-view.ts'
 import { Frozen } from './frozen.ts'
 import { BURY, FREEZE, NEXT, PUT, RELEASE, STRIKE } from './scripts.ts'
 
-export type Next =
+type Next =
   /** It may have been sent already. */
   | { kind: 'sending'; frozen: Frozen }
   /** `stored` names this very version of it; `root`: the receipt of the task's card. */
@@ -14,16 +14,16 @@ export type Next =
   /** `waitMs`: until the next edit is due. */
   | { kind: 'idle'; waitMs: number | undefined }
 
-export interface Draft { cursor: string; views: ReadonlyMap<TaskId, TaskView>; notices: readonly Notice[] }
+interface Draft { cursor: string; views: ReadonlyMap<TaskId, TaskView>; notices: readonly Notice[] }
 
-/** What is still to be told to one sink, in Redis. Every change is one step and needs the lease (G8). */
+/** What is still to be told to one sink, in Redis. Every change is one step; it throws when another notifier has the lease (G8). */
 export interface Outbox {
   /** Position in the fleet stream; `0` at first. */
   cursor(): Promise<string>
   view(taskId: TaskId): Promise<TaskView>
   /** When this sink was first used, ms since the epoch: what ended long before is history, not news. */
   born(now: number): Promise<number>
-  /** Notices, views and cursor in one step. @throws LeaseLost */
+  /** Notices, views and cursor in one step. */
   put(draft: Draft): Promise<void>
   next(editsMayGo: boolean): Promise<Next>
   /** False: a newer version has replaced it; ask `next` again. */
@@ -35,14 +35,9 @@ export interface Outbox {
   sizes(): Promise<{ waiting: number; dead: number }>
 }
 
-/** Another notifier works for this sink now. */
-export class LeaseLost extends Error {
-  override readonly name = 'LeaseLost'
-}
-
 /** @param prefix the sink's, ends with a colon; @param fence from the lease */
 export function createOutbox(redis: Redis, prefix: string, fence: number): Outbox {
-  const run = (script: string, ...args: readonly string[]) => redis.eval(script, 1, prefix, String(fence), ...args).catch(asLeaseLost)
+  const run = (script: string, ...args: readonly string[]) => redis.eval(script, 1, prefix, String(fence), ...args)
   return {
     cursor: async () => (await redis.get(`${prefix}cursor`)) ?? '0',
     view: async (taskId) => {
@@ -78,9 +73,4 @@ function nextOf(answer: unknown): Next {
   if (kind === 'sending') return { kind, frozen: Frozen.parse(JSON.parse(String(a))) }
   if (kind === 'candidate') return { kind, notice: Notice.parse(JSON.parse(b)), stored: b, root: c === '' ? undefined : c }
   return { kind: 'idle', waitMs: Number(a) < 0 ? undefined : Number(a) }
-}
-
-function asLeaseLost(error: unknown): never {
-  if (error instanceof Error && error.message.includes('LEASELOST')) throw new LeaseLost(error.message, { cause: error })
-  throw error
 }

@@ -15,7 +15,7 @@ export function cleanLine(text: string, maxCharacters: number): string {
 }
 
 /** The beginning, at most `maxCharacters` UTF-16 units; a cut shows as `…` and never leaves half a character. */
-export function shorten(text: string, maxCharacters: number): string {
+function shorten(text: string, maxCharacters: number): string {
   return text.length <= maxCharacters ? text : `${text.slice(0, maxCharacters - 1).toWellFormed().replace(/\uFFFD$/, '')}…`
 }
 

@@ -1,11 +1,11 @@
 import { createServer, type IncomingMessage, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
 
-export interface SeenCall { method: string; path: string; status: number }
+interface SeenCall { method: string; path: string; status: number }
 
 /** What the proxy does with one call; `pass` forwards it and gives the answer that the real server gave. */
 export type Hook = (call: { method: string; path: string }, pass: () => Promise<Answer>) => Promise<Answer | 'drop'>
-export interface Answer { status: number; body: string }
+interface Answer { status: number; body: string }
 
 export interface Proxy { url: string; calls: SeenCall[]; hook: Hook; stop(): Promise<void> }
 

@@ -1,0 +1,46 @@
+import { sharedRedisUrl, startRedis, waitFor } from '@longshore/testkit'
+import { expect, test } from 'vitest'
+
+import { keysOf } from '@longshore/ledger'
+import { createHarbour } from './testing/harbour.ts'
+import { startNotifierProcess } from './testing/notifier-process.ts'
+import { ends } from './testing/world.ts'
+
+test('a notifier starts before Redis is there, works once it is, and exits 0 while it is away', async () => {
+  const redis = ends(await startRedis({ aof: 'always' }))
+  await redis.kill9()
+  const harbour = createHarbour(redis.url)
+  ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
+  const notifier = ends(await startNotifierProcess({ REDIS_URL: redis.url, LONGSHORE_DEPLOYMENT: harbour.deployment }))
+  const ready = async () => ((await (await fetch(`http://127.0.0.1:${notifier.port()}/ready`)).json()) as { ready: boolean }).ready
+  expect(await ready()).toBe(false)
+  await redis.restart()
+  const task = await harbour.submit()
+  await waitFor(() => notifier.output().includes(`"task":"${task.id}"`), { what: 'the notice' })
+  await redis.kill9()
+  await waitFor(() => notifier.output().includes('Redis does not answer'), { what: 'the loss to be noticed' })
+  expect(await notifier.stop()).toBe(0)
+}, 60_000)
+
+test('a task that cannot be read silences no other task', async () => {
+  const harbour = createHarbour(sharedRedisUrl())
+  ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
+  const [broken, sound] = [await harbour.submit(), await harbour.submit()]
+  await harbour.redis.hset(keysOf(harbour.deployment).task(broken.id), 'state', 'a state of the future')
+  const notifier = ends(await startNotifierProcess({ REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: harbour.deployment }))
+  await waitFor(() => notifier.output().includes(`"task":"${sound.id}"`), { what: 'the notice of the sound one' })
+  expect(notifier.output()).toContain('a task could not be read')
+})
+
+test('what ended long before a sink was first used is history; what ends later is told', async () => {
+  const harbour = createHarbour(sharedRedisUrl())
+  ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
+  const [old, live] = [await harbour.start(), await harbour.start()]
+  await harbour.complete(old, 'done')
+  await harbour.redis.hset(keysOf(harbour.deployment).task(old.id), 'ended_at', Date.now() - 2 * 3_600_000)
+  const notifier = ends(await startNotifierProcess({ REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: harbour.deployment }))
+  await harbour.complete(live, 'done')
+  await waitFor(() => notifier.output().includes('✅ Completed'), { what: 'the completion' })
+  expect(notifier.output()).toContain(live.id)
+  expect(notifier.output()).not.toContain(old.id)
+})
