@@ -4,7 +4,11 @@ import { randomBytes } from 'node:crypto'
 import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { record, type Recorded, filesOf, textOf } from './fixtures/record.ts'
+import { WATCHDOG_SLACK_MS } from './places/server-place.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+
+/** Enough for a slow start on a busy machine, short enough for a test. */
+const WATCHED_MS = 15_000
 
 /** How a combination's agent is told what to do. */
 export interface Dialect {
@@ -108,9 +112,9 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     })
 
     test('is ended in less than 2 s while it hangs, and leaves nothing', async () => {
-      const one = recorded(dialect.hang())
+      const one = recorded(`${dialect.say('before it hangs')} ${dialect.hang()}`)
       const execution = await under.backend.start(one.task, one.run)
-      await waitFor(async () => (await under.leftovers(one.task.id)).length > 0, { what: 'the run to be visible' })
+      await waitFor(() => textOf(one.events).includes('before it hangs'), { what: 'its last words', timeoutMs: 60_000 })
       one.letGo.abort()
       await expect(execution.outcome).rejects.toThrow('aborted')
       const began = performance.now()
@@ -119,11 +123,22 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       await nothingLeft(one.task)
     })
 
-    ownPlaceTest('ends itself when no worker does (G9)', async () => {
+    test('is ended right after its start, when nothing shows yet that it runs', async () => {
       const one = recorded(dialect.hang())
-      const expired = { ...one.run, deadlineAt: Date.now() - 9_000 }
-      const execution = await under.backend.start(one.task, expired)
+      const execution = await under.backend.start(one.task, one.run)
+      one.letGo.abort()
+      await expect(execution.outcome).rejects.toThrow('aborted')
+      await dispose(one)
+      await nothingLeft(one.task)
+    })
+
+    ownPlaceTest('ends itself, and what left its session, when no worker does (G9)', async () => {
+      const marker = `escaped-${randomBytes(6).toString('hex')}`
+      const one = recorded(dialect.escape(marker))
+      const execution = await under.backend.start(one.task, { ...one.run, deadlineAt: Date.now() + WATCHED_MS - WATCHDOG_SLACK_MS })
+      await waitFor(() => under.isRunning(marker), { what: 'the child to run', timeoutMs: WATCHED_MS })
       expect(await execution.outcome).toMatchObject({ kind: 'failed' })
+      await waitFor(async () => !(await under.isRunning(marker)), { what: 'the child to be gone' })
     })
 
     ownPlaceTest('sweeps children that left their session', async () => {

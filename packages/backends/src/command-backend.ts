@@ -57,6 +57,7 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
   await prepareWorkspace(workspace, containers.user)
   const promptFile = await writePrompt(workspace, task.prompt, containers)
   const network = await containers.network()
+  run.signal.throwIfAborted()
   const command = [
     'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
     'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,

@@ -16,7 +16,7 @@ export interface DockerModeOptions {
   /** The image of the profile `opencode`; `RUNNER_IMAGE`. */
   image: string
   model: ModelAccess
-  /** As whom agents run in their containers; default 1000:1000. Not root. When this worker is not root it must be the worker's own ids. */
+  /** As whom agents run in their containers; never root. Default: as this worker, or 1000:1000 when it is root. Only root can give a workspace to somebody else. */
   user?: Owner
   limits?: Partial<Limits>
   /** The origin (`http://127.0.0.1:4010`) of a model provider on this host's loopback: containers get a relay to it, which nobody else can reach. */
@@ -33,7 +33,7 @@ export function createDockerMode(options: DockerModeOptions): Backend {
   const { storage, model, modelOnHost, log } = options
   const origin = modelOnHost === undefined ? undefined : new URL(modelOnHost)
   const containers = createContainers({
-    deployment: options.deployment, engine: options.engine, storage, user: options.user ?? { uid: 1000, gid: 1000 }, limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
+    deployment: options.deployment, engine: options.engine, storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
     ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
   })
   const place = containerPlace({ containers, image: options.image, model, ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
@@ -41,6 +41,11 @@ export function createDockerMode(options: DockerModeOptions): Backend {
   const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
   for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage }))
   return byProfile(profiles, opencode)
+}
+
+function agentUser(): Owner {
+  const uid = process.getuid?.() ?? 0
+  return uid === 0 ? { uid: 1000, gid: 1000 } : { uid, gid: process.getgid?.() ?? uid }
 }
 
 /** One mode with several profiles; a handle keeps its task's. What `main` is capable of is what a task without a wish can count on. */

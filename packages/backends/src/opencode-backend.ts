@@ -31,6 +31,8 @@ const HEALTHY_TIMEOUT_MS = 30_000
 const STREAM_TIMEOUT_MS = 3_000
 /** On a shared server: seen 20 to 280 ms, and more under load. */
 const ABORT_TIMEOUT_MS = 15_000
+/** Between a prompt and the session's becoming busy 1.1 s was seen; a prompt that shows nothing for longer than this was never taken. */
+const SWALLOWED_MS = 5_000
 /** A server that is ended anyway only gets the chance to write down where it stopped. */
 const ABORT_OWN_TIMEOUT_MS = 1_000
 
@@ -58,6 +60,7 @@ async function start(options: OpencodeBackendOptions, task: Task, run: RunContex
   let data: HandleData = { ...place.reserve(launch), task: task.id, profile: task.profile }
   await run.onHandle(handleWith(data))
   await prepareWorkspace(workspace, place.owner)
+  run.signal.throwIfAborted()
   data = await place.start(launch, data)
   await run.onHandle(handleWith(data))
   const address = await place.address(data, workspace)
@@ -71,6 +74,7 @@ async function start(options: OpencodeBackendOptions, task: Task, run: RunContex
     data = { ...data, session, ...promptIds(Date.now()) }
     const handle = handleWith(data)
     await run.onHandle(handle)
+    run.signal.throwIfAborted()
     await prompt(api, data, task.prompt)
     return await execution(options, task, handle, run, { api, address, stream })
   } catch (error) {
@@ -152,9 +156,20 @@ async function dispose({ place, storage }: OpencodeBackendOptions, handle: Handl
 async function endSessions(api: SessionApi, confirmClaim: () => Promise<void>): Promise<void> {
   for (const session of await api.list()) {
     await confirmClaim()
-    await api.abort(session, ABORT_TIMEOUT_MS)
-    if (await api.isBusy(session)) throw new Error(`session ${session} is still busy after its abort`)
+    await quieten(api, session)
     await api.remove(session)
+  }
+}
+
+/** Aborts until the session is idle for good. A prompt is taken before the session becomes busy: an abort in between changes nothing, and the run begins after it. */
+async function quieten(api: SessionApi, session: string): Promise<void> {
+  const began = performance.now()
+  for (let wasBusy = false; ; await delay(100)) {
+    await api.abort(session, ABORT_TIMEOUT_MS)
+    const silentMs = performance.now() - began
+    if (await api.isBusy(session)) wasBusy = true
+    else if (wasBusy || silentMs > SWALLOWED_MS || (await api.messages(session, 1))[0]?.info.role === 'assistant') return
+    if (silentMs > ABORT_TIMEOUT_MS) throw new Error(`session ${session} is still busy after its abort`)
   }
 }
 

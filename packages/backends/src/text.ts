@@ -1,7 +1,7 @@
 /** Cutting and cleaning text that others wrote, so that it fits into events and carries no secret. */
 
 /** The longest beginning of `text` whose JSON form is at most `maxBytes` long; never half a character. */
-export function headOf(text: string, maxBytes: number): string {
+function headOf(text: string, maxBytes: number): string {
   let head = text.slice(0, maxBytes)
   for (let bytes = jsonBytes(head); bytes > maxBytes; bytes = jsonBytes(head)) {
     head = head.slice(0, Math.min(head.length - 1, Math.floor((head.length * maxBytes) / bytes)))

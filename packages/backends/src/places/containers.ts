@@ -24,9 +24,9 @@ export interface ContainersOptions {
 }
 
 /** What is known of a container. */
-export interface ContainerState { id: string; isRunning: boolean; exitCode: number; outOfMemory: boolean; address: string | undefined }
+interface ContainerState { id: string; isRunning: boolean; exitCode: number; outOfMemory: boolean; address: string | undefined }
 
-export interface StartSpec {
+interface StartSpec {
   taskId: TaskId
   claim: number
   image: string

@@ -1,4 +1,4 @@
-import { readdir, readFile } from 'node:fs/promises'
+import { readdir, readFile, readlink } from 'node:fs/promises'
 import { setTimeout as delay } from 'node:timers/promises'
 
 /** The variable that marks every process of an execution; children inherit it, whatever group or session they move to. */
@@ -27,13 +27,12 @@ export async function isAlive({ pid, startTicks }: ProcessName): Promise<boolean
 
 /** Which pid namespace of which boot this process lives in: a pid means nothing elsewhere. */
 export async function hostId(): Promise<string> {
-  const { readlink } = await import('node:fs/promises')
   const boot = await readFile('/proc/sys/kernel/random/boot_id', 'utf8')
   return `${boot.trim()}/${await readlink('/proc/self/ns/pid')}`
 }
 
 /** Ids of the processes that carry the marker and are not already dead. */
-export async function marked(marker: string): Promise<number[]> {
+async function marked(marker: string): Promise<number[]> {
   const wanted = `${MARKER}=${marker}`
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
   const found = await Promise.all(pids.map(async (pid) => {

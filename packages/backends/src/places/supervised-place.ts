@@ -27,6 +27,8 @@ const LOG_FILE = 'server.log'
 /** Seen: 1.2 to 2.8 s, and more when many start at once. */
 const LISTEN_TIMEOUT_MS = 60_000
 const POLL_MS = 50
+/** The first process of a pid namespace inherits all orphans; this one waits for them, and ends when the server does. */
+const REAPER = ['sh', '-c', '"$@" & wait', 'sh']
 
 /** An `opencode serve` per task as a process of this host: own group, own pid and mount namespaces where the kernel allows, a scrubbed environment. */
 export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<ServerPlace & { readonly namespaces: boolean }> {
@@ -74,7 +76,7 @@ async function start(options: SupervisedPlaceOptions, namespaces: readonly strin
 async function spawnServer(options: SupervisedPlaceOptions, namespaces: readonly string[], launch: Launch, marker: string, password: string, log: FileHandle): Promise<ProcessName> {
   const seconds = watchdogSeconds(launch.deadlineAt, Date.now())
   const command = 'timeout'
-  const args = ['--signal=KILL', String(seconds), ...namespaces, options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0']
+  const args = ['--signal=KILL', String(seconds), ...namespaces, ...REAPER, options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0']
   const child = spawn(command, args, {
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own

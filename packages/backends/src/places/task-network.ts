@@ -9,7 +9,7 @@ export interface TaskNetwork { name: string; gateway: string }
 
 const Inspected = z.object({ IPAM: z.object({ Config: z.array(z.object({ Gateway: z.string() })).min(1) }) })
 
-export function networkName(deployment: DeploymentId): string {
+function networkName(deployment: DeploymentId): string {
   return `longshore-${deployment}`
 }
 
