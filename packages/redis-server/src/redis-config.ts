@@ -21,6 +21,8 @@ export function renderRedisConfig({ port, dir, aof, password, bind = '127.0.0.1'
     `dir ${quoted(dir)}`,
     'maxmemory-policy noeviction',
     'save ""',
+    // A queued task's record and ticket stay compact with a prompt of this size: a fifth less memory, and faster (bench/README.md).
+    'hash-max-listpack-value 1024',
     `appendonly ${aof === 'off' ? 'no' : 'yes'}`,
     ...(aof === 'off' ? [] : [`appendfsync ${aof}`]),
     ...(password === undefined ? [] : [`requirepass ${quoted(password)}`]),
