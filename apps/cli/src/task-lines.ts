@@ -11,10 +11,12 @@ const EVENT_STYLE: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'dim' | 
 /** The longest kinds that come often: `file_changed`. */
 const KIND_WIDTH = 13
 
-/** One event on one line: ` 3  tool           write: hello.txt (completed)`. */
+/** One event on one line: `   3  tool          write: hello.txt (completed)`. */
 export function eventLine(event: EventAnswer, paint: Terminal['paint']): string {
-  const kind = plain(event.type.replace(/^task\./, ''), 24).padEnd(KIND_WIDTH)
-  return `${String(event.seq).padStart(4)}  ${paint(EVENT_STYLE[event.type] ?? 'reset', kind)} ${plain(event.message, 160)}`
+  const kind = plain(event.type.replace(/^task\./, ''), 24)
+  // Most messages begin with the kind: once is enough.
+  const message = event.message.startsWith(`${kind} `) ? event.message.slice(kind.length + 1) : event.message
+  return `${String(event.seq).padStart(4)}  ${paint(EVENT_STYLE[event.type] ?? 'reset', kind.padEnd(KIND_WIDTH))} ${plain(message, 160)}`
 }
 
 /** How a task stands, line by line; the output comes last because it may be long. */

@@ -58,7 +58,7 @@ test('a task is submitted, listed, shown, followed and cancelled', async () => {
   await waitFor(() => watch.said().includes('queued'), { what: 'the first event' })
   expect((await run('cancel', id, '--reason', 'no longer wanted')).code).toBe(0)
   expect(await watch.ended).toBe(1)
-  expect(watch.said()).toMatch(/ 1 {2}queued .*\n +2 {2}cancelled +cancelled by \S+: no longer wanted\n\ntask +task-/)
+  expect(watch.said()).toMatch(/ 1 {2}queued .*\n +2 {2}cancelled +by \S+: no longer wanted\n\ntask +task-/)
 })
 
 test('the same idempotency key gets the same task', async () => {

@@ -26,7 +26,7 @@ export function showBanner(facts: BannerFacts, terminal: Terminal): void {
   say()
   say('  For an MCP client:')
   say()
-  for (const line of mcpSnippet(facts).split('\n')) say(`  ${paint('dim', line)}`)
+  for (const line of mcpSnippet(facts).split('\n')) say(`  ${line}`)
   say()
   say('  Ctrl-C stops everything; tasks are kept for the next start.')
   say()

@@ -50,7 +50,7 @@ async function welcome({ plan, engine, prepared, context: { terminal, signal } }
   if (plan.model.kind === 'scripted' && settings.LONGSHORE_SAMPLE && prepared.tasksKnown === 0) {
     await runSample(createGatewayClient(gatewayUrl, prepared.keys.agent), terminal, signal)
   }
-  programs.showLogs()
+  if (!signal.aborted) programs.showLogs()
 }
 
 async function stopPrograms(programs: StackPrograms, { plan, context: { terminal } }: StackParts, hurry: AbortSignal): Promise<void> {

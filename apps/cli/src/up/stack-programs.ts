@@ -14,23 +14,23 @@ export interface StackPrograms {
   stop(onWait: (program: Program) => void, hurry: AbortSignal): Promise<void>
 }
 
-/** Below this a line is shown only once the stack runs. */
-const WARNING = 40
+// pino's numbers. What an app warns of while it starts, the start report says in its own words (no engine, for instance).
+const LEAST_LEVEL = { starting: 50, ready: 40, running: 0, stopping: 40 } as const
 /** A stop that takes longer deserves a word. */
 const PATIENCE_MS = 1_500
 
 /** Starts them all at once; each is kept running until `stop`. */
 export function startPrograms(programs: readonly Program[], terminal: Terminal, format: 'json' | 'readable'): StackPrograms {
-  const view = { shows: false }
-  const supervised = programs.map((program, index) => supervise(program, watcherOf(terminal, index, format, () => view.shows)))
+  let phase: keyof typeof LEAST_LEVEL = 'starting'
+  const supervised = programs.map((program, index) => supervise(program, watcherOf(terminal, index, format, () => LEAST_LEVEL[phase])))
   const gaveUp = Promise.race(supervised.map((one) => one.gaveUp))
   gaveUp.catch(() => undefined)
   return {
-    ready: Promise.all(supervised.map((one) => one.ready)).then(() => undefined),
+    ready: Promise.all(supervised.map((one) => one.ready)).then(() => { phase = 'ready'; return undefined }),
     gaveUp,
-    showLogs: () => { view.shows = true },
+    showLogs: () => { phase = 'running' },
     async stop(onWait, hurry) {
-      view.shows = false
+      phase = 'stopping'
       for (const one of supervised) await stopOne(one, onWait, hurry)
     },
   }
@@ -42,7 +42,7 @@ async function stopOne(one: Supervised, onWait: (program: Program) => void, hurr
   clearTimeout(timer)
 }
 
-function watcherOf(terminal: Terminal, index: number, format: 'json' | 'readable', showsAll: () => boolean): Watcher {
+function watcherOf(terminal: Terminal, index: number, format: 'json' | 'readable', leastLevel: () => number): Watcher {
   const { paint } = terminal
   const tell = (program: Program, text: string) => terminal.say(`${prefix(new Date(), program.name, index, paint)} ${text}`)
   return {
@@ -52,7 +52,7 @@ function watcherOf(terminal: Terminal, index: number, format: 'json' | 'readable
         return
       }
       const record = parseLogLine(line, new Date())
-      if (record.level >= WARNING || showsAll()) terminal.say(formatLogLine(record, program.name, index, paint))
+      if (record.level >= leastLevel()) terminal.say(formatLogLine(record, program.name, index, paint))
     },
     restarting: (program, why, delayMs) => tell(program, `${paint('yellow', why)}; starting it again in ${(delayMs / 1_000).toFixed(1)} s`),
     back: (program) => tell(program, paint('green', 'runs again')),

@@ -12,7 +12,7 @@ export function modelReport(model: ModelChoice): string[] {
   if (model.kind === 'own') return [`your own: ${model.from}`]
   return [
     `scripted, not a real one: ${model.why}`,
-    ...(model.why.startsWith('LONGSHORE_MODEL') ? [] : ['for a real one set ANTHROPIC_API_KEY (or another provider\'s), or run: npx opencode-ai auth login']),
+    ...(model.why.startsWith('LONGSHORE_MODEL') ? [] : ['for a real one: set ANTHROPIC_API_KEY or the like, or run npx opencode-ai auth login']),
   ]
 }
 
