@@ -17,6 +17,8 @@ export type Stop =
 const POLL_MS = 1_000
 /** The bell also rings for the task's own events: at most this often is Redis asked. */
 const LEAST_GAP_MS = 100
+/** Most runs that are over sooner than this never cost a subscription. */
+const QUIET_MS = 200
 
 export interface RunWatch {
   readonly stopped: Promise<Stop>
@@ -55,12 +57,13 @@ async function followCancel(run: Run, until: AbortSignal, act: (request: NonNull
   const isOver = () => until.aborted
   let bell: Bell | undefined
   try {
+    await sleep(QUIET_MS, undefined, { signal: until })
     bell = await doorbell.listen(run.task.id)
     while (!isOver()) {
-      await bell.next(POLL_MS, until)
-      const request = isOver() ? undefined : await ledger.cancelRequested(run.claim)
+      const request = await ledger.cancelRequested(run.claim)
       if (request !== undefined) act(request)
       await sleep(LEAST_GAP_MS, undefined, { signal: until })
+      await bell.next(POLL_MS, until)
     }
   } catch (error) {
     if (!isOver()) {
