@@ -5,7 +5,7 @@ const NAME_WIDTH = 8
 const COLOURS = ['cyan', 'magenta', 'blue', 'green', 'yellow'] as const
 const LEVELS = { debug: 20, info: 30, warn: 40, error: 50 } as const
 /** What the prefix says already, and what is the same on every line. */
-const LEFT_OUT = new Set(['level', 'time', 'app', 'pid', 'hostname', 'msg', 'err', 'v'])
+const LEFT_OUT = new Set(['level', 'time', 'app', 'pid', 'hostname', 'msg', 'err', 'v', 'worker', 'deployment'])
 
 export interface LogRecord { level: number; time: Date; message: string; fields: Readonly<Record<string, unknown>>; error?: string }
 

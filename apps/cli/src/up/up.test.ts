@@ -2,7 +2,7 @@ import { mkdtemp, readdir, readFile, readlink, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { freePort } from '@longshore/redis-server'
-import { waitFor } from '@longshore/testkit'
+import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { longshore, type RunningCommand, runLongshore } from '../testing/run-longshore.ts'
 
@@ -49,56 +49,58 @@ async function processesOf(home: string): Promise<string[]> {
   return found.flat()
 }
 
-test('a first start shows a sample task from submit to result; a second one knows it; Ctrl-C leaves nothing', { timeout: 4 * START_MS }, async () => {
-  const env = await settings('home')
-  const home = env['LONGSHORE_HOME'] ?? ''
-  const first = start(env)
-  await untilSaid(first, "The agent's last words: ")
-  expect(first.said()).toContain('Longshore is ready.\n')
-  expect(first.said()).toMatch(/ \d+ {2}file_changed .*hello\.txt\n/)
-  expect(first.said()).toMatch(/Completed in [\d.]+ s\. The agent's last words: .*Done: hello\.txt is in the workspace\.\n/)
-  const keys = await Promise.all(['agent', 'operator'].map(async (role) => (await readFile(join(home, 'keys', role), 'utf8')).trim()))
-  const running = await processesOf(home)
-  for (const part of ['main.ts up', 'redis', 'apps/gateway', 'apps/worker', 'apps/notifier', 'apps/console', 'scripted-provider']) expect(running.join('\n')).toContain(part)
-  for (const secret of [...keys, (await readFile(join(home, 'redis/password'), 'utf8')).trim()]) expect(running.join('\n')).not.toContain(secret)
-  expect((await longshore(['list'], { LONGSHORE_HOME: home })).said).toMatch(/task-\w+ {2}completed/)
-  expect((await longshore(['keys', 'list'], { LONGSHORE_HOME: home })).said).toContain('(operator)')
-  expect((await longshore(['up'], { ...env, MCP_PORT: '0', CONSOLE_PORT: '0' })).complained).toContain('already runs')
+describeNeeding('opencode', 'a stack', () => {
+  test('a first start shows a sample task from submit to result; a second one knows it; Ctrl-C leaves nothing', { timeout: 4 * START_MS }, async () => {
+    const env = await settings('home')
+    const home = env['LONGSHORE_HOME'] ?? ''
+    const first = start(env)
+    await untilSaid(first, "The agent's last words: ")
+    expect(first.said()).toContain('Longshore is ready.\n')
+    expect(first.said()).toMatch(/ \d+ {2}file_changed .*hello\.txt\n/)
+    expect(first.said()).toMatch(/Completed in [\d.]+ s\. The agent's last words: .*Done: hello\.txt is in the workspace\.\n/)
+    const keys = await Promise.all(['agent', 'operator'].map(async (role) => (await readFile(join(home, 'keys', role), 'utf8')).trim()))
+    const running = await processesOf(home)
+    for (const part of ['main.ts up', 'redis', 'apps/gateway', 'apps/worker', 'apps/notifier', 'apps/console', 'scripted-provider']) expect(running.join('\n')).toContain(part)
+    for (const secret of [...keys, (await readFile(join(home, 'redis/password'), 'utf8')).trim()]) expect(running.join('\n')).not.toContain(secret)
+    expect((await longshore(['list'], { LONGSHORE_HOME: home })).said).toMatch(/task-\w+ {2}completed/)
+    expect((await longshore(['keys', 'list'], { LONGSHORE_HOME: home })).said).toContain('(operator)')
+    expect((await longshore(['up'], { ...env, MCP_PORT: '0', CONSOLE_PORT: '0' })).complained).toContain('already runs')
 
-  first.signal('SIGINT')
-  expect(await first.ended).toBe(0)
-  expect(first.complained()).toBe('')
-  expect(await processesOf(home)).toEqual([])
+    first.signal('SIGINT')
+    expect(await first.ended).toBe(0)
+    expect(first.complained()).toBe('')
+    expect(await processesOf(home)).toEqual([])
 
-  const second = start(env)
-  await untilSaid(second, 'Longshore is ready. 1 task known from before.')
-  expect(second.said()).not.toContain('sample')
-  second.signal('SIGTERM')
-  expect(await second.ended).toBe(0)
-  expect(await processesOf(home)).toEqual([])
-})
+    const second = start(env)
+    await untilSaid(second, 'Longshore is ready. 1 task known from before.')
+    expect(second.said()).not.toContain('sample')
+    second.signal('SIGTERM')
+    expect(await second.ended).toBe(0)
+    expect(await processesOf(home)).toEqual([])
+  })
 
-test('two stacks run side by side; one that is killed leaves no program and does not disturb the other', { timeout: 4 * START_MS }, async () => {
-  const [one, two] = [await settings('one', { LONGSHORE_SAMPLE: '0' }), await settings('two', { LONGSHORE_SAMPLE: '0' })]
-  const [first, second] = [start(one), start(two)]
-  await Promise.all([untilSaid(first, 'Longshore is ready.'), untilSaid(second, 'Longshore is ready.')])
-  first.signal('SIGKILL')
-  await waitFor(async () => (await processesOf(one['LONGSHORE_HOME'] ?? '')).every((line) => line.includes('redis')), { what: 'the end of its programs', timeoutMs: 30_000 })
-  expect((await longshore(['health'], { LONGSHORE_HOME: two['LONGSHORE_HOME'] ?? '' })).said).toMatch(/status +healthy/)
-  const again = start(one)
-  await untilSaid(again, 'Longshore is ready.')
-  again.signal('SIGTERM')
-  expect(await again.ended).toBe(0)
-  expect(await processesOf(one['LONGSHORE_HOME'] ?? '')).toEqual([])
-})
+  test('two stacks run side by side; one that is killed leaves no program and does not disturb the other', { timeout: 4 * START_MS }, async () => {
+    const [one, two] = [await settings('one', { LONGSHORE_SAMPLE: '0' }), await settings('two', { LONGSHORE_SAMPLE: '0' })]
+    const [first, second] = [start(one), start(two)]
+    await Promise.all([untilSaid(first, 'Longshore is ready.'), untilSaid(second, 'Longshore is ready.')])
+    first.signal('SIGKILL')
+    await waitFor(async () => (await processesOf(one['LONGSHORE_HOME'] ?? '')).every((line) => line.includes('redis')), { what: 'the end of its programs', timeoutMs: 30_000 })
+    expect((await longshore(['health'], { LONGSHORE_HOME: two['LONGSHORE_HOME'] ?? '' })).said).toMatch(/status +healthy/)
+    const again = start(one)
+    await untilSaid(again, 'Longshore is ready.')
+    again.signal('SIGTERM')
+    expect(await again.ended).toBe(0)
+    expect(await processesOf(one['LONGSHORE_HOME'] ?? '')).toEqual([])
+  })
 
-test('a program that is killed is started again, and the stack goes on', { timeout: 2 * START_MS }, async () => {
-  const env = await settings('home', { LONGSHORE_SAMPLE: '0' })
-  const stack = start(env)
-  await untilSaid(stack, 'Longshore is ready.')
-  const gateway = (await processesOf(env['LONGSHORE_HOME'] ?? '')).find((line) => line.includes('apps/gateway'))
-  process.kill(Number(gateway?.split(' ')[0]), 'SIGKILL')
-  await untilSaid(stack, 'runs again')
-  expect(stack.said()).toMatch(/gateway +stopped by itself \(SIGKILL\); starting it again in 0\.3 s\n/)
-  expect((await longshore(['list'], { LONGSHORE_HOME: env['LONGSHORE_HOME'] ?? '' })).said).toContain('No tasks yet')
+  test('a program that is killed is started again, and the stack goes on', { timeout: 2 * START_MS }, async () => {
+    const env = await settings('home', { LONGSHORE_SAMPLE: '0' })
+    const stack = start(env)
+    await untilSaid(stack, 'Longshore is ready.')
+    const gateway = (await processesOf(env['LONGSHORE_HOME'] ?? '')).find((line) => line.includes('apps/gateway'))
+    process.kill(Number(gateway?.split(' ')[0]), 'SIGKILL')
+    await untilSaid(stack, 'runs again')
+    expect(stack.said()).toMatch(/gateway +stopped by itself \(SIGKILL\); starting it again in 0\.3 s\n/)
+    expect((await longshore(['list'], { LONGSHORE_HOME: env['LONGSHORE_HOME'] ?? '' })).said).toContain('No tasks yet')
+  })
 })
