@@ -145,7 +145,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       const marker = `escaped-${randomBytes(6).toString('hex')}`
       const one = recorded(dialect.escape(marker))
       await under.backend.start(one.task, one.run)
-      await waitFor(() => under.isRunning(marker), { what: 'the child to run', timeoutMs: 30_000 })
+      await waitFor(() => under.isRunning(marker), { what: 'the child to run', timeoutMs: 60_000 })
       await dispose(one)
       expect(await under.isRunning(marker)).toBe(false)
       await nothingLeft(one.task)
@@ -167,7 +167,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       const one = recorded(`${dialect.slowly(30)} ${dialect.say('the end')}`)
       const first = await under.backend.start(one.task, one.run)
       first.outcome.catch(() => {})
-      await waitFor(() => textOf(one.events).includes('line-2'), { what: 'some output', timeoutMs: 30_000 })
+      await waitFor(() => textOf(one.events).includes('line-2'), { what: 'some output', timeoutMs: 60_000 })
       one.letGo.abort()
       const stored = { ...one.task, handle: one.handles.at(-1) as Handle, position: one.positions.at(-1) as string }
 

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Backend, type ExecutionOutcome, SILENT, type TaskId } from '@longshore/contracts'
 import { describeNeeding, engineHost, runnerImage, type ScriptedProvider, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { createDockerMode, type DockerModeOptions } from './docker-mode.ts'
 import { record, type Recorded, textOf } from './fixtures/record.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
@@ -12,6 +12,8 @@ import { connectEngine } from './places/engine.ts'
 import { openStorage } from './workspace/storage.ts'
 
 const DEPLOYMENT = 'suite-docker-faults'
+
+vi.setConfig({ testTimeout: 90_000 })
 
 describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
   let root: string
@@ -103,7 +105,7 @@ describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
   test('a container that somebody killed is lost, and that is said at once', async () => {
     const one = begin('[[say x]] [[hang]]', 'opencode')
     const execution = await backend.start(one.task, one.run)
-    await waitFor(() => textOf(one.events) !== '', { what: 'the first words', timeoutMs: 20_000 })
+    await waitFor(() => textOf(one.events) !== '', { what: 'the first words', timeoutMs: 60_000 })
     await connectEngine(options.engine).getContainer(containerName(DEPLOYMENT, one.task.id, 1)).kill()
     expect(await execution.outcome).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost' } })
   })

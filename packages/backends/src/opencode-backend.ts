@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Backend, type Execution, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type Execution, type Failure, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { createSessionDriver } from './drivers/opencode/drive.ts'
 import { createLiveText } from './drivers/opencode/live-text.ts'
@@ -26,7 +26,8 @@ export interface OpencodeBackendOptions {
 /** What the driver adds to a place's handle. */
 const Session = z.object({ session: z.string().optional(), message: z.string().optional(), part: z.string().optional() })
 
-const HEALTHY_TIMEOUT_MS = 30_000
+/** Seen: 1.2 to 2.8 s, and 40 s on a machine with eight times the work it can do. A server that ended meanwhile is not waited for. */
+const HEALTHY_TIMEOUT_MS = 90_000
 /** The stream is opened before the prompt, but no run waits longer for it: it is only a hint. */
 const STREAM_TIMEOUT_MS = 3_000
 /** On a shared server: seen 20 to 280 ms, and more under load. */
@@ -66,7 +67,7 @@ async function start(options: OpencodeBackendOptions, task: Task, run: RunContex
   const address = await place.address(data, workspace)
   if (address === undefined) throw new TaskFailure('backend_lost', 'the OpenCode server ended right after its start')
   const api = sessionApi(address, workspace.repo)
-  await healthy(api, run.signal)
+  await healthy(api, run.signal, () => place.autopsy(data))
   const stream = openStream(address, workspace.repo, run)
   try {
     await stream.connected
@@ -178,7 +179,7 @@ async function prompt(api: SessionApi, data: HandleData, text: string): Promise<
   await api.prompt(session, message, part, text).catch((error: unknown) => Promise.reject(asCallFailure(error, 'take the prompt')))
 }
 
-async function healthy(api: SessionApi, signal: AbortSignal): Promise<void> {
+async function healthy(api: SessionApi, signal: AbortSignal, autopsy: () => Promise<Failure | undefined>): Promise<void> {
   const end = performance.now() + HEALTHY_TIMEOUT_MS
   for (;;) {
     try {
@@ -186,6 +187,8 @@ async function healthy(api: SessionApi, signal: AbortSignal): Promise<void> {
     } catch (error) {
       const status = statusOf(error)
       if (performance.now() > end || status === 401 || status === 403) throw asCallFailure(error, 'answer a health check')
+      const failure = await autopsy()
+      if (failure !== undefined) throw new TaskFailure(failure.code, `${failure.message} before it answered`, { cause: error })
     }
     await delay(100, undefined, { signal })
   }

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Backend, type ExecutionOutcome, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { type OpencodeServer, startOpencodeServer } from './fixtures/opencode-server.ts'
 import { record, type Recorded, textOf } from './fixtures/record.ts'
@@ -11,6 +11,8 @@ import { type Relay, startRelay } from './fixtures/relay.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import { openStorage, type Storage } from './workspace/storage.ts'
+
+vi.setConfig({ testTimeout: 90_000 })
 
 describeNeeding('opencode', 'OpenCode in trouble', () => {
   let root: string
@@ -48,7 +50,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     expect(textOf(events).match(/line-\d+/g)).toEqual(Array.from({ length: count }, (_, i) => `line-${i + 1}`))
   }
 
-  test('a stream that is cut again and again loses and repeats nothing (L-16)', { timeout: 90_000 }, async () => {
+  test('a stream that is cut again and again loses and repeats nothing (L-16)', async () => {
     const { relay, backend } = await through()
     const one = slowly(20)
     const execution = await backend.start(one.task, one.run)
@@ -58,7 +60,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     expect(relay.streams()).toBeGreaterThan(2)
   })
 
-  test('a stream that says nothing delays the end by seconds only', { timeout: 60_000 }, async () => {
+  test('a stream that says nothing delays the end by seconds only', async () => {
     const { relay, backend } = await through()
     relay.silenceStreams()
     const one = slowly(3)
@@ -101,7 +103,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     const { backend } = await through()
     const one = record('[[say x]] [[hang]]', { mode: 'opencode' })
     const execution = await backend.start(one.task, one.run)
-    await waitFor(() => textOf(one.events) !== '', { what: 'the first words' })
+    await waitFor(() => textOf(one.events) !== '', { what: 'the first words', timeoutMs: 60_000 })
     await backend.dispose(execution.handle, one.run)
     expect(await execution.outcome).toMatchObject({ kind: 'failed' })
   })
