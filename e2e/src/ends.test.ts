@@ -6,7 +6,7 @@ import { engineIfHere, expectWholeLog, leftoversOf, NEEDS, nothingLeftOf, refusa
 /** Loaded machines are slow; what is promised is 2 s, and the figure is printed. */
 const GENEROUS_MS = 5_000
 
-describe('every end leaves nothing', { timeout: 90_000 }, () => {
+describe('every end leaves nothing', { timeout: 150_000 }, () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack({ gateways: 2, workers: 2, engine: await engineIfHere() })
@@ -78,7 +78,7 @@ describe('every end leaves nothing', { timeout: 90_000 }, () => {
   }
 
   const hasSaid = async (id: string, type: string): Promise<void> => {
-    await waitFor(async () => (await stack.alice.events(id)).some((event) => event.type === type), { what: `${type} of ${id}`, timeoutMs: 40_000, everyMs: 50 })
+    await waitFor(async () => (await stack.alice.events(id)).some((event) => event.type === type), { what: `${type} of ${id}`, timeoutMs: 60_000, everyMs: 50 })
   }
 })
 

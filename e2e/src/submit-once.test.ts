@@ -1,7 +1,8 @@
 import { randomUUID } from 'node:crypto'
 
+import { describeNeeding } from '@longshore/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
-import { refusal, showLogsOfFailures, type Stack, startStack } from './harness/index.ts'
+import { expectWholeLog, nothingLeftOf, refusal, showLogsOfFailures, type Stack, startStack } from './harness/index.ts'
 
 describe('a submit, at any of two gateways, with no worker there', () => {
   let stack: Stack
@@ -42,5 +43,30 @@ describe('a submit, at any of two gateways, with no worker there', () => {
     expect(await stack.alice.status(task_id)).toMatchObject({ task_id, status: 'queued' })
     expect(await stack.alice.submit('survive', { idempotency_key })).toMatchObject({ task_id, is_new: false })
     expect((await stack.alice.events(task_id)).map(({ seq, type }) => ({ seq, type }))).toEqual([{ seq: 1, type: 'task.queued' }])
+  })
+})
+
+describeNeeding('opencode', 'a submit over the whole life of its task', () => {
+  let stack: Stack
+  beforeAll(async () => {
+    stack = await startStack({ gateways: 2, workers: 0 })
+  })
+  afterAll(() => stack.stop())
+  showLogsOfFailures(() => stack)
+
+  test('G1, G2: queued while everything is killed, then run to its end, and its key finds it all along', { timeout: 150_000 }, async () => {
+    const idempotency_key = randomUUID()
+    const again = (): ReturnType<Stack['alice']['submit']> => stack.alice.submit('[[say Still here.]]', { idempotency_key, mode: 'opencode' })
+    const { task_id } = await again()
+    await Promise.all([stack.redis.kill9(), stack.endApps('SIGKILL')])
+    await stack.redis.restart()
+    await Promise.all([stack.add('gateway'), stack.add('gateway'), stack.add('worker')])
+
+    await stack.alice.until(task_id, ['running', 'completed'])
+    expect(await again()).toMatchObject({ task_id, is_new: false })
+    expect(await stack.alice.untilCompleted(task_id)).toMatchObject({ attempt: 1 })
+    expect(await again()).toMatchObject({ task_id, is_new: false, status: 'completed' })
+    expectWholeLog(await stack.alice.events(task_id))
+    await nothingLeftOf(task_id, { engineSocket: undefined })
   })
 })

@@ -5,18 +5,18 @@ import { waitFor } from '@longshore/testkit'
 import { z } from 'zod'
 
 /** Something that a task or deployment left on this machine. */
-export interface Leftover { kind: 'process' | 'container'; id: string; about: string }
+export interface Leftover { kind: 'process' | 'container' | 'network'; id: string; about: string }
 
 /** Where a name may be left: this machine's processes, and an engine's containers. */
 export interface Places { engineSocket: string | undefined }
 
 /**
  * Whatever is left of a task or deployment: processes that have its name in their environment or arguments
- * (a task's own home is named after it, and children inherit that), and containers, also stopped ones.
+ * (a task's own home is named after it, and children inherit that), containers, also stopped ones, and networks.
  */
 export async function leftoversOf(name: string, { engineSocket }: Places): Promise<Leftover[]> {
-  const [processes, containers] = await Promise.all([processesOf(name), engineSocket === undefined ? [] : containersOf(engineSocket, name)])
-  return [...processes, ...containers]
+  const [processes, others] = await Promise.all([processesOf(name), engineSocket === undefined ? [] : onEngine(engineSocket, name)])
+  return [...processes, ...others]
 }
 
 /** @throws Error naming what is left after `timeoutMs` */
@@ -35,7 +35,7 @@ export function sayLeft(left: readonly Leftover[]): string {
 export async function sweep(left: readonly Leftover[], { engineSocket }: Places): Promise<void> {
   for (const { kind, id } of left) {
     if (kind === 'process') killIfThere(Number(id))
-    else if (engineSocket !== undefined) await askEngine(engineSocket, `/containers/${id}?force=1`, 'DELETE').catch(() => undefined)
+    else if (engineSocket !== undefined) await askEngine(engineSocket, kind === 'network' ? `/networks/${id}` : `/containers/${id}?force=1`, 'DELETE').catch(() => undefined)
   }
 }
 
@@ -57,11 +57,13 @@ async function processesOf(name: string): Promise<Leftover[]> {
   return found.filter((one) => one !== undefined)
 }
 
-const Containers = z.array(z.looseObject({ Id: z.string(), Names: z.array(z.string()), Status: z.string() }))
+const Listed = z.array(z.looseObject({ Id: z.string(), Names: z.array(z.string()).optional(), Name: z.string().optional(), Status: z.string().optional() }))
 
-async function containersOf(socketPath: string, name: string): Promise<Leftover[]> {
-  const all = Containers.parse(await askEngine(socketPath, '/containers/json?all=1'))
-  return all.filter((container) => JSON.stringify(container).includes(name)).map(({ Id, Names, Status }) => ({ kind: 'container', id: Id.slice(0, 12), about: `${Names.join(',')} ${Status}` }))
+async function onEngine(socketPath: string, name: string): Promise<Leftover[]> {
+  const list = async (kind: Leftover['kind'], path: string): Promise<Leftover[]> => Listed.parse(await askEngine(socketPath, path))
+    .filter((one) => JSON.stringify(one).includes(name))
+    .map(({ Id, Names, Name, Status }) => ({ kind, id: Id.slice(0, 12), about: [...(Names ?? [Name]), Status ?? ''].join(' ') }))
+  return [...await list('container', '/containers/json?all=1'), ...await list('network', '/networks')]
 }
 
 /** Asks the Docker Engine's API. */

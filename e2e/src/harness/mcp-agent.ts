@@ -4,7 +4,7 @@ import { Client as OldClient } from '@modelcontextprotocol/sdk/client/index.js'
 import { StreamableHTTPClientTransport as OldTransport } from '@modelcontextprotocol/sdk/client/streamableHttp.js'
 import { waitFor } from '@longshore/testkit'
 import { z } from 'zod'
-import { HistoryAnswer, type HistoryEvent, SubmitAnswer, TaskAnswer } from './agent.ts'
+import { HistoryAnswer, type HistoryEvent, PATIENCE_MS, SubmitAnswer, TaskAnswer } from './agent.ts'
 
 /** The clients in use: the maintained 1.x SDK, and 2.x in both protocol eras. */
 export const CLIENTS = ['a 1.x client', 'a 2.x client in the legacy era', 'a 2.x client in the 2026-07-28 era'] as const
@@ -14,7 +14,8 @@ export type ClientKind = (typeof CLIENTS)[number]
 export interface McpAgent {
   call(tool: string, input?: Record<string, unknown>): Promise<Record<string, unknown>>
   submit(task_description: string, more?: Record<string, unknown>): Promise<SubmitAnswer>
-  untilOver(taskId: string, timeoutMs?: number): Promise<TaskAnswer>
+  /** @throws Error when it ends otherwise, or after `timeoutMs` */
+  untilCompleted(taskId: string, timeoutMs?: number): Promise<TaskAnswer>
   events(taskId: string): Promise<HistoryEvent[]>
 }
 
@@ -25,10 +26,14 @@ export function createMcpAgent(kind: ClientKind, nextUrl: () => string, key: str
     call,
     submit: async (task_description, more = {}) => SubmitAnswer.parse(await call('opencode_execute_task', { task_description, ...more })),
     events: async (task_id) => HistoryAnswer.parse(await call('get_task_history', { task_id, events_limit: -1 })).events,
-    untilOver: (id, timeoutMs = 90_000) => waitFor(async () => {
-      const task = await status(id)
-      return isOver(task.status) ? task : undefined
-    }, { what: `${id} to be over`, timeoutMs, everyMs: 250 }),
+    async untilCompleted(id, timeoutMs = PATIENCE_MS) {
+      const task = await waitFor(async () => {
+        const now = await status(id)
+        return isOver(now.status) ? now : undefined
+      }, { what: `${id} to be over`, timeoutMs, everyMs: 250 })
+      if (task.status !== 'completed') throw new Error(`${id} was to be completed and is ${JSON.stringify(task)}`)
+      return task
+    },
   }
 }
 

@@ -98,7 +98,8 @@ function assemble(parts: Parts): Stack {
     mcp: (client) => createMcpAgent(client, nextUrl, keys.alice),
     apps: running,
     async add(name, more = {}, until = 'ready') {
-      const one = await startApp(name, `${name}-${++count}`, { ...env, ...more }, until)
+      // Tests ask often: what a gateway says of each call would bury the rest.
+      const one = await startApp(name, `${name}-${++count}`, { ...env, ...(name === 'gateway' ? { LOG_LEVEL: 'info' } : {}), ...more }, until)
       apps.push(one)
       return one
     },
