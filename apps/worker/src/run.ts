@@ -46,13 +46,22 @@ export interface Run {
   trouble: unknown
 }
 
+// One for all: an error with a stack of its own per run would cost more than the rest of letting go.
+const LET_GO = new Error('aborted: the worker let go of the execution')
+
 /** @param ticketLost aborts when the ticket's lock may be another's */
 export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketLost: AbortSignal): Run {
   const claim: Claim = { taskId: task.id, claim: task.claim }
   const log = deps.log.child({ task_id: task.id, mode: task.mode, attempt: task.attempt, claim: task.claim })
-  const [claimLost, released] = [new AbortController(), new AbortController()]
+  const [lost, letGo] = [new AbortController(), new AbortController()]
+  const lose = (reason: unknown) => {
+    lost.abort(reason)
+    letGo.abort(reason)
+  }
+  if (ticketLost.aborted) lose(ticketLost.reason)
+  else ticketLost.addEventListener('abort', () => lose(ticketLost.reason), { once: true })
   const noticing = (error: unknown) => {
-    if (error instanceof ClaimLost) claimLost.abort(error)
+    if (error instanceof ClaimLost) lose(error)
     else run.trouble ??= error
   }
   const owned = async <T>(call: Promise<T>): Promise<T> => {
@@ -64,15 +73,14 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
     }
   }
   const mirror = mirrorEvents(deps.ledger, claim, noticing)
-  const lost = AbortSignal.any([ticketLost, claimLost.signal])
   const remainingMs = (task.deadline_at ?? deps.clock.now()) - deps.clock.now()
   const run: Run = {
-    deps, backend, claim, log, mirror, lost, task, handle: task.handle, execution: undefined, trouble: undefined,
-    letGo: () => released.abort(),
+    deps, backend, claim, log, mirror, lost: lost.signal, task, handle: task.handle, execution: undefined, trouble: undefined,
+    letGo: () => letGo.abort(LET_GO),
     context: {
       claim: task.claim,
       deadlineAt: Date.now() + remainingMs,
-      signal: AbortSignal.any([lost, released.signal]),
+      signal: letGo.signal,
       log,
       onHandle: async (handle) => {
         await owned(deps.ledger.saveHandle(claim, handle))
@@ -81,7 +89,7 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
       emit: (events, position) => mirror.emit(events, position),
       confirmClaim: async () => {
         // G4: a lost ticket may not have reached Redis' answer yet; either one is enough to touch nothing.
-        if (lost.aborted) throw new ClaimLost(String(lost.reason))
+        if (lost.signal.aborted) throw new ClaimLost(String(lost.signal.reason))
         await owned(deps.ledger.confirm(claim))
       },
     },

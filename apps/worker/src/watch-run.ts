@@ -1,5 +1,3 @@
-import { setTimeout as sleep } from 'node:timers/promises'
-
 import type { Task } from '@longshore/contracts'
 import type { Bell } from '@longshore/ledger'
 
@@ -20,6 +18,8 @@ const LEAST_GAP_MS = 100
 /** Most runs that are over sooner than this never cost a subscription. */
 const QUIET_MS = 200
 
+const CLOSED = 'no longer watched'
+
 export interface RunWatch {
   readonly stopped: Promise<Stop>
   close(): void
@@ -31,7 +31,7 @@ export function watchRun(run: Run): RunWatch {
   const closing = new AbortController()
   const { task, lost, deps } = run
   const stopWith = (stop: Stop) => {
-    closing.abort()
+    closing.abort(CLOSED)
     resolve(stop)
   }
   const remainingMs = (task.deadline_at ?? Infinity) - deps.clock.now()
@@ -43,7 +43,7 @@ export function watchRun(run: Run): RunWatch {
   onAbort(lost, closing.signal, () => stopWith({ kind: 'lost' }))
   onAbort(deps.handover, closing.signal, () => stopWith({ kind: 'handover' }))
   if (!closing.signal.aborted) void followCancel(run, closing.signal, (request) => stopWith({ kind: 'cancel', request }))
-  return { stopped: promise, close: () => closing.abort() }
+  return { stopped: promise, close: () => closing.abort(CLOSED) }
 }
 
 function onAbort(signal: AbortSignal, until: AbortSignal, act: () => void): void {
@@ -57,12 +57,13 @@ async function followCancel(run: Run, until: AbortSignal, act: (request: NonNull
   const isOver = () => until.aborted
   let bell: Bell | undefined
   try {
-    await sleep(QUIET_MS, undefined, { signal: until })
+    await pause(QUIET_MS, until)
+    if (isOver()) return
     bell = await doorbell.listen(run.task.id)
     while (!isOver()) {
       const request = await ledger.cancelRequested(run.claim)
       if (request !== undefined) act(request)
-      await sleep(LEAST_GAP_MS, undefined, { signal: until })
+      await pause(LEAST_GAP_MS, until)
       await bell.next(POLL_MS, until)
     }
   } catch (error) {
@@ -73,4 +74,20 @@ async function followCancel(run: Run, until: AbortSignal, act: (request: NonNull
   } finally {
     await bell?.close().catch(() => undefined)
   }
+}
+
+function pause(ms: number, until: AbortSignal): Promise<void> {
+  return new Promise((resolve) => {
+    if (until.aborted) {
+      resolve()
+      return
+    }
+    const timer = setTimeout(done, ms)
+    until.addEventListener('abort', done, { once: true })
+    function done(): void {
+      clearTimeout(timer)
+      until.removeEventListener('abort', done)
+      resolve()
+    }
+  })
 }

@@ -48,6 +48,7 @@ const MAX_STALLED_COUNT = 1_000_000
 /** How long one blocking wait for a job lasts, in seconds; `stopTaking` waits for it. */
 const BLOCK_S = 0.5
 const HAND_BACK_MS = 1_000
+const MAX_BATCH = 16
 const ERROR_PAUSE_MS = 500
 
 type TicketJob = Job<unknown, null>
@@ -126,16 +127,18 @@ interface Following { line: Line; slots: Slots; stopping: AbortSignal; start: (l
 /** One mode's loop: waits for a free slot, then for a job. */
 async function follow({ line, slots, stopping, start, log }: Following): Promise<void> {
   let isEmpty = false
+  let batch = 1
   while (!stopping.aborted) {
     if (!line.isOpen || !slots.isFree()) {
       await slots.change()
       continue
     }
     try {
-      // With work waiting the slot is taken first; on an empty queue it would only be blocked for the other modes.
-      const fetched: Fetched | undefined = isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlot(line, slots)
-      isEmpty = fetched === undefined
-      if (fetched !== undefined) start(line, fetched)
+      // With work waiting slots are taken first; on an empty queue one would only be blocked for the other modes.
+      const found: Fetched[] = isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlots(line, slots, batch)
+      isEmpty = found.length === 0
+      batch = found.length < batch ? 1 : Math.min(batch * 2, MAX_BATCH)
+      for (const fetched of found) start(line, fetched)
     } catch (error) {
       log.debug({ err: error, mode: line.mode }, 'no ticket could be taken')
       await new Promise((resolve) => setTimeout(resolve, ERROR_PAUSE_MS))
@@ -143,24 +146,25 @@ async function follow({ line, slots, stopping, start, log }: Following): Promise
   }
 }
 
-async function fetchWithSlot(line: Line, slots: Slots): Promise<Fetched | undefined> {
-  if (!slots.take()) return undefined
-  let fetched: Fetched | undefined
-  try {
-    fetched = await fetch(line, false)
-    return fetched
-  } finally {
-    if (fetched === undefined) slots.release()
-  }
+/** Several at once: one after the other, the round trips would be what a busy worker waits for. */
+async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise<Fetched[]> {
+  let taken = 0
+  while (taken < atMost && slots.take()) taken += 1
+  const answers = await Promise.allSettled(Array.from({ length: taken }, () => fetch(line, false)))
+  const found = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : undefined)).filter((fetched) => fetched !== undefined)
+  for (let spare = taken - found.length; spare > 0; spare--) slots.release()
+  const refused = answers.find((answer) => answer.status === 'rejected')
+  if (found.length === 0 && refused !== undefined) throw refused.reason
+  return found
 }
 
 /** Blocks without a slot; a job that comes when there is none left goes back to its place. */
-async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Fetched | undefined> {
+async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Fetched[]> {
   const fetched = await fetch(line, true)
-  if (fetched === undefined) return undefined
-  if (!stopping.aborted && line.isOpen && slots.take()) return fetched
+  if (fetched === undefined) return []
+  if (!stopping.aborted && line.isOpen && slots.take()) return [fetched]
   await fetched.job.moveToWait(fetched.token)
-  return undefined
+  return []
 }
 
 async function fetch(line: Line, block: boolean): Promise<Fetched | undefined> {
