@@ -126,8 +126,10 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     test('is ended right after its start, when nothing shows yet that it runs', async () => {
       const one = recorded(dialect.hang())
       const execution = await under.backend.start(one.task, one.run)
+      const began = performance.now()
       one.letGo.abort()
       await expect(execution.outcome).rejects.toThrow('aborted')
+      expect(performance.now() - began).toBeLessThan(20_000) // at once; but a busy machine is slow to say so
       await dispose(one)
       await nothingLeft(one.task)
     })

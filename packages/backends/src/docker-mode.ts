@@ -21,7 +21,7 @@ export interface DockerModeOptions {
   limits?: Partial<Limits>
   /** The origin (`http://127.0.0.1:4010`) of a model provider on this host's loopback: containers get a relay to it, which nobody else can reach. */
   modelOnHost?: string
-  /** Further profiles: plain commands. */
+  /** Further profiles: plain commands. One named `opencode` takes the place of the OpenCode server. */
   commands?: Record<string, CommandProfile>
   log: Log
 }
@@ -40,7 +40,7 @@ export function createDockerMode(options: DockerModeOptions): Backend {
   const opencode = createOpencodeBackend({ mode: 'docker', place, storage, model })
   const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
   for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage }))
-  return byProfile(profiles, opencode)
+  return byProfile(profiles, profiles.get(OPENCODE) ?? opencode)
 }
 
 function agentUser(): Owner {

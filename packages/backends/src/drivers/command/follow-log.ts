@@ -64,7 +64,7 @@ async function* chunksOf(containers: Containers, container: string, { signal, lo
   signal.addEventListener('abort', close)
   try {
     stream = (await containers.docker.getContainer(container).logs({ follow: true, stdout: true, stderr: true })) as unknown as Readable
-    yield* stream as AsyncIterable<Buffer>
+    if (!signal.aborted) yield* stream as AsyncIterable<Buffer> // it may have aborted while there was no stream to close
   } catch (error) {
     log.debug({ err: error }, 'the log of the container broke')
   } finally {
