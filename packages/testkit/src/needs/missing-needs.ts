@@ -2,6 +2,7 @@ import { access, constants } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
 import { devFolder, hasEngine, hasSynapse } from '@longshore/infra'
+import { composeCommand } from '../servers/compose.ts'
 import type { Need } from './need.ts'
 
 const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome']
@@ -10,6 +11,7 @@ type Check = (env: NodeJS.ProcessEnv) => Promise<boolean>
 
 const CHECKS: Readonly<Record<Need, Check>> = {
   docker: async (env) => (await onPath(['docker'], env)) !== undefined && hasEngine(devFolder('engine'), env),
+  compose: async (env) => (await composeCommand(env)) !== undefined,
   opencode: () => isExecutable(join(dirname(createRequire(import.meta.url).resolve('opencode-ai/package.json')), 'bin/opencode.exe')),
   synapse: () => hasSynapse(devFolder('synapse')),
   chromium: async (env) => (await onPath(CHROMIUM, env)) !== undefined,

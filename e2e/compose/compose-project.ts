@@ -1,0 +1,125 @@
+import { execFile } from 'node:child_process'
+import { createHash, randomBytes } from 'node:crypto'
+import { mkdtemp, rm, stat } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { promisify } from 'node:util'
+import { freePort } from '@longshore/redis-server'
+import { composeBases, composeCommand, engineSocket, scriptedProviderConfig, waitFor } from '@longshore/testkit'
+import { z } from 'zod'
+
+const ROOT = join(import.meta.dirname, '../..')
+const FILES = ['compose.yaml', 'compose.docker.yaml', 'e2e/compose/compose.test.yaml']
+const WAIT_MS = 180_000
+
+/** A container of the project, as the engine describes it. */
+const Container = z.object({
+  Id: z.string(),
+  Name: z.string(),
+  Config: z.object({ User: z.string(), Cmd: z.array(z.string()).nullable(), Labels: z.record(z.string(), z.string()) }),
+  State: z.object({ Status: z.string(), ExitCode: z.number(), Health: z.object({ Status: z.string(), Log: z.array(z.object({ Output: z.string() })).nullable() }).optional() }),
+  HostConfig: z.object({ ReadonlyRootfs: z.boolean(), CapDrop: z.array(z.string()).nullable(), Memory: z.number() }),
+  Mounts: z.array(z.object({ Destination: z.string() })),
+})
+export interface ProjectContainer { service: string; raw: z.infer<typeof Container> }
+
+/** The stack of compose.yaml with docker mode and a scripted model, under a name of its own on a real engine. */
+export interface ComposeProject {
+  readonly gatewayUrl: string
+  readonly agentKey: string
+  readonly operatorKey: string
+  /** What must stand in no process list. */
+  readonly secrets: readonly string[]
+  /** How much each image adds to the Node image, in bytes. */
+  imageSizes(): Promise<Record<string, number>>
+  compose(...words: string[]): Promise<string>
+  /** What Compose makes of the files when this setting is not there. */
+  configWithout(setting: string): Promise<string>
+  docker(...words: string[]): Promise<string>
+  containers(): Promise<ProjectContainer[]>
+  /** @throws Error that says which service is how, and what its health check saw */
+  untilHealthy(): Promise<void>
+  logs(): Promise<string>
+  /** Containers, networks and volumes of the project, and what docker mode made for its tasks. */
+  left(): Promise<string[]>
+  /** Down with volumes, and the storage of docker mode removed. */
+  remove(): Promise<void>
+}
+
+/** Builds the images; nothing runs yet. */
+export async function createComposeProject(): Promise<ComposeProject> {
+  const command = await composeCommand(process.env)
+  if (command === undefined) throw new Error('Compose is not here')
+  const env = await environment()
+  const { COMPOSE_PROJECT_NAME: name } = env
+  const [program, ...first] = [...command, ...FILES.flatMap((file) => ['--file', file])]
+  const docker = (...words: string[]): Promise<string> => run('docker', words, env)
+  const compose = (...words: string[]): Promise<string> => run(program, [...first, ...words], env)
+  const sizeOf = async (image: string): Promise<number> => Number(await docker('image', 'inspect', '--format', '{{.Size}}', image))
+  const idsOf = async (...words: string[]): Promise<string[]> => (await docker(...words, '--quiet')).split('\n').filter((id) => id !== '')
+  const containers = async (): Promise<ProjectContainer[]> => {
+    const ids = await idsOf('ps', '--all', '--filter', `label=com.docker.compose.project=${name}`)
+    const raw = ids.length === 0 ? [] : z.array(Container).parse(JSON.parse(await docker('inspect', ...ids)))
+    return raw.map((one) => ({ service: one.Config.Labels['com.docker.compose.service'] ?? one.Name, raw: one }))
+  }
+  const left = async (): Promise<string[]> => {
+    const labels = [`com.docker.compose.project=${name}`, `longshore.deployment=${name}`]
+    const found = await Promise.all(labels.flatMap((label) => [['ps', '--all'], ['network', 'ls'], ['volume', 'ls']].map(async (list) => (await idsOf(...list, '--filter', `label=${label}`)).map((id) => `${list[0]} ${id}`))))
+    return found.flat()
+  }
+  await compose('build')
+  return {
+    gatewayUrl: `http://127.0.0.1:${env.MCP_PORT}`,
+    agentKey: env.LONGSHORE_AGENT_KEY,
+    operatorKey: env.LONGSHORE_API_KEY,
+    secrets: [env.LONGSHORE_AGENT_KEY, env.LONGSHORE_API_KEY, env.REDIS_PASSWORD, env.OPENCODE_SERVER_PASSWORD, env.SCRIPTED_PROVIDER_TOKEN],
+    imageSizes: async () => {
+      const lines = (await docker('images', '--filter', `reference=longshore/*:${env.LONGSHORE_TAG}`, '--format', '{{.Repository}}')).trim().split('\n')
+      const base = await sizeOf(env.NODE_IMAGE)
+      return Object.fromEntries(await Promise.all(lines.map(async (image) => [image.replace('longshore/', ''), (await sizeOf(`${image}:${env.LONGSHORE_TAG}`)) - base] as const)))
+    },
+    compose, docker, containers, left,
+    configWithout: (setting) => run(program, [...first, 'config'], { ...env, [setting]: '' }),
+    untilHealthy: () => waitFor(async () => {
+      const unwell = (await containers()).map(({ service, raw: { State } }) => ({ service, isWell: State.Status === 'exited' ? State.ExitCode === 0 : State.Health?.Status === 'healthy', State }))
+        .filter(({ isWell }) => !isWell)
+      if (unwell.length > 0) throw new Error(unwell.map(({ service, State }) => `${service} is ${State.Status} ${State.Health?.Status ?? ''} ${State.Health?.Log?.at(-1)?.Output ?? ''}`).join('; '))
+      return true
+    }, { what: 'every service to be healthy', timeoutMs: WAIT_MS, everyMs: 500 }).then(() => undefined),
+    logs: () => compose('logs', '--no-color', '--tail=60'),
+    remove: async () => {
+      await compose('down', '--volumes', '--timeout', '30')
+      await rm(env.WORKSPACE_DIR, { recursive: true, force: true })
+    },
+  }
+}
+
+async function run(program: string, words: string[], env: Record<string, string>): Promise<string> {
+  const options = { cwd: ROOT, env: { ...process.env, ...env }, maxBuffer: 64 << 20 }
+  const { stdout } = await promisify(execFile)(program, words, options).catch((error: Error & { stdout?: string; stderr?: string }) => {
+    const said = [error.stdout, error.stderr].join('\n').trim().split('\n').slice(-40).join('\n')
+    throw new Error(`${program} ${words.join(' ')} failed:\n${said}`, { cause: error })
+  })
+  return stdout
+}
+
+/** What a person would write into .env, with ports and names that disturb nobody. */
+async function environment() {
+  const name = `longshore-compose-${randomBytes(4).toString('hex')}`
+  const secret = (): string => randomBytes(24).toString('hex')
+  const [socket, mcp, console, redis, provider, health] = await Promise.all([engineSocket(), freePort(), freePort(), freePort(), freePort(), freePort()])
+  const bases = await composeBases()
+  const workspaces = await mkdtemp(join(tmpdir(), `${name}-`))
+  const token = secret()
+  // Two checkouts on one engine do not build under one name.
+  const tag = `test-${createHash('sha256').update(ROOT).digest('hex').slice(0, 8)}`
+  const { provider: providers, model } = scriptedProviderConfig('http://provider:4010/v1', token)
+  return {
+    DOCKER_HOST: `unix://${socket}`, DOCKER_BUILDKIT: '0', COMPOSE_DOCKER_CLI_BUILD: '0', COMPOSE_PROJECT_NAME: name,
+    LONGSHORE_DEPLOYMENT: name, LONGSHORE_TAG: tag, NODE_IMAGE: bases.node, REDIS_IMAGE: bases.redis, RUNNER_IMAGE: `longshore/opencode:${tag}`,
+    REDIS_PASSWORD: secret(), LONGSHORE_API_KEY: secret(), LONGSHORE_AGENT_KEY: secret(), OPENCODE_SERVER_PASSWORD: secret(), SCRIPTED_PROVIDER_TOKEN: token,
+    MCP_PORT: String(mcp), CONSOLE_PORT: String(console), REDIS_PORT: String(redis), SCRIPTED_PROVIDER_PORT: String(provider), DOCKER_WORKER_HEALTH_PORT: String(health),
+    DOCKER_SOCKET: socket, DOCKER_GID: String((await stat(socket)).gid), WORKSPACE_DIR: workspaces,
+    OPENCODE_MODEL: model, OPENCODE_CONFIG: JSON.stringify({ provider: providers }), DRAIN_GRACE_MS: '1000',
+  }
+}
