@@ -27,5 +27,7 @@ export function asEngineFailure(error: unknown, what: string): TaskFailure {
   if (code === 'EACCES' || code === 'EPERM') return new TaskFailure('bad_credentials', `this user may not talk to the Docker Engine: ${message}`, { cause: error })
   if (statusCode === undefined) return new TaskFailure('backend_unavailable', `the Docker Engine does not answer (${what}): ${message}`, { cause: error })
   if (statusCode === 404 && /image/i.test(message)) return new TaskFailure('image_missing', `${message.trim()}; build or pull it on the engine`, { cause: error })
-  return new TaskFailure(statusCode >= 500 ? 'backend_unavailable' : 'internal', `the Docker Engine could not ${what}: ${message.trim()}`, { cause: error })
+  // A worker that leaves takes an idle network with it, also in the moment before a container of another's would join.
+  const mayPass = statusCode >= 500 || (statusCode === 404 && /network/i.test(message))
+  return new TaskFailure(mayPass ? 'backend_unavailable' : 'internal', `the Docker Engine could not ${what}: ${message.trim()}`, { cause: error })
 }

@@ -1,3 +1,5 @@
+import { createHash } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { DeploymentId } from '@longshore/contracts'
 import type Docker from 'dockerode'
 import { z } from 'zod'
@@ -13,19 +15,33 @@ function networkName(deployment: DeploymentId): string {
   return `longshore-${deployment}`
 }
 
-/** Makes the network unless it is there; two workers may do so at once. */
+/** The kernel's limit for the name of an interface is 15 characters. */
+function bridgeName(deployment: DeploymentId): string {
+  return `ls-${createHash('sha256').update(deployment).digest('hex').slice(0, 11)}`
+}
+
+/** Whoever lost the race sees the winner's network a moment later. */
+const VISIBLE_MS = 5_000
+const POLL_MS = 50
+
+/**
+ * Makes the network unless it is there. Many tasks and workers do so at once, and the engine makes several networks of
+ * one name then, whatever `CheckDuplicate` says; a second bridge of one name it refuses for sure, with 403.
+ */
 export async function ensureNetwork(docker: Docker, deployment: DeploymentId): Promise<TaskNetwork> {
   const name = networkName(deployment)
-  try {
-    return { name, gateway: await gatewayOf(docker, name) }
-  } catch (error) {
-    if (engineStatus(error) !== 404) throw error
+  for (const end = performance.now() + VISIBLE_MS; ; await delay(POLL_MS)) {
+    try {
+      return { name, gateway: await gatewayOf(docker, name) }
+    } catch (error) {
+      if (engineStatus(error) !== 404 || performance.now() > end) throw error
+    }
+    const options = { 'com.docker.network.bridge.enable_icc': 'false', 'com.docker.network.bridge.name': bridgeName(deployment) }
+    await docker.createNetwork({ Name: name, Driver: 'bridge', CheckDuplicate: true, Options: options, Labels: { [LABEL.deployment]: deployment } }).catch((error: unknown) => {
+      const status = engineStatus(error)
+      if (status !== 403 && status !== 409) throw error
+    })
   }
-  const options = { 'com.docker.network.bridge.enable_icc': 'false' }
-  await docker.createNetwork({ Name: name, Driver: 'bridge', CheckDuplicate: true, Options: options, Labels: { [LABEL.deployment]: deployment } }).catch((error: unknown) => {
-    if (engineStatus(error) !== 409) throw error
-  })
-  return { name, gateway: await gatewayOf(docker, name) }
 }
 
 /** Removes the network when no container is on it; one that is in use stays. */

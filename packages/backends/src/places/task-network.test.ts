@@ -1,0 +1,20 @@
+import { randomBytes } from 'node:crypto'
+import { describeNeeding, engineHost } from '@longshore/testkit'
+import { expect, test } from 'vitest'
+import { connectEngine } from './engine.ts'
+import { ensureNetwork, removeIdleNetwork } from './task-network.ts'
+
+describeNeeding('docker', 'the network of a deployment', () => {
+  test('is one, also when many tasks need it first at the same moment', async () => {
+    const docker = connectEngine(await engineHost())
+    const deployment = `net-${randomBytes(6).toString('hex')}`
+    try {
+      const networks = await Promise.all(Array.from({ length: 6 }, () => ensureNetwork(docker, deployment)))
+      expect(new Set(networks.map(({ gateway }) => gateway)).size).toBe(1)
+      expect(await docker.listNetworks({ filters: { name: [deployment] } })).toHaveLength(1)
+    } finally {
+      await removeIdleNetwork(docker, deployment)
+    }
+    expect(await docker.listNetworks({ filters: { name: [deployment] } })).toEqual([])
+  })
+})
