@@ -36,7 +36,7 @@ export function createMemoryGuard(redis: Redis, log: Log): MemoryGuard {
 }
 
 /** From INFO memory; 0 when no limit is set. */
-export function usedShare(info: string): number {
+function usedShare(info: string): number {
   const number = (name: string) => Number(new RegExp(`^${name}:(\\d+)`, 'm').exec(info)?.[1] ?? 0)
   const limit = number('maxmemory')
   return limit === 0 ? 0 : number('used_memory') / limit
