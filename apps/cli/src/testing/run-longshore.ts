@@ -14,10 +14,20 @@ export interface RunningCommand {
 }
 
 const MAIN = join(import.meta.dirname, '../main.ts')
+const ROOT = join(import.meta.dirname, '../../../..')
 
 /** Runs the real program as a person would, with this environment and nothing else but PATH. */
 export function runLongshore(args: readonly string[], env: Readonly<Record<string, string>> = {}): RunningCommand {
-  const child = spawn(process.execPath, [MAIN, ...args], { env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+  return run(process.execPath, [MAIN, ...args], env)
+}
+
+/** Runs the command of the README in the checkout. */
+export function runNpmStart(env: Readonly<Record<string, string>>): RunningCommand {
+  return run('npm', ['start'], env)
+}
+
+function run(program: string, args: readonly string[], env: Readonly<Record<string, string>>): RunningCommand {
+  const child = spawn(program, args, { cwd: ROOT, env: { PATH: process.env['PATH'] ?? '', ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   let said = ''
   let complained = ''
   child.stdout.setEncoding('utf8').on('data', (text: string) => { said += text })

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { freePort } from '@longshore/redis-server'
 import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
-import { longshore, type RunningCommand, runLongshore } from '../testing/run-longshore.ts'
+import { longshore, type RunningCommand, runLongshore, runNpmStart } from '../testing/run-longshore.ts'
 
 // The whole stack for real: Redis, gateway, worker, notifier, console, the scripted model, and OpenCode for the sample.
 const START_MS = 90_000
@@ -102,5 +102,17 @@ describeNeeding('opencode', 'a stack', () => {
     await untilSaid(stack, 'runs again')
     expect(stack.said()).toMatch(/gateway +stopped by itself \(SIGKILL\); starting it again in 0\.3 s\n/)
     expect((await longshore(['list'], { LONGSHORE_HOME: env['LONGSHORE_HOME'] ?? '' })).said).toContain('No tasks yet')
+  })
+
+  // npm passes a signal on to its shell only: the stack must be what npm takes for its shell.
+  test.each(['SIGINT', 'SIGTERM'] as const)('npm start that gets %s ends with exit code 0 and leaves nothing', { timeout: 3 * START_MS }, async (signal) => {
+    const env = await settings('home', { LONGSHORE_SAMPLE: '0', HOME: process.env['HOME'] ?? folder })
+    const npm = runNpmStart(env)
+    stacks.push(npm)
+    await untilSaid(npm, 'Longshore is ready.')
+    npm.signal(signal)
+    expect(await npm.ended).toBe(0)
+    expect(npm.said()).toContain('Stopped. Tasks are kept in ')
+    expect(await processesOf(env['LONGSHORE_HOME'] ?? '')).toEqual([])
   })
 })
