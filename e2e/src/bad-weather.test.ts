@@ -6,7 +6,7 @@ import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import {
-  createEngineSwitch, engineIfHere, expectWholeLog, nothingLeftOf, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack,
+  createEngineSwitch, engineIfHere, expectWholeLog, leftoversOf, nothingLeftOf, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack,
 } from './harness/index.ts'
 
 const Health = z.looseObject({ modes: z.array(z.looseObject({ mode: z.string(), available: z.boolean(), reason: z.string().optional(), isolation: z.string() })) })
@@ -47,6 +47,27 @@ describe('a part that is away is named, harms nothing, and is used again when it
       try {
         expect(await stack.alice.untilCompleted(task_id)).toMatchObject({ attempt: 1 })
         await nothingLeftOf(task_id, places())
+      } finally {
+        await Promise.all(stack.apps('worker').map((one) => one.stop()))
+        await engine.off()
+      }
+    })
+
+    test('G9: the engine goes away under a running task: its cancel holds, and the container goes when the engine is back', async () => {
+      const engine = createEngineSwitch(stack.engine?.socket ?? '', join(tmpdir(), `${stack.deployment}.sock`))
+      await engine.on()
+      try {
+        await stack.add('worker', { WORKER_MODES: 'docker', DOCKER_HOST: engine.host })
+        const { task_id } = await stack.alice.submit('[[bash echo begun]] [[hang]]', { mode: 'docker' })
+        await waitFor(async () => (await stack.alice.events(task_id)).some(({ type }) => type === 'task.tool'), { what: 'the task to work', timeoutMs: 60_000, everyMs: 100 })
+        await engine.off()
+        await stack.alice.cancel(task_id)
+        expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'cancelled' })
+        expect((await leftoversOf(task_id, places())).map(({ kind }) => kind)).toContain('container')
+
+        await engine.on()
+        await nothingLeftOf(task_id, places(), PROBED_MS)
+        expectWholeLog(await stack.alice.events(task_id))
       } finally {
         await Promise.all(stack.apps('worker').map((one) => one.stop()))
         await engine.off()
@@ -104,12 +125,16 @@ describe('a part that is away is named, harms nothing, and is used again when it
       await nothingLeftOf(task_id, places())
     })
 
-    test('what may pass is tried again, then fails with its reason', async () => {
+    test('what may pass is tried again in the mode that was stamped on the task, then fails with its reason', async () => {
       await stack.add('worker', { WORKER_MODES: 'opencode' })
-      const { task_id } = await stack.alice.submit('[[status 503]]'.repeat(60), { mode: 'opencode', max_attempts: 2, timeout_ms: 120_000 })
-      expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'failed', error_code: 'provider_error', attempt: 2 })
+      const setShare = (opencode_percent: number): Promise<unknown> => stack.operator.fetch('/api/rollout', { method: 'PUT', body: { opencode_percent } })
+      await setShare(100)
+      const { task_id } = await stack.alice.submit('[[status 503]]'.repeat(60), { max_attempts: 2, timeout_ms: 120_000 })
+      await setShare(0)
+      expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'failed', error_code: 'provider_error', attempt: 2, mode: 'opencode' })
       const events = await stack.alice.events(task_id)
       expectWholeLog(events)
+      expect(events.filter(({ type }) => type === 'task.started').map(({ data }) => data['mode'])).toEqual(['opencode', 'opencode'])
       expect(events.filter(({ type }) => type === 'task.retrying').map(({ data }) => data)).toMatchObject([{ failure: { code: 'provider_error' } }])
       await nothingLeftOf(task_id, places())
     })
