@@ -27,7 +27,6 @@ export function asEngineFailure(error: unknown, what: string): TaskFailure {
   if (code === 'EACCES' || code === 'EPERM') return new TaskFailure('bad_credentials', `this user may not talk to the Docker Engine: ${message}`, { cause: error })
   if (statusCode === undefined) return new TaskFailure('backend_unavailable', `the Docker Engine does not answer (${what}): ${message}`, { cause: error })
   if (statusCode === 404 && /image/i.test(message)) return new TaskFailure('image_missing', `${message.trim()}; build or pull it on the engine`, { cause: error })
-  // A worker that leaves takes an idle network with it, also in the moment before a container of another's would join.
-  const mayPass = statusCode >= 500 || (statusCode === 404 && /network/i.test(message))
-  return new TaskFailure(mayPass ? 'backend_unavailable' : 'internal', `the Docker Engine could not ${what}: ${message.trim()}`, { cause: error })
+  // Refusals pass, too: a network that a leaving worker takes with it, a name that is being removed, a full disk. One that does not is the task's last failure.
+  return new TaskFailure('backend_unavailable', `the Docker Engine could not ${what}: ${message.trim()}`, { cause: error })
 }
