@@ -19,17 +19,20 @@ const Container = z.object({
   Config: z.object({ User: z.string(), Cmd: z.array(z.string()).nullable(), Labels: z.record(z.string(), z.string()) }),
   State: z.object({ Status: z.string(), ExitCode: z.number(), Health: z.object({ Status: z.string(), Log: z.array(z.object({ Output: z.string() })).nullable() }).optional() }),
   HostConfig: z.object({ ReadonlyRootfs: z.boolean(), CapDrop: z.array(z.string()).nullable(), Memory: z.number() }),
-  Mounts: z.array(z.object({ Destination: z.string() })),
+  Mounts: z.array(z.object({ Type: z.string(), Name: z.string().optional(), Destination: z.string() })),
 })
 export interface ProjectContainer { service: string; raw: z.infer<typeof Container> }
 
 /** The stack of compose.yaml with docker mode and a scripted model, under a name of its own on a real engine. */
 export interface ComposeProject {
+  readonly name: string
   readonly gatewayUrl: string
   readonly agentKey: string
   readonly operatorKey: string
   /** What must stand in no process list. */
   readonly secrets: readonly string[]
+  /** The images that were built, with their tag. */
+  images(): Promise<string[]>
   /** How much each image adds to the Node image, in bytes. */
   imageSizes(): Promise<Record<string, number>>
   compose(...words: string[]): Promise<string>
@@ -55,6 +58,7 @@ export async function createComposeProject(): Promise<ComposeProject> {
   const [program, ...first] = [...command, ...FILES.flatMap((file) => ['--file', file])]
   const docker = (...words: string[]): Promise<string> => run('docker', words, env)
   const compose = (...words: string[]): Promise<string> => run(program, [...first, ...words], env)
+  const images = async (): Promise<string[]> => (await docker('images', '--filter', `reference=longshore/*:${env.LONGSHORE_TAG}`, '--format', '{{.Repository}}:{{.Tag}}')).trim().split('\n')
   const sizeOf = async (image: string): Promise<number> => Number(await docker('image', 'inspect', '--format', '{{.Size}}', image))
   const idsOf = async (...words: string[]): Promise<string[]> => (await docker(...words, '--quiet')).split('\n').filter((id) => id !== '')
   const containers = async (): Promise<ProjectContainer[]> => {
@@ -69,16 +73,16 @@ export async function createComposeProject(): Promise<ComposeProject> {
   }
   await compose('build')
   return {
+    name,
     gatewayUrl: `http://127.0.0.1:${env.MCP_PORT}`,
     agentKey: env.LONGSHORE_AGENT_KEY,
     operatorKey: env.LONGSHORE_API_KEY,
     secrets: [env.LONGSHORE_AGENT_KEY, env.LONGSHORE_API_KEY, env.REDIS_PASSWORD, env.OPENCODE_SERVER_PASSWORD, env.SCRIPTED_PROVIDER_TOKEN],
     imageSizes: async () => {
-      const lines = (await docker('images', '--filter', `reference=longshore/*:${env.LONGSHORE_TAG}`, '--format', '{{.Repository}}')).trim().split('\n')
       const base = await sizeOf(env.NODE_IMAGE)
-      return Object.fromEntries(await Promise.all(lines.map(async (image) => [image.replace('longshore/', ''), (await sizeOf(`${image}:${env.LONGSHORE_TAG}`)) - base] as const)))
+      return Object.fromEntries(await Promise.all((await images()).map(async (image) => [image.slice('longshore/'.length, image.indexOf(':')), (await sizeOf(image)) - base] as const)))
     },
-    compose, docker, containers, left,
+    images, compose, docker, containers, left,
     configWithout: (setting) => run(program, [...first, 'config'], { ...env, [setting]: '' }),
     untilHealthy: () => waitFor(async () => {
       const unwell = (await containers()).map(({ service, raw: { State } }) => ({ service, isWell: State.Status === 'exited' ? State.ExitCode === 0 : State.Health?.Status === 'healthy', State }))

@@ -58,9 +58,15 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
     expect(await project.compose('exec', '-T', 'redis', 'redis-cli', 'get', 'x')).toContain('NOAUTH')
   })
 
+  test('no container leaves a nameless volume behind', async () => {
+    const volumes = (await project.containers()).flatMap(({ raw }) => raw.Mounts).filter(({ Type }) => Type === 'volume')
+    expect(volumes.map(({ Name = '' }) => Name.replace(`${project.name}_`, '')).sort()).toEqual(['opencode-data', 'redis-data', 'workspaces', 'workspaces'])
+    for (const image of await project.images()) expect((await project.docker('image', 'inspect', '--format', '{{json .Config.Volumes}}', image)).trim()).toBe('null')
+  })
+
   test('images are small: Node and what the apps need', async () => {
     const sizes = await project.imageSizes()
-    expect(Object.keys(sizes).sort()).toEqual(['cli', 'console', 'gateway', 'notifier', 'opencode', 'worker'])
+    expect(Object.keys(sizes).sort()).toEqual(['cli', 'console', 'docker-worker', 'gateway', 'notifier', 'opencode', 'worker'])
     // 63 MB and, with the program of OpenCode, 185 MB; where git is not in the Node image, it comes to worker and opencode.
     for (const name of ['gateway', 'notifier', 'console', 'cli']) expect(sizes[name]).toBeLessThan(90 * MEGABYTE)
     for (const name of ['worker', 'opencode']) expect(sizes[name]).toBeLessThan(350 * MEGABYTE)
