@@ -11,8 +11,6 @@ export interface Context {
   settings(): Settings
   /** Aborted when the person wants it to stop. */
   signal: AbortSignal
-  /** Aborted when they say so again: no more patience. */
-  hurry: AbortSignal
 }
 
 export interface Option {

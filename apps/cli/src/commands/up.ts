@@ -13,7 +13,7 @@ export const upCommand: Command = {
   words: [],
   about: 'Start everything: Redis, gateway, worker, notifier, console. What "npm start" runs.',
   options: {},
-  notes: ['Ctrl-C stops everything in order; a second Ctrl-C does not wait. State is in LONGSHORE_HOME.'],
+  notes: ['Ctrl-C stops everything in order: running tasks get 3 s (DRAIN_GRACE_MS), and go on with the next start. State is in LONGSHORE_HOME.'],
   async run(_input, context) {
     const home = await openHome(homeOf(context))
     try {

@@ -13,8 +13,8 @@ export interface Child {
   pid: number | undefined
   /** Resolves when the process is gone and its output is read, with how it ended in words. Never rejects. */
   exited: Promise<string>
-  /** SIGTERM; after `graceMs`, or at `hurry`, SIGKILL. What is left of its process group goes with it. */
-  stop(graceMs: number, hurry?: AbortSignal): Promise<void>
+  /** SIGTERM; SIGKILL after `graceMs`. What is left of its process group goes with it. */
+  stop(graceMs: number): Promise<void>
 }
 
 const LIFELINE = new URL('./end-with-supervisor.ts', import.meta.url).href
@@ -36,16 +36,14 @@ export function startChild({ script, env, onLine }: ChildOptions): Child {
   return {
     pid: child.pid,
     exited,
-    async stop(graceMs, hurry) {
+    async stop(graceMs) {
       const { pid } = child
       if (pid === undefined) return
       const kill = () => killGroup(pid)
       if (child.exitCode === null && child.signalCode === null) child.kill('SIGTERM')
-      const timer = setTimeout(kill, hurry?.aborted === true ? 0 : graceMs)
-      hurry?.addEventListener('abort', kill)
+      const timer = setTimeout(kill, graceMs)
       await exited
       clearTimeout(timer)
-      hurry?.removeEventListener('abort', kill)
       kill()
     },
   }

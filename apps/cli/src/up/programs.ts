@@ -25,6 +25,8 @@ const FOR_US_ONLY = ['LONGSHORE_API_KEY', 'LONGSHORE_AGENT_KEY'] as const
 const START_MS = 60_000
 /** For what has nothing to finish but open requests. */
 const STOP_MS = 10_000
+/** Who presses Ctrl-C wants it to end, and the next start goes on with what was running. */
+const DRAIN_MS = 3_000
 
 /** The programs of a stack, in the order in which they stop: no new tasks, then the running ones, then who tells of them. */
 export function programsOf(plan: StackPlan): Program[] {
@@ -36,11 +38,15 @@ export function programsOf(plan: StackPlan): Program[] {
   })
   return [
     app('gateway', { MCP_PORT: String(ports.gateway) }, `http://${gatewayHost}:${ports.gateway}/health`),
-    app('worker', { WORKER_HEALTH_PORT: String(ports.worker), ...workerEnv(plan) }, `http://${reachable(settings.WORKER_HEALTH_HOST)}:${ports.worker}/health`, settings.DRAIN_GRACE_MS + STOP_MS),
+    app('worker', { WORKER_HEALTH_PORT: String(ports.worker), DRAIN_GRACE_MS: String(drainMs(plan)), ...workerEnv(plan) }, `http://${reachable(settings.WORKER_HEALTH_HOST)}:${ports.worker}/health`, drainMs(plan) + STOP_MS),
     app('notifier', { NOTIFIER_HEALTH_PORT: String(ports.notifier) }, `http://${reachable(settings.NOTIFIER_HEALTH_HOST)}:${ports.notifier}/health`),
     app('console', { CONSOLE_PORT: String(ports.console) }, `http://${reachable(settings.CONSOLE_HOST)}:${ports.console}/health`),
     ...(plan.model.kind === 'scripted' ? [provider(plan, base)] : []),
   ]
+}
+
+function drainMs({ env, settings }: StackPlan): number {
+  return (env['DRAIN_GRACE_MS'] ?? '') === '' ? DRAIN_MS : settings.DRAIN_GRACE_MS
 }
 
 function baseEnv({ env, home, redisUrl, ports, startPercent }: StackPlan): Record<string, string> {

@@ -21,7 +21,7 @@ export interface StackParts { plan: StackPlan; engine: EngineFinding; redis: Sta
  * @throws GaveUp, Complaint
  */
 export async function runStack(parts: StackParts): Promise<void> {
-  const { plan, redis, context: { terminal, signal, hurry, env } } = parts
+  const { plan, redis, context: { terminal, signal, env } } = parts
   const ends = Promise.race([aborted(signal), redis.ended])
   const programs = startPrograms(programsOf(plan), terminal, env['LOG_FORMAT'] === 'json' ? 'json' : 'readable')
   const untilOver = Promise.race([ends, programs.gaveUp])
@@ -29,7 +29,7 @@ export async function runStack(parts: StackParts): Promise<void> {
     await Promise.race([welcome(parts, programs), untilOver])
     if (!signal.aborted) await untilOver
   } finally {
-    await stopPrograms(programs, parts, hurry)
+    await stopPrograms(programs, parts)
   }
 }
 
@@ -53,10 +53,10 @@ async function welcome({ plan, engine, prepared, context: { terminal, signal } }
   if (!signal.aborted) programs.showLogs()
 }
 
-async function stopPrograms(programs: StackPrograms, { plan, context: { terminal } }: StackParts, hurry: AbortSignal): Promise<void> {
+async function stopPrograms(programs: StackPrograms, { plan, context: { terminal } }: StackParts): Promise<void> {
   terminal.say()
   terminal.say('Stopping …')
-  await programs.stop((program) => terminal.say(terminal.paint('dim', `  waiting for the ${program.name}, at most ${Math.round(program.stopMs / 1_000)} s (Ctrl-C again: not at all)`)), hurry)
+  await programs.stop((program) => terminal.say(terminal.paint('dim', `  waiting for the ${program.name}, at most ${Math.round(program.stopMs / 1_000)} s`)))
   await withdrawStack(plan.home)
   await withdrawRedis(plan.home)
 }

@@ -11,7 +11,7 @@ export interface StackPrograms {
   /** From now on their ordinary lines are shown too, not only warnings and errors. */
   showLogs(): void
   /** One after the other, in their order. `onWait` tells which one takes its time. */
-  stop(onWait: (program: Program) => void, hurry: AbortSignal): Promise<void>
+  stop(onWait: (program: Program) => void): Promise<void>
 }
 
 // pino's numbers. What an app warns of while it starts, the start report says in its own words (no engine, for instance).
@@ -29,16 +29,16 @@ export function startPrograms(programs: readonly Program[], terminal: Terminal, 
     ready: Promise.all(supervised.map((one) => one.ready)).then(() => { phase = 'ready'; return undefined }),
     gaveUp,
     showLogs: () => { phase = 'running' },
-    async stop(onWait, hurry) {
+    async stop(onWait) {
       phase = 'stopping'
-      for (const one of supervised) await stopOne(one, onWait, hurry)
+      for (const one of supervised) await stopOne(one, onWait)
     },
   }
 }
 
-async function stopOne(one: Supervised, onWait: (program: Program) => void, hurry: AbortSignal): Promise<void> {
+async function stopOne(one: Supervised, onWait: (program: Program) => void): Promise<void> {
   const timer = setTimeout(() => onWait(one.program), PATIENCE_MS)
-  await one.stop(hurry)
+  await one.stop()
   clearTimeout(timer)
 }
 

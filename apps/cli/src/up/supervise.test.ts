@@ -7,7 +7,6 @@ import { waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { GaveUp, type Program, supervise, type Supervised } from './supervise.ts'
 
-const NO_HURRY = new AbortController().signal
 let dir: string
 let running: Supervised[] = []
 let strays: ChildProcess[] = []
@@ -17,7 +16,7 @@ beforeEach(async () => {
 })
 
 afterEach(async () => {
-  for (const one of running) await one.stop(AbortSignal.abort())
+  for (const one of running) await one.stop()
   for (const stray of strays) stray.kill('SIGKILL')
   running = []
   strays = []
@@ -84,19 +83,16 @@ test('a program that never becomes ready is killed and started again', async () 
 test('stop lets a program finish what it does', async () => {
   const { supervised, told } = watched(await program(`process.on('SIGTERM', () => setTimeout(() => { console.log('finished'); process.exit(0) }, 300))\n${READY}`))
   await supervised.ready
-  await supervised.stop(NO_HURRY)
+  await supervised.stop()
   expect(told).toEqual(['finished'])
 })
 
-test('a program that does not stop is killed in time, and at once when there is a hurry', async () => {
-  const stubborn = `process.on('SIGTERM', () => {})\n${READY}`
-  for (const { stopMs, hurry } of [{ stopMs: 200, hurry: NO_HURRY }, { stopMs: 60_000, hurry: AbortSignal.timeout(200) }]) {
-    const { supervised } = watched(await program(stubborn, { stopMs }))
-    await supervised.ready
-    const begun = performance.now()
-    await supervised.stop(hurry)
-    expect(performance.now() - begun).toBeLessThan(5_000)
-  }
+test('a program that does not stop is killed in time', async () => {
+  const { supervised } = watched(await program(`process.on('SIGTERM', () => {})\n${READY}`, { stopMs: 200 }))
+  await supervised.ready
+  const begun = performance.now()
+  await supervised.stop()
+  expect(performance.now() - begun).toBeLessThan(5_000)
   expect((await pids()).filter(isAlive)).toEqual([])
 })
 
@@ -106,7 +102,7 @@ const child = spawn('sleep', ['600'], { stdio: 'ignore' })
 fs.writeFileSync(dir + '/grandchild', String(child.pid))
 ${READY}`))
   await supervised.ready
-  await supervised.stop(NO_HURRY)
+  await supervised.stop()
   const [grandchild = 0] = await pids('grandchild')
   expect(grandchild).toBeGreaterThan(1)
   await waitFor(() => !isAlive(grandchild), { what: 'the end of the grandchild' })
@@ -115,7 +111,7 @@ ${READY}`))
 test('stopped while it waits to start again, it stays down', async () => {
   const { supervised, told } = watched(await program('process.exit(1)\n'))
   await waitFor(() => told.length > 0, { what: 'the first failure' })
-  await supervised.stop(NO_HURRY)
+  await supervised.stop()
   const starts = (await pids()).length
   await new Promise((resolve) => setTimeout(resolve, 600))
   expect(await pids()).toHaveLength(starts)

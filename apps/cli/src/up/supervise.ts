@@ -29,8 +29,7 @@ export interface Supervised {
   ready: Promise<void>
   /** Rejects with GaveUp when it is hopeless. Pending otherwise. */
   gaveUp: Promise<never>
-  /** At `hurry` it is killed. */
-  stop(hurry: AbortSignal): Promise<void>
+  stop(): Promise<void>
 }
 
 /** The program cannot be kept running; the message says which, why, and its last words. */
@@ -53,9 +52,9 @@ export function supervise(program: Program, watcher: Watcher): Supervised {
   gaveUp.promise.catch(() => undefined)
   return {
     program, ready: ready.promise, gaveUp: gaveUp.promise,
-    async stop(hurry) {
+    async stop() {
       stopping.abort()
-      await run.child?.stop(program.stopMs, hurry)
+      await run.child?.stop(program.stopMs)
     },
   }
 }

@@ -50,7 +50,7 @@ async function processesOf(home: string): Promise<string[]> {
 }
 
 describeNeeding('opencode', 'a stack', () => {
-  test('a first start shows a sample task from submit to result; a second one knows it; Ctrl-C leaves nothing', { timeout: 4 * START_MS }, async () => {
+  test('a first start shows a sample task from submit to result; a second one knows it; stopping leaves nothing, also of an agent at work', { timeout: 4 * START_MS }, async () => {
     const env = await settings('home')
     const home = env['LONGSHORE_HOME'] ?? ''
     const first = start(env)
@@ -74,6 +74,8 @@ describeNeeding('opencode', 'a stack', () => {
     const second = start(env)
     await untilSaid(second, 'Longshore is ready. 1 task known from before.')
     expect(second.said()).not.toContain('sample')
+    expect((await longshore(['submit', 'long work [[bash sleep 6077]]'], { LONGSHORE_HOME: home })).code).toBe(0)
+    await waitFor(async () => (await processesOf(home)).some((line) => /^\d+ sleep 6077/.test(line)), { what: 'the agent to run its command', timeoutMs: START_MS })
     second.signal('SIGTERM')
     expect(await second.ended).toBe(0)
     expect(await processesOf(home)).toEqual([])
