@@ -5,7 +5,7 @@ import process from 'node:process'
 import { openStorage } from '@longshore/backends'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createTicketProducer } from '@longshore/queue'
-import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseStartMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
+import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
@@ -36,7 +36,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
     health: worker.status, ready: () => checkRedis(probe, `${keysOf(deployment).prefix}probe:${name}`),
   })
   log.info({ modes: settings.WORKER_MODES, slots: worker.status().slots, storage: storage.root, health_port: health.port }, 'the worker takes tasks')
-  releaseStartMemory()
+  releaseIdleMemory()
   stopOnSignal(process, [
     { name: 'worker', stop: worker.stop },
     { name: 'health', stop: health.stop },
