@@ -15,17 +15,20 @@ export interface GatewayProcess {
 
 const MAIN = fileURLToPath(new URL('../../apps/gateway/src/main.ts', import.meta.url))
 
-/** The gateway as it ships, in a process of its own, with an agent's key. */
-export async function startGateway(redisUrl: string, deployment: string): Promise<GatewayProcess> {
+/** The gateway as it ships, in a process of its own, with an agent's key. @param env more of its environment */
+export async function startGateway(redisUrl: string, deployment: string, env: Readonly<Record<string, string>> = {}): Promise<GatewayProcess> {
   const redis = new Redis(redisUrl)
   const { key } = await createApiKeys(redis, deployment).make({ agentId: 'agent-bench' }, 'bench')
   redis.disconnect()
   const port = await freePort()
-  const child = spawn(process.execPath, [...(process.env['BENCH_PROF'] ? ['--cpu-prof','--cpu-prof-dir=/tmp/prof'] : []), MAIN], {
-    env: { ...process.env, REDIS_URL: redisUrl, MCP_PORT: String(port), LONGSHORE_DEPLOYMENT: deployment, LOG_LEVEL: 'warn' }, stdio: ['ignore', 'inherit', 'inherit'],
+  const child = spawn(process.execPath, [MAIN], {
+    env: { ...process.env, REDIS_URL: redisUrl, MCP_PORT: String(port), LONGSHORE_DEPLOYMENT: deployment, LOG_LEVEL: 'warn', ...env }, stdio: ['ignore', 'inherit', 'inherit'],
   })
   const url = `http://127.0.0.1:${port}`
-  await waitFor(async () => (await fetch(`${url}/ready`).catch(() => undefined))?.ok === true, { timeoutMs: 20_000, what: 'the gateway to be ready' })
+  await waitFor(async () => (await fetch(`${url}/ready`).catch(() => undefined))?.ok === true, { timeoutMs: 20_000, what: 'the gateway to be ready' }).catch((error: unknown) => {
+    child.kill('SIGKILL')
+    throw error
+  })
   return {
     pid: child.pid ?? Number.NaN,
     call: (tool, input) => callTool(`${url}/mcp`, key, tool, input),

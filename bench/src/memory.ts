@@ -22,7 +22,8 @@ const BATCH = 500
 const SAMPLE_EVERY_MS = 2_000
 
 /**
- * Resident memory of an idle gateway and an idle worker, and what a long queue does to both; and what a queued task costs Redis.
+ * Resident memory of an idle gateway and an idle worker with an empty queue, with one that became long meanwhile, and
+ * with one that was long when they started; and what a queued task costs Redis.
  * The tasks are of a mode that the worker does not serve, so they stay queued while its reconciler and heartbeat go their rounds.
  * @param rounds samples of each figure, `SAMPLE_EVERY_MS` apart
  * @param count tasks in the queue
@@ -30,41 +31,58 @@ const SAMPLE_EVERY_MS = 2_000
 export async function benchMemory(rounds: number, count: number): Promise<Result> {
   const home = await mkdtemp(join(tmpdir(), 'longshore-bench-'))
   const redis = await startRedis({ aof: 'everysec' })
-  const gateway = await startGateway(redis.url, 'bench')
-  const worker = await startIdleWorker(redis.url, home)
   const asked = new Redis(redis.url)
-  const sample = async () => {
-    const samples: { gateway: number; worker: number }[] = []
-    for (let round = 0; round < rounds; round++) {
-      await sleep(SAMPLE_EVERY_MS)
-      await gateway.call('health', {})
-      samples.push({ gateway: await rssMb(gateway.pid), worker: await rssMb(worker.pid) })
-    }
-    return { gateway: median(samples.map((one) => one.gateway)), worker: median(samples.map((one) => one.worker)) }
+  const started: { stop(): Promise<void> }[] = []
+  const startPair = async () => {
+    const env = { NODE_COMPILE_CACHE: join(home, 'cache') }
+    const gateway = await startGateway(redis.url, 'bench', env)
+    started.push(gateway)
+    const worker = await startIdleWorker(redis.url, home, env)
+    started.push(worker)
+    return { gateway, worker }
   }
+  const stopAll = () => Promise.all(started.splice(0).map((one) => one.stop()))
   try {
-    const idle = await sample()
+    // As under `npm start` from the second time on: compiled code comes from the cache, and Node's type stripper is not loaded.
+    await startPair()
+    await stopAll()
+    const pair = await startPair()
+    const idle = await sample(pair, rounds)
     const before = await usedMemory(asked)
     await queueTasks(redis.url, asked, count)
     const bytes = ((await usedMemory(asked)) - before) / count
-    const full = await sample()
+    const grown = await sample(pair, rounds)
+    await stopAll()
+    const long = await sample(await startPair(), rounds)
+    const row = (what: string, value: number) => ({ what, value, unit: 'MB', aim: '< 150' })
     return {
       name: `memory: ${count.toLocaleString('en')} queued tasks with a prompt of ${Buffer.byteLength(PROMPT)} bytes`,
       rounds,
       rows: [
-        { what: 'idle gateway', value: idle.gateway, unit: 'MB', aim: '< 150' },
-        { what: 'idle worker', value: idle.worker, unit: 'MB', aim: '< 150' },
-        { what: 'gateway, long queue', value: full.gateway, unit: 'MB', aim: '< 150' },
-        { what: 'worker, long queue', value: full.worker, unit: 'MB', aim: '< 150' },
+        row('idle gateway', idle.gateway), row('idle worker', idle.worker),
+        row('gateway, after the queue became long', grown.gateway), row('worker, after the queue became long', grown.worker),
+        row('gateway, started on the long queue', long.gateway), row('worker, started on the long queue', long.worker),
         { what: 'Redis per queued task', value: bytes, unit: 'bytes', aim: '≤ 3,072' },
       ],
     }
   } finally {
     asked.disconnect()
-    await Promise.allSettled([gateway.stop(), worker.stop()])
+    await stopAll()
     await redis.stop()
     await rm(home, { recursive: true, force: true })
   }
+}
+
+interface Pair { gateway: Awaited<ReturnType<typeof startGateway>>; worker: Awaited<ReturnType<typeof startIdleWorker>> }
+
+async function sample({ gateway, worker }: Pair, rounds: number): Promise<{ gateway: number; worker: number }> {
+  const samples: { gateway: number; worker: number }[] = []
+  for (let round = 0; round < rounds; round++) {
+    await sleep(SAMPLE_EVERY_MS)
+    await gateway.call('health', {})
+    samples.push({ gateway: await rssMb(gateway.pid), worker: await rssMb(worker.pid) })
+  }
+  return { gateway: median(samples.map((one) => one.gateway)), worker: median(samples.map((one) => one.worker)) }
 }
 
 async function queueTasks(redisUrl: string, redis: Redis, count: number): Promise<void> {
@@ -95,16 +113,19 @@ async function usedMemory(redis: Redis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
 }
 
-async function startIdleWorker(redisUrl: string, home: string): Promise<{ pid: number; stop(): Promise<void> }> {
+async function startIdleWorker(redisUrl: string, home: string, env: Readonly<Record<string, string>>): Promise<{ pid: number; stop(): Promise<void> }> {
   const port = await freePort()
   const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, '../../apps/worker/src/main.ts')], {
     env: {
       PATH: process.env['PATH'], HOME: home, LONGSHORE_HOME: home, REDIS_URL: redisUrl, LONGSHORE_DEPLOYMENT: 'bench', LOG_LEVEL: 'warn',
-      WORKER_MODES: 'opencode', WORKER_HEALTH_PORT: String(port),
+      WORKER_MODES: 'opencode', WORKER_HEALTH_PORT: String(port), ...env,
     },
     stdio: ['ignore', 'inherit', 'inherit'],
   })
-  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { timeoutMs: 30_000, what: 'the worker to answer' })
+  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { timeoutMs: 30_000, what: 'the worker to answer' }).catch((error: unknown) => {
+    child.kill('SIGKILL')
+    throw error
+  })
   return {
     pid: child.pid ?? Number.NaN,
     async stop() {
