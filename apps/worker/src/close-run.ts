@@ -27,13 +27,13 @@ export type RunOutcome = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'ret
  * same step brings back whoever was interrupted.
  */
 export async function endRun(run: Run, ending: Ending, work: Promise<unknown>): Promise<RunOutcome> {
-  const { deps, claim } = run
-  const { won, task } = await deps.ledger.end(claim, ending)
-  if (!isOver(task.state)) return 'lost'
+  const { deps, claim, task } = run
+  const { won, state, durationMs } = await deps.ledger.end(claim, ending)
+  if (!isOver(state)) return 'lost'
   run.letGo()
   if (won) {
-    deps.metrics.ended.inc({ state: task.state, mode: task.mode })
-    run.log.info({ state: task.state, duration_ms: (task.ended_at ?? 0) - (task.started_at ?? 0), code: task.failure?.code }, 'task ended')
+    deps.metrics.ended.inc({ state, mode: task.mode })
+    run.log.info({ state, duration_ms: durationMs, code: ending.state === 'failed' ? ending.payload.failure.code : undefined }, 'task ended')
   }
   const hasSettled = await settle(work)
   // Nobody can own a task that is over, so there is no claim to ask for.

@@ -1,7 +1,7 @@
-import { type EventDraft, MAX_OUTPUT_CHARACTERS, type TaskResult } from '@longshore/contracts'
+import { type EventDraft, MAX_OUTPUT_CHARACTERS, type TaskResult, TaskState } from '@longshore/contracts'
 
 import { fitEvents } from './fit-event.ts'
-import type { Ending } from './ledger.ts'
+import type { Ended, Ending } from './ledger.ts'
 
 /** The event's payload as JSON, sized to fit; attempt and duration are added by the script. */
 export function endingPayload(ending: Ending): string {
@@ -17,6 +17,12 @@ export function endingFields({ payload }: Ending): string[] {
     ...(failure === undefined ? [] : ['failure', JSON.stringify(failure)]),
     ...(limit === undefined ? [] : ['limit', limit]),
   ]
+}
+
+/** The answer of the scripts that end a task. @throws ZodError when Redis knows the task no more */
+export function endedOf(answer: unknown): Ended {
+  const [kind, state, durationMs] = answer as [string, unknown, number?]
+  return { won: kind === 'won', state: TaskState.parse(state), ...(durationMs === undefined ? {} : { durationMs }) }
 }
 
 interface EndingWords { result?: TaskResult | undefined; failure?: object; limit?: string }

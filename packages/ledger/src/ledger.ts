@@ -24,8 +24,8 @@ export type Ending =
   | { state: 'timeout'; payload: Omit<EventPayload<'task.timeout'>, 'attempt' | 'duration_ms'> }
   | { state: 'cancelled'; payload: Omit<EventPayload<'task.cancelled'>, 'attempt' | 'duration_ms'> }
 
-/** G3: one ending. `won` says whether this call made it; `task` shows the one that stands. */
-export interface Ended { won: boolean; task: Task }
+/** G3: one ending. `won` says whether this call made it; `state` is the one that stands. `durationMs` since the first start, if it won. */
+export interface Ended { won: boolean; state: Task['state']; durationMs?: number }
 
 /** What was asked of a task that is not over. `ended`: it was not running, so it is over now; `requested`: its owner carries it out. */
 export interface CancelAnswer { outcome: 'ended' | 'requested' | 'already_over'; before: Task['state']; task: Task }

@@ -2,7 +2,7 @@ import type { EventDraft, Failure, Task, TaskId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
 import { newEventId } from './event-id.ts'
-import { endingFields, endingPayload } from './ending.ts'
+import { endedOf, endingFields, endingPayload } from './ending.ts'
 import { fitEvents } from './fit-event.ts'
 import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
 import { fieldsOf, taskFrom } from './record.ts'
@@ -41,8 +41,7 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
       return taken(claim, answer)
     },
     async end(claim, ending) {
-      const [kind, fields] = (await run(END, claim.taskId, claim.claim, ending.state, endingPayload(ending), newEventId(), ...endingFields(ending))) as [string, unknown]
-      return { won: kind === 'won', task: taskFrom(fieldsOf(fields) ?? {}) }
+      return endedOf(await run(END, claim.taskId, claim.claim, ending.state, endingPayload(ending), newEventId(), ...endingFields(ending)))
     },
     async strikeDebt(taskId: TaskId) {
       await redis.zrem(keys.debts, taskId)

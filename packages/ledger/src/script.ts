@@ -1,21 +1,34 @@
 import { createHash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 
-import { MAX_EVENTS_PER_TASK, TRANSITIONS } from '@longshore/contracts'
+import { END_STATES, TRANSITIONS } from '@longshore/contracts'
+
+// As text and a set of literals: a table would be built anew by every call of every script.
+const ALLOWED = Object.entries(TRANSITIONS).flatMap(([from, to]) => to.map((state) => `${from}>${state}`)).join(' ')
+const OVER = END_STATES.map((state) => `${state} = true`).join(', ')
 
 /**
  * What every script begins with. KEYS[1] is the deployment's prefix.
+ * A script opens a task (one read), changes it with these words, and saves it (one write): calls are what scripts cost.
  * `append` is the only writer of events: log, fleet stream and doorbell in one step (G5).
  * `move` is the only writer of `state`: it asks the state table of contracts, which is rendered into the script.
  */
 const PRELUDE = `
 local P = KEYS[1]
-local TABLE = cjson.decode([==[${JSON.stringify(TRANSITIONS)}]==])
+local ALLOWED = ' ${ALLOWED} '
+local OVER = { ${OVER} }
 local function now() local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
 local function int(n) return string.format('%.0f', n) end
 local function taskKey(id) return P .. 'task:' .. id end
-local function over(state) return #TABLE[state] == 0 end
-local function ring(id, what) redis.call('PUBLISH', P .. 'bell:' .. id, what); redis.call('PUBLISH', P .. 'bell:fleet', id) end
+local function over(state) return OVER[state] == true end
+-- once per step: the bell says that something is new, the log says what
+local rung = false
+local function ring(id, what)
+  if rung then return end
+  rung = true
+  redis.call('PUBLISH', P .. 'bell:' .. id, what)
+  redis.call('PUBLISH', P .. 'bell:fleet', id)
+end
 -- adds number fields to a JSON object that came as text: payloads are never decoded here, so nothing is rounded or reordered
 local function with(json, fields)
   local parts = {}
@@ -24,70 +37,79 @@ local function with(json, fields)
   if body ~= '' then parts[#parts + 1] = body end
   return '{' .. table.concat(parts, ',') .. '}'
 end
-local function append(id, eventType, payload, eventId, at)
-  local seq = redis.call('HINCRBY', taskKey(id), 'seq', 1)
-  redis.call('HSET', taskKey(id), 'last', eventId)
-  redis.call('RPUSH', P .. 'log:' .. id, '{"v":1,"id":"' .. eventId .. '","task_id":"' .. id .. '","seq":' .. int(seq) .. ',"at":' .. int(at) .. ',"type":"' .. eventType .. '","payload":' .. payload .. '}')
-  redis.call('XADD', P .. 'fleet', 'MAXLEN', '~', 1000000, '*', 't', id, 's', int(seq), 'y', eventType)
-  ring(id, int(seq))
-  return seq
+-- the part of a record that decisions are made by; nil for an unknown task
+local function open(id)
+  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief')
+  if not r[1] then return nil end
+  return {
+    id = id, state = r[1], claim = tonumber(r[2]) or 0, ticket = tonumber(r[3]) or 0, attempt = tonumber(r[4]) or 0, seq = tonumber(r[5]) or 0,
+    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], changes = {}
+  }
 end
-local function full(id) return redis.call('LLEN', P .. 'log:' .. id) >= ${MAX_EVENTS_PER_TASK} end
-local function move(id, from, to)
-  local allowed = false
-  for _, state in ipairs(TABLE[from]) do if state == to then allowed = true end end
-  if not allowed then return false end
-  redis.call('HSET', taskKey(id), 'state', to)
-  if from ~= to then
-    redis.call('HINCRBY', P .. 'counts', from, -1)
+local function set(t, field, value)
+  t[field] = value
+  t.changes[#t.changes + 1] = field
+  t.changes[#t.changes + 1] = type(value) == 'number' and int(value) or value
+end
+local function save(t) if #t.changes > 0 then redis.call('HSET', taskKey(t.id), unpack(t.changes)) end end
+local function record(id) return redis.call('HGETALL', taskKey(id)) end
+local function saved(kind, t) save(t); return { kind, record(t.id) } end
+local function append(t, eventType, payload, eventId, at)
+  t.seq = t.seq + 1
+  redis.call('RPUSH', P .. 'log:' .. t.id, '{"v":1,"id":"' .. eventId .. '","task_id":"' .. t.id .. '","seq":' .. int(t.seq) .. ',"at":' .. int(at) .. ',"type":"' .. eventType .. '","payload":' .. payload .. '}')
+  redis.call('XADD', P .. 'fleet', 'MAXLEN', '~', 1000000, '*', 't', t.id, 's', int(t.seq), 'y', eventType)
+  set(t, 'seq', t.seq)
+  set(t, 'last', eventId)
+  ring(t.id, int(t.seq))
+end
+local function move(t, to)
+  if not string.find(ALLOWED, ' ' .. t.state .. '>' .. to .. ' ', 1, true) then return false end
+  if t.state ~= to then
+    redis.call('HINCRBY', P .. 'counts', t.state, -1)
     redis.call('HINCRBY', P .. 'counts', to, 1)
   end
+  set(t, 'state', to)
   return true
 end
--- state and claim of a task that this claim owns; nil when it is another's or over (G4)
+-- the task, if this claim owns it; nil when it is another's or over (G4)
 local function owned(id, claim)
-  local r = redis.call('HMGET', taskKey(id), 'state', 'claim')
-  if not r[1] or over(r[1]) or (r[2] or '0') ~= claim then return nil end
-  return r[1]
+  local t = open(id)
+  if not t or over(t.state) or t.claim ~= tonumber(claim) then return nil end
+  return t
 end
-local function nextTicket(id, due)
-  local n = redis.call('HINCRBY', taskKey(id), 'ticket', 1)
-  redis.call('ZADD', P .. 'pending', int(due), id .. '-' .. int(n))
-  return n
+local function nextTicket(t, due)
+  set(t, 'ticket', t.ticket + 1)
+  redis.call('ZADD', P .. 'pending', int(due), t.id .. '-' .. int(t.ticket))
 end
-local function brief(id) return cjson.decode(redis.call('HGET', taskKey(id), 'brief')) end
-local function queue(id, reason, at, delay, eventId)
-  local n = nextTicket(id, at + delay)
-  local b = brief(id)
+local function queue(t, reason, at, delay, eventId)
+  nextTicket(t, at + delay)
+  local b = cjson.decode(t.brief)
   local payload = '{"reason":"' .. reason .. '","mode":"' .. b.mode .. '","title":' .. cjson.encode(b.title) .. '}'
-  append(id, 'task.queued', with(payload, delay > 0 and { 'ticket', n, 'delay_ms', delay } or { 'ticket', n }), eventId, at)
+  append(t, 'task.queued', with(payload, delay > 0 and { 'ticket', t.ticket, 'delay_ms', delay } or { 'ticket', t.ticket }), eventId, at)
 end
 -- a new attempt; the deadline is set once, by the first (G9)
-local function start(id, claim, payload, eventId, at)
-  local k = taskKey(id)
-  local b = brief(id)
-  local attempt = redis.call('HINCRBY', k, 'attempt', 1)
-  local deadline = tonumber(redis.call('HGET', k, 'deadline_at') or '') or (at + b.timeout_ms)
-  redis.call('HSET', k, 'started_at', int(at), 'deadline_at', int(deadline))
+local function start(t, payload, eventId, at)
+  local b = cjson.decode(t.brief)
+  set(t, 'attempt', t.attempt + 1)
+  set(t, 'started_at', at)
+  set(t, 'deadline_at', t.deadline_at or (at + b.timeout_ms))
   payload = '{"mode":"' .. b.mode .. '",' .. string.sub(payload, 2)
-  append(id, 'task.started', with(payload, { 'attempt', attempt, 'claim', claim, 'deadline_at', deadline }), eventId, at)
+  append(t, 'task.started', with(payload, { 'attempt', t.attempt, 'claim', t.claim, 'deadline_at', t.deadline_at }), eventId, at)
 end
-local function record(id) return redis.call('HGETALL', taskKey(id)) end
--- the one ending (G3): state, time, event, and the debt of cleaning up, together (G9)
-local function finish(id, from, to, payload, eventId, extra)
-  if not move(id, from, to) then return false end
+-- the one ending (G3): state, time, event, and the debt of cleaning up, together (G9). The task's duration, or nil when the table forbids it
+local function finish(t, to, payload, eventId, extra)
+  if not move(t, to) then return nil end
   local at = now()
-  local k = taskKey(id)
-  local r = redis.call('HMGET', k, 'started_at', 'attempt', 'handle', 'ticket', 'created_at')
-  local since = r[1] or at
-  redis.call('HSET', k, 'ended_at', int(at))
-  if #extra > 0 then redis.call('HSET', k, unpack(extra)) end
-  redis.call('HDEL', k, 'position', 'cancel')
-  redis.call('SREM', P .. 'live', id)
-  redis.call('ZREM', P .. 'pending', id .. '-' .. r[4])
-  if r[3] then redis.call('ZADD', P .. 'debts', int(at), id) end
-  append(id, 'task.' .. to, with(payload, { 'attempt', tonumber(r[2] or '0'), 'duration_ms', at - since }), eventId, at)
-  return true
+  local duration = at - (t.started_at or at)
+  set(t, 'ended_at', at)
+  for i = 1, #extra, 2 do set(t, extra[i], extra[i + 1]) end
+  redis.call('HDEL', taskKey(t.id), 'position', 'cancel')
+  redis.call('SREM', P .. 'live', t.id)
+  redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
+  if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
+  append(t, 'task.' .. to, with(payload, { 'attempt', t.attempt, 'duration_ms', duration }), eventId, at)
+  save(t)
+  return duration
 end
 `
 

@@ -1,8 +1,9 @@
 import { type Task, ticketId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
+import { endedOf } from './ending.ts'
 import { newEventId } from './event-id.ts'
-import type { Ended, Ledger } from './ledger.ts'
+import type { Ledger } from './ledger.ts'
 import { fieldsOf, taskFrom, ticketOf } from './record.ts'
 import { CANCEL, FAIL_UNOWNED, REISSUE } from './scripts.ts'
 
@@ -16,10 +17,10 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
       if (outcome === 'unknown' || outcome === undefined) return undefined
       return { outcome: outcome as 'ended', before: before as Task['state'], task: taskFrom(fieldsOf(fields) ?? {}) }
     },
-    async failUnowned(taskId, n, failure): Promise<Ended | undefined> {
+    async failUnowned(taskId, n, failure) {
       const json = JSON.stringify(failure)
-      const [kind, fields] = (await run(FAIL_UNOWNED, taskId, n, newEventId(), `{"failure":${json}}`, json)) as [string, unknown]
-      return kind === 'unknown' ? undefined : { won: kind === 'won', task: taskFrom(fieldsOf(fields) ?? {}) }
+      const answer = (await run(FAIL_UNOWNED, taskId, n, newEventId(), `{"failure":${json}}`, json)) as [string]
+      return answer[0] === 'unknown' ? undefined : endedOf(answer)
     },
     async ticketAdded(...tickets) {
       if (tickets.length > 0) await redis.zrem(keys.pending, ...tickets.map(ticketId))
