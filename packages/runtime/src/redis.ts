@@ -1,3 +1,5 @@
+import process from 'node:process'
+import type { Writable } from 'node:stream'
 import { Redis } from 'ioredis'
 
 import type { Log } from '@longshore/contracts'
@@ -18,6 +20,7 @@ export function connectRedis(url: string, role: RedisRole, log: Log): Redis {
     autoResendUnfulfilledCommands: role === 'background',
     retryStrategy: (times) => Math.min(50 * 2 ** Math.min(times, 6), 2_000),
   })
+  redis.on('connect', () => gatherWrites(redis.stream))
   let wasDown = false
   redis.on('error', (error: Error) => {
     if (!wasDown) log.warn({ reason: error.message, role }, 'Redis does not answer; trying again')
@@ -28,6 +31,21 @@ export function connectRedis(url: string, role: RedisRole, log: Log): Redis {
     wasDown = false
   })
   return redis
+}
+
+/**
+ * Sends the commands of one turn of the event loop with one system call: ioredis makes one for each, a sixth of what a
+ * busy worker does. Nothing waits: the turn ends before anything else could be read or done.
+ */
+function gatherWrites(socket: Writable): void {
+  const write = socket.write.bind(socket) as (...args: unknown[]) => boolean
+  socket.write = (...args: unknown[]) => {
+    if (socket.writableCorked === 0) {
+      socket.cork()
+      process.nextTick(() => socket.uncork())
+    }
+    return write(...args)
+  }
 }
 
 /** Waits until the first connection stands, `timeoutMs` at most. @throws Error that says why it does not. */
