@@ -124,6 +124,6 @@ async function environment() {
     REDIS_PASSWORD: secret(), LONGSHORE_API_KEY: secret(), LONGSHORE_AGENT_KEY: secret(), OPENCODE_SERVER_PASSWORD: secret(), SCRIPTED_PROVIDER_TOKEN: token,
     MCP_PORT: String(mcp), CONSOLE_PORT: String(console), REDIS_PORT: String(redis), SCRIPTED_PROVIDER_PORT: String(provider), DOCKER_WORKER_HEALTH_PORT: String(health),
     DOCKER_SOCKET: socket, DOCKER_GID: String((await stat(socket)).gid), WORKSPACE_DIR: workspaces,
-    OPENCODE_MODEL: model, OPENCODE_CONFIG: JSON.stringify({ provider: providers }), DRAIN_GRACE_MS: '1000',
+    OPENCODE_MODEL: model, OPENCODE_CONFIG: JSON.stringify({ provider: providers }), DRAIN_GRACE_MS: '1000', WORKER_CONCURRENCY: '1',
   }
 }

@@ -90,7 +90,7 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
     const agent = createAgent(() => project.gatewayUrl, project.agentKey)
     const submitted = await Promise.all([1, 2, 3].map((count) => agent.submit(`${count} [[sleep 1500]] [[say done]]`, { mode: 'opencode' })))
     const ended = await Promise.all(submitted.map(({ task_id }) => agent.until(task_id, ['completed'], 120_000)))
-    expect(new Set(ended.map(({ worker }) => worker)).size).toBeGreaterThan(1)
+    expect(new Set(ended.map(({ worker }) => worker)).size).toBe(3) // each has one slot
   }, 200_000)
 
   test('what was accepted survives the death of Redis', async () => {
