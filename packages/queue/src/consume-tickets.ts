@@ -64,9 +64,11 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
   const running = new Set<Promise<void>>()
   const lines = options.modes.map((mode) => openLine(mode, lockMs, options))
   const lineOf = (mode: Mode) => lines.find((line) => line.mode === mode)
+  // A slot goes on with its own mode only while no other mode has work: those that have take turns.
+  const mayGoOn = (line: Line) => !stopping.signal.aborted && line.isOpen && lines.every((other) => other === line || !other.isOpen || other.isEmpty)
 
   const start = (line: Line, fetched: Fetched) => {
-    const work = workOn(line, fetched, options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
+    const work = workThrough(line, fetched, () => mayGoOn(line), options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
       running.delete(work)
       slots.release()
     })
@@ -100,18 +102,26 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
   }
 }
 
-interface Line { mode: Mode; worker: Worker<unknown, null>; locks: TicketLocks; isOpen: boolean; tokens: number }
+/** `isEmpty`: its queue had nothing when it was last looked at, and it waits for more. */
+interface Line { mode: Mode; worker: TicketWorker; locks: TicketLocks; isOpen: boolean; isEmpty: boolean; tokens: number }
 interface Fetched { job: TicketJob; token: string }
 
-/** With a delayed job in the queue BullMQ would block for up to 10 s, and nothing could be stopped meanwhile. */
-class BriefWorker extends Worker<unknown, null> {
+class TicketWorker extends Worker<unknown, null> {
+  /** With a delayed job in the queue BullMQ would block for up to 10 s, and nothing could be stopped meanwhile. */
   override get maximumBlockTimeout(): number {
     return BLOCK_S
+  }
+
+  /** One step ends a job and takes the next, if one is wanted and there: a busy worker needs no round trip to fetch. */
+  async complete({ job, token }: Fetched, wantsNext: () => boolean): Promise<Fetched | undefined> {
+    // BullMQ's types promise a job; there may be none.
+    const next = (await this.handleCompleted(null, job, token, wantsNext)) as TicketJob | undefined
+    return next === undefined ? undefined : { job: next, token }
   }
 }
 
 function openLine(mode: Mode, lockMs: number, { redis, deployment, name, log, stalledIntervalMs = DEFAULT_STALLED_INTERVAL_MS }: ConsumeTicketsOptions): Line {
-  const worker = new BriefWorker(queueName(mode), null, {
+  const worker = new TicketWorker(queueName(mode), null, {
     connection: redis, prefix: queueKeys(deployment).prefix, name, autorun: false, drainDelay: BLOCK_S,
     lockDuration: lockMs, stalledInterval: stalledIntervalMs, maxStalledCount: MAX_STALLED_COUNT,
   })
@@ -119,14 +129,13 @@ function openLine(mode: Mode, lockMs: number, { redis, deployment, name, log, st
   worker.on('stalled', (id) => log.info({ ticket: id, mode }, 'a ticket lost its worker and waits again'))
   worker.startStalledCheckTimer().catch((error: unknown) => log.error({ err: error }, 'stalled tickets are not looked for'))
   const locks = keepLocks({ lockMs, log, extend: (ids, tokens) => worker.extendJobLocks(ids, tokens, lockMs) })
-  return { mode, worker, locks, isOpen: false, tokens: 0 }
+  return { mode, worker, locks, isOpen: false, isEmpty: false, tokens: 0 }
 }
 
 interface Following { line: Line; slots: Slots; stopping: AbortSignal; start: (line: Line, fetched: Fetched) => void; log: Log }
 
 /** One mode's loop: waits for a free slot, then for a job. */
 async function follow({ line, slots, stopping, start, log }: Following): Promise<void> {
-  let isEmpty = false
   let batch = 1
   while (!stopping.aborted) {
     if (!line.isOpen || !slots.isFree()) {
@@ -135,8 +144,7 @@ async function follow({ line, slots, stopping, start, log }: Following): Promise
     }
     try {
       // With work waiting slots are taken first; on an empty queue one would only be blocked for the other modes.
-      const found: Fetched[] = isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlots(line, slots, batch)
-      isEmpty = found.length === 0
+      const found: Fetched[] = line.isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlots(line, slots, batch)
       batch = found.length < batch ? 1 : Math.min(batch * 2, MAX_BATCH)
       for (const fetched of found) start(line, fetched)
     } catch (error) {
@@ -153,6 +161,7 @@ async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise
   const answers = await Promise.allSettled(Array.from({ length: taken }, () => fetch(line, false)))
   const found = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : undefined)).filter((fetched) => fetched !== undefined)
   for (let spare = taken - found.length; spare > 0; spare--) slots.release()
+  line.isEmpty = found.length === 0
   const refused = answers.find((answer) => answer.status === 'rejected')
   if (found.length === 0 && refused !== undefined) throw refused.reason
   return found
@@ -162,6 +171,7 @@ async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise
 async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Fetched[]> {
   const fetched = await fetch(line, true)
   if (fetched === undefined) return []
+  line.isEmpty = false
   if (!stopping.aborted && line.isOpen && slots.take()) return [fetched]
   await fetched.job.moveToWait(fetched.token)
   return []
@@ -174,29 +184,39 @@ async function fetch(line: Line, block: boolean): Promise<Fetched | undefined> {
   return job === undefined ? undefined : { job, token }
 }
 
-async function workOn(line: Line, { job, token }: Fetched, { handle, log }: ConsumeTicketsOptions): Promise<void> {
+/** Works on a ticket, and on those that come with the end of each. */
+async function workThrough(line: Line, first: Fetched, mayGoOn: () => boolean, options: ConsumeTicketsOptions): Promise<void> {
+  for (let next: Fetched | undefined = first; next !== undefined;) next = await workOn(line, next, mayGoOn, options)
+}
+
+async function workOn(line: Line, fetched: Fetched, mayGoOn: () => boolean, { handle, log }: ConsumeTicketsOptions): Promise<Fetched | undefined> {
+  const { job, token } = fetched
   const judged = judgeJob(job.id, job.data)
-  if (judged.kind === 'too_new') return job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+  if (judged.kind === 'too_new') {
+    await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+    return undefined
+  }
   if (judged.kind === 'refused') {
     log.warn({ job: job.id, mode: line.mode, reason: judged.reason }, 'refused a job that is no ticket')
     await job.moveToFailed(new UnrecoverableError(judged.reason), token)
-    return
+    return undefined
   }
   const id = job.id ?? ''
   // Both times are this process's: the lock's age on the monotonic clock.
   const lost = line.locks.hold(id, token, Date.now() - (job.processedOn ?? Date.now()))
+  const verdict = await handle(judged.ticket, lost).catch((error: unknown) => {
+    if (!lost.aborted) log.error({ err: error, ticket: id }, 'a ticket could not be worked on; it goes back')
+    return 'again' as const
+  })
+  if (lost.aborted) return undefined
+  // From here on a renewal that finds the lock gone is no news.
+  line.locks.drop(id)
   try {
-    const verdict = await handle(judged.ticket, lost).catch((error: unknown) => {
-      if (!lost.aborted) log.error({ err: error, ticket: id }, 'a ticket could not be worked on; it goes back')
-      return 'again' as const
-    })
-    if (lost.aborted) return
-    if (verdict === 'done') await job.moveToCompleted(null, token, false)
-    else await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+    if (verdict === 'done') return await line.worker.complete(fetched, mayGoOn)
+    await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
   } catch (error) {
     // The lock ran out in this very moment, or somebody removed the job: its task has an owner elsewhere, or the reconciler acts.
     log.info({ ticket: id, reason: error instanceof Error ? error.message : String(error) }, 'a ticket could not be closed')
-  } finally {
-    line.locks.drop(id)
   }
+  return undefined
 }
