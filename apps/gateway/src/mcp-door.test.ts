@@ -111,6 +111,8 @@ describe('bad input is refused with its own words, and leaves nothing', () => {
     ['L-44: a timeout that is no number', 'opencode_execute_task', { task_description: 'x', timeout_ms: 'soon' }, 'timeout_ms', 'invalid_input', /number/],
     ['L-44: an observer that is none', 'opencode_execute_task', { task_description: 'x', observers: ['bob'] }, 'observers.0', 'invalid_input', /@name:server/],
     ['L-44: too many observers', 'opencode_execute_task', { task_description: 'x', observers: Array.from({ length: 51 }, (_, i) => `@u${i}:x.org`) }, 'observers', 'invalid_input', /50/],
+    ['half a character as observer', 'opencode_execute_task', { task_description: 'x', observers: ['@\ud800:x.org'] }, 'observers.0', 'invalid_input', /Unicode/],
+    ['half a character as idempotency key', 'opencode_execute_task', { task_description: 'x', idempotency_key: '\ud800' }, 'idempotency_key', 'invalid_input', /Unicode/],
     ['an unknown mode', 'opencode_execute_task', { task_description: 'x', mode: 'vm' }, 'mode', 'invalid_input', /docker/],
     ['L-06: another agent\'s id', 'opencode_execute_task', { task_description: 'x', agent_id: 'agent-bob' }, 'agent_id', 'forbidden', /another agent/],
     ['an unknown control', 'send_task_control', { task_id: 'x', control: 'explode' }, 'control', 'invalid_input', /cancel/],

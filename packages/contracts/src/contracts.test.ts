@@ -33,7 +33,7 @@ describe('ids and cursors', () => {
     const cursor = { seq: 12, id: '01ARZ3NDEKTSV4RRFFQ69G5FAV' }
     expect(parseCursor(formatCursor(cursor))).toEqual(cursor)
     expect(parseCursor(formatCursor(START))).toEqual(START)
-    for (const wrong of ['', '12', '-1-x', '1e9', '12-01ARZ3NDEKTSV4RRFFQ69G5FA!']) expect(parseCursor(wrong)).toBeUndefined()
+    for (const wrong of ['', '12', '-1-x', '1e9', '12-01ARZ3NDEKTSV4RRFFQ69G5FA!', ...['0x10', '1e3', ' 5', '1.0', '05', '9007199254740992'].map((seq) => `${seq}-${cursor.id}`), `12-${cursor.id}-more`]) expect(parseCursor(wrong)).toBeUndefined()
   })
 })
 

@@ -114,7 +114,6 @@ export function formatCursor(cursor: Cursor): string {
 /** The inverse of `formatCursor`; undefined for anything else. */
 export function parseCursor(text: string): Cursor | undefined {
   if (text === '0') return START
-  const [seq, id] = text.split('-')
-  const parsed = Cursor.safeParse({ seq: Number(seq), id })
-  return parsed.success && parsed.data.seq > 0 && parsed.data.id !== '' ? parsed.data : undefined
+  const [, seq, id] = /^([1-9]\d*)-([^-]+)$/.exec(text) ?? []
+  return Cursor.safeParse({ seq: Number(seq), id }).data
 }

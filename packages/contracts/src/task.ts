@@ -14,8 +14,14 @@ export const Prompt = z
   .refine((text) => Buffer.byteLength(text) <= MAX_PROMPT_BYTES, { error: `must be at most ${MAX_PROMPT_BYTES} bytes (256 KiB) of UTF-8` })
 
 export const TimeoutMs = z.int().min(MIN_TIMEOUT_MS).max(MAX_TIMEOUT_MS)
+// Half a surrogate pair is no text: Redis' own JSON reader, for one, refuses it.
+const wellFormed = (text: string) => text.isWellFormed()
+const NOT_WELL_FORMED = 'must be well-formed Unicode, without lone surrogates'
+
 /** A Matrix user id. */
-export const Observer = z.string().regex(/^@[^\s:]{1,200}:[^\s]{1,200}$/, 'an observer is a Matrix user id, @name:server').max(255)
+export const Observer = z.string().regex(/^@[^\s:]{1,200}:[^\s]{1,200}$/, 'an observer is a Matrix user id, @name:server').max(255).refine(wellFormed, NOT_WELL_FORMED)
+/** What makes a repeated submit the same submit (G2). */
+export const IdempotencyKey = z.string().min(1).max(MAX_IDEMPOTENCY_KEY_CHARACTERS).refine(wellFormed, NOT_WELL_FORMED)
 export const ProfileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'a profile name is 1 to 40 of a-z 0-9 -')
 
 /** What the ledger needs to accept a task: everything is decided, nothing defaulted later. */
@@ -29,7 +35,7 @@ export const NewTask = z.object({
   timeout_ms: TimeoutMs.default(DEFAULT_TIMEOUT_MS),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
-  idempotency_key: z.string().min(1).max(MAX_IDEMPOTENCY_KEY_CHARACTERS).optional(),
+  idempotency_key: IdempotencyKey.optional(),
 })
 export type NewTask = z.infer<typeof NewTask>
 

@@ -1,4 +1,4 @@
-import { AgentId, isOver, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, ProfileName, Prompt, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, IdempotencyKey, isOver, MAX_OBSERVERS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, ProfileName, Prompt, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { actingAgent } from './acting-agent.ts'
@@ -8,7 +8,7 @@ import { TaskView, viewTask } from './task-view.ts'
 const Input = z.strictObject({
   agent_id: AgentId.optional().describe('The agent that the task is for. Not needed with an agent\'s key, and then accepted only if it is the key\'s own agent; required with an operator\'s key.'),
   task_description: Prompt.describe('The work, in words: what the coding agent gets as its prompt. At most 256 KiB.'),
-  idempotency_key: z.string().min(1).max(MAX_IDEMPOTENCY_KEY_CHARACTERS).optional()
+  idempotency_key: IdempotencyKey.optional()
     .describe('The same key from the same agent gets the same task for 24 hours: send it again after a lost answer. With other input it is refused.'),
   timeout_ms: TimeoutMs.optional().describe(`Time limit of the run in milliseconds, ${MIN_TIMEOUT_MS} to ${MAX_TIMEOUT_MS}. Default: the deployment's RUNNER_TIMEOUT_MS.`),
   sync: z.boolean().default(false).describe('Wait for the end, for a bounded time (SYNC_WAIT_MS); if the task still runs then, it goes on and get_task_status tells.'),
