@@ -52,7 +52,8 @@ function decoded(groups: Record<string, string>): Record<string, string> {
 /** A query has only text: what its field does not take as text is read as JSON (a number, true, false). */
 function fromQuery(operation: Operation, query: URLSearchParams): Record<string, unknown> {
   return Object.fromEntries([...query].map(([name, text]) => {
-    const field = operation.input.shape[name]
+    // Of its own only: a parameter may be called `constructor`.
+    const field = Object.hasOwn(operation.input.shape, name) ? operation.input.shape[name] : undefined
     if (field === undefined || field.safeParse(text).success) return [name, text]
     try {
       return [name, JSON.parse(text) as unknown]

@@ -117,6 +117,8 @@ describe('the HTTP door', () => {
     ['GET', '/api/tasks/task-00000000000000000000000000', undefined, 404, 'task_not_found'],
     ['GET', '/api/tasks?limit=many', undefined, 400, 'invalid_input'],
     ['GET', '/api/tasks?limt=5', undefined, 400, 'invalid_input'],
+    ['GET', '/api/tasks?constructor=5', undefined, 400, 'invalid_input'],
+    ['GET', '/api/tasks?__proto__=5', undefined, 400, 'invalid_input'],
     ['GET', '/api/tasks/%E0%A4%A', undefined, 400, 'invalid_input'],
     ['POST', '/api/tasks', '{', 400, 'invalid_input'],
     ['POST', '/api/tasks', '[]', 400, 'invalid_input'],
