@@ -7,6 +7,17 @@ import type { z } from 'zod'
  */
 export function toDoorError(thrown: unknown): LongshoreError {
   if (thrown instanceof LongshoreError) return thrown
+  const refusal = refusalOf(thrown)
+  if (refusal === 'OOM') {
+    return new LongshoreError('overloaded', 'Redis has used all of its maxmemory, so nothing can be accepted now', {
+      next: 'Try again later, or ask the operator to give Redis more memory.', cause: thrown,
+    })
+  }
+  if (refusal !== undefined) {
+    return new LongshoreError('unavailable', `Redis refuses commands now (${refusal})`, {
+      next: 'Try again in some seconds; if it stays, tell the operator: /ready says why.', cause: thrown,
+    })
+  }
   if (isRedisAway(thrown)) {
     return new LongshoreError('unavailable', 'Redis does not answer, so nothing can be accepted or read now', {
       next: 'Try again in some seconds; a submit with the same idempotency_key is safe to repeat.', cause: thrown,
@@ -16,7 +27,13 @@ export function toDoorError(thrown: unknown): LongshoreError {
 }
 
 // ioredis has no classes or codes for these.
-const AWAY = /Connection is closed|Stream isn't writeable|max retries per request|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT|^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|CLUSTERDOWN|NOREPLICAS|BUSY) /
+const AWAY = /Connection is closed|Stream isn't writeable|max retries per request|ECONNREFUSED|ECONNRESET|EPIPE|ETIMEDOUT/
+// The first word of what Redis answers when it is there and does not take a command; it passes, or an operator mends it.
+const REFUSES = /^(LOADING|MASTERDOWN|READONLY|OOM|MISCONF|CLUSTERDOWN|NOREPLICAS|BUSY) /
+
+function refusalOf(thrown: unknown): string | undefined {
+  return thrown instanceof Error ? REFUSES.exec(thrown.message)?.[1] : undefined
+}
 
 function isRedisAway(thrown: unknown): boolean {
   return thrown instanceof Error && AWAY.test(thrown.message)

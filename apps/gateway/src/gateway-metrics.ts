@@ -1,6 +1,11 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import type { Task } from '@longshore/contracts'
 import type { Ledger } from '@longshore/ledger'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
+
+/** Figures of the process are wanted most while Redis hangs (ms). */
+const COUNTS_WITHIN_MS = 1_000
 
 export interface GatewayMetrics {
   /** Counts one call. */
@@ -23,7 +28,7 @@ export function createGatewayMetrics(registry: Registry, counts: () => Promise<R
   const tasks = new Gauge({
     name: 'longshore_tasks', help: 'Tasks by state', labelNames: ['state'], registers,
     async collect() {
-      const states = await counts().catch(() => undefined)
+      const states = await Promise.race([counts().catch(() => undefined), sleep(COUNTS_WITHIN_MS, undefined, { ref: false })])
       if (states === undefined) return this.reset()
       for (const [state, count] of Object.entries(states)) this.set({ state }, count)
     },

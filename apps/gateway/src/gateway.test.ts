@@ -74,8 +74,27 @@ test('with Redis hanging a call is answered, too', async () => {
   const answer = await fixture.request('/api/tasks')
   expect([answer.status, await answer.json()]).toMatchObject([503, { error: { code: 'unavailable' } }])
   expect((await fetch(`${fixture.url}/health`)).status).toBe(200)
+  const ready = await fetch(`${fixture.url}/ready`)
+  expect([ready.status, await ready.json()]).toMatchObject([503, { checks: [{ name: 'redis', detail: expect.stringContaining('no answer within') as string }] }])
+  expect((await fetch(`${fixture.url}/metrics`)).status).toBe(200)
   redis.cont()
 }, 20_000)
+
+test('what Redis refuses is told from a Redis that is away, and leaves nothing', async () => {
+  const { fixture } = await ownRedis()
+  const refusal = async () => {
+    const answer = await fixture.request('/api/tasks', { method: 'POST', body: '{"task_description":"x"}' })
+    return { status: answer.status, ...((await answer.json()) as { error: { code: string; message: string } }).error }
+  }
+  await fixture.request('/api/tasks', { method: 'POST', body: '{"task_description":"x"}' })
+  await fixture.redis.config('SET', 'maxmemory', '1')
+  expect(await refusal()).toMatchObject({ status: 429, code: 'overloaded', message: expect.stringContaining('maxmemory') as string })
+  await fixture.redis.config('SET', 'maxmemory', '0')
+  await fixture.redis.config('SET', 'min-replicas-to-write', '1')
+  expect(await refusal()).toMatchObject({ status: 503, code: 'unavailable', message: expect.stringContaining('NOREPLICAS') as string })
+  await fixture.redis.config('SET', 'min-replicas-to-write', '0')
+  expect(await fixture.ledger.counts()).toMatchObject({ queued: 1 })
+})
 
 test('the gateway starts while Redis is away and serves once it is there', async () => {
   const { redis, fixture } = await ownRedis()

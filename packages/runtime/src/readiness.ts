@@ -1,24 +1,37 @@
+import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 
 /** One reason to be ready or not; `detail` is for people. */
 export interface Check { name: string; ok: boolean; detail: string }
 export interface Readiness { ready: boolean; checks: Check[] }
 
+/** A probe that waits longer says the same later. */
+const PATIENCE_MS = 2_000
+
 /**
  * Whether this Redis keeps what it is given (G1): reachable, writable, version 7 or newer, `noeviction`, AOF on;
- * `appendfsync` is shown, and `everysec` is an operator's own choice.
+ * `appendfsync` is shown, and `everysec` is an operator's own choice. A Redis that hangs is an answer, too, after 2 s.
  * @param probeKey a key of this deployment that may be written and expires.
  */
 export async function checkRedis(redis: Redis, probeKey: string): Promise<Readiness> {
+  const patience = new AbortController()
+  const late = sleep(PATIENCE_MS, undefined, { signal: patience.signal, ref: false }).then(() => { throw new Error(`no answer within ${PATIENCE_MS} ms`) })
   try {
-    await redis.set(probeKey, '1', 'PX', 10_000)
-    const info = parseInfo(await redis.info())
-    const fsync = await redis.config('GET', 'appendfsync').then(valueOf, () => 'unknown')
-    return judgeRedis(info, fsync)
+    return await Promise.race([lookAt(redis, probeKey), late])
   } catch (error) {
     const detail = error instanceof Error ? error.message : String(error)
     return { ready: false, checks: [{ name: 'redis', ok: false, detail: `not reachable or not writable: ${detail}` }] }
+  } finally {
+    late.catch(() => undefined)
+    patience.abort()
   }
+}
+
+async function lookAt(redis: Redis, probeKey: string): Promise<Readiness> {
+  await redis.set(probeKey, '1', 'PX', 10_000)
+  const info = parseInfo(await redis.info())
+  const fsync = await redis.config('GET', 'appendfsync').then(valueOf, () => 'unknown')
+  return judgeRedis(info, fsync)
 }
 
 /** The decision of `checkRedis`, from what INFO and CONFIG said. */
