@@ -1,8 +1,9 @@
+import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { loadSettings } from '@longshore/runtime'
 
-import { modelAccess, parseBytes, withLeastIsolation } from './build-backends.ts'
+import { hiddenPaths, modelAccess, parseBytes, withLeastIsolation } from './build-backends.ts'
 import { createShellBackend } from './testing/shell-backend.ts'
 
 test.each([['2g', 2 * 1024 ** 3], ['512m', 512 * 1024 ** 2], ['64K', 65_536], ['1000', 1_000]])('%s is %i bytes', (text, bytes) => {
@@ -30,4 +31,9 @@ test('a mode that separates less than asked for is off, with the reason', async 
   const backend = createShellBackend('docker', '/nowhere')
   expect(await withLeastIsolation(backend, 'process').probe()).toEqual({ ok: true })
   expect(await withLeastIsolation(backend, 'container').probe()).toEqual({ ok: false, reason: 'its isolation is process, and MIN_ISOLATION asks for container' })
+})
+
+test('agents on this host see neither the state of `npm start` nor the socket of the engine', () => {
+  expect(hiddenPaths(loadSettings({}))).toEqual([resolve('.longshore'), '/var/run/docker.sock'])
+  expect(hiddenPaths(loadSettings({ LONGSHORE_HOME: '/srv/longshore', DOCKER_HOST: 'tcp://127.0.0.1:2375' }))).toEqual(['/srv/longshore'])
 })

@@ -1,3 +1,5 @@
+import { resolve } from 'node:path'
+
 import { createDockerMode, createOpencodeMode, type DockerModeOptions, type ModelAccess, type Storage } from '@longshore/backends'
 import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
@@ -22,7 +24,7 @@ export async function buildBackends(options: BuildBackendsOptions): Promise<Back
   const make: Record<Mode, () => Promise<Backend>> = {
     docker: () => Promise.resolve(createDockerMode(dockerOptions(options))),
     opencode: () => createOpencodeMode({
-      deployment: settings.LONGSHORE_DEPLOYMENT, storage: options.storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log: options.log,
+      deployment: settings.LONGSHORE_DEPLOYMENT, storage: options.storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log: options.log, hidden: hiddenPaths(settings),
       ...(settings.OPENCODE_SERVER_URL === undefined ? {} : { server: {
         url: settings.OPENCODE_SERVER_URL, username: settings.OPENCODE_SERVER_USERNAME,
         ...(settings.OPENCODE_SERVER_PASSWORD === undefined ? {} : { password: settings.OPENCODE_SERVER_PASSWORD }),
@@ -31,6 +33,11 @@ export async function buildBackends(options: BuildBackendsOptions): Promise<Back
   }
   const backends = await Promise.all([...new Set(settings.WORKER_MODES)].map((mode) => make[mode]()))
   return backends.map((backend) => withLeastIsolation(backend, settings.MIN_ISOLATION))
+}
+
+/** What agents on this host must not see besides other tasks: keys, the queue's password, the engine. */
+export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAULT_ENGINE }: Settings): string[] {
+  return [resolve(home), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
 function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBackendsOptions): DockerModeOptions {

@@ -3,6 +3,7 @@ import type { Backend, DeploymentId, Log } from '@longshore/contracts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
 import { remotePlace, type RemotePlaceOptions } from './places/remote-place.ts'
+import type { Confinement } from './places/confinement.ts'
 import { supervisedPlace } from './places/supervised-place.ts'
 import type { Storage } from './workspace/storage.ts'
 
@@ -15,6 +16,8 @@ export interface OpencodeModeOptions {
   model: ModelAccess
   /** PATH of the agents that are started here: where their tools are. */
   path: string
+  /** Files and folders, besides the storage, that agents which are started here must not see; absolute. */
+  hidden?: readonly string[]
   /** The `opencode` binary; default: the one of the package opencode-ai. */
   binary?: string
   log: Log
@@ -24,9 +27,19 @@ export interface OpencodeModeOptions {
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
   const { storage, model, server, log } = options
   if (server !== undefined) return createOpencodeBackend({ mode: 'opencode', place: remotePlace(server), storage, model })
-  const place = await supervisedPlace({ deployment: options.deployment, binary: options.binary ?? bundledOpencode(), model, path: options.path })
-  if (!place.namespaces) log.warn({}, 'no pid namespaces here: what an agent starts and hides from its environment can outlive its task')
+  const binary = options.binary ?? bundledOpencode()
+  const place = await supervisedPlace({ deployment: options.deployment, binary, model, path: options.path, storage, hidden: options.hidden ?? [] })
+  reportConfinement(place.confinement, log)
   return createOpencodeBackend({ mode: 'opencode', place, storage, model })
+}
+
+/** Says once what keeps agents from the rest of this host, and what does not. */
+function reportConfinement({ namespaces, hides, owner }: Confinement, log: Log): void {
+  const found = { namespaces, hides, agent_uid: owner?.uid ?? process.getuid?.() }
+  if (!namespaces) log.warn(found, 'the kernel gives agents no namespaces here: they can read whatever this worker can, its environment, the keys and other tasks\' files included, and what they start can outlive its task. Docker mode separates them')
+  else if (!hides) log.warn(found, 'agents have process ids of their own, but can read whatever this worker can, the keys and other tasks\' files included. Docker mode separates them')
+  else if (found.agent_uid === 0) log.warn(found, 'agents do not see keys, other tasks and this worker, but run as root, without capabilities: run the worker as another user, or put OpenCode where other users can run it')
+  else log.info(found, 'agents do not see keys, other tasks and this worker; the rest of the host is as open to them as to any process of their user')
 }
 
 /** The binary that npm installed for this platform. */

@@ -8,8 +8,8 @@ import { type DeploymentId, TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
-import type { Workspace } from '../workspace/storage.ts'
-import { findNamespaces } from './namespaces.ts'
+import type { Storage, Workspace } from '../workspace/storage.ts'
+import { type Confinement, findConfinement } from './confinement.ts'
 import { hostId, isAlive, killExecution, MARKER, type ProcessName, startTicksOf } from './process-tree.ts'
 import { type HandleData, type Launch, type ServerPlace, watchdogSeconds } from './server-place.ts'
 
@@ -20,6 +20,9 @@ export interface SupervisedPlaceOptions {
   model: ModelAccess
   /** PATH of the agents: where their tools are. */
   path: string
+  storage: Storage
+  /** Files and folders, besides the storage, that agents must not see; absolute. */
+  hidden: readonly string[]
 }
 
 const Data = z.object({ marker: z.string(), host: z.string().optional(), pid: z.number().optional(), start_ticks: z.string().optional(), url: z.string().optional() })
@@ -27,23 +30,22 @@ const LOG_FILE = 'server.log'
 /** Seen: 1.2 to 2.8 s, and more when many start at once. */
 const LISTEN_TIMEOUT_MS = 60_000
 const POLL_MS = 50
-/** The first process of a pid namespace inherits all orphans; this one waits for them, and ends when the server does. */
-const REAPER = ['sh', '-c', '"$@" & wait', 'sh']
 
-/** An `opencode serve` per task as a process of this host: own group, own pid and mount namespaces where the kernel allows, a scrubbed environment. */
-export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<ServerPlace & { readonly namespaces: boolean }> {
-  const [namespaces, host] = await Promise.all([findNamespaces(), hostId()])
+/** An `opencode serve` per task as a process of this host: own group, a scrubbed environment, and as confined as the kernel allows. */
+export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<ServerPlace & { readonly confinement: Confinement }> {
+  const [confinement, host] = await Promise.all([findConfinement(options), hostId()])
   return {
     isolation: 'process',
     ownServer: true,
-    namespaces: namespaces.length > 0,
+    confinement,
+    ...(confinement.owner === undefined ? {} : { owner: confinement.owner }),
     probe: async () => {
       const isThere = await access(options.binary, constants.X_OK).then(() => true, () => false)
       return isThere ? { ok: true } : { ok: false, reason: `there is no runnable OpenCode at ${options.binary}; install the package opencode-ai` }
     },
     engineId: () => Promise.resolve(host),
     reserve: ({ task, claim }) => ({ marker: `${options.deployment}/${task.id}/${claim}/${randomUUID()}`, host }),
-    start: (launch, reserved) => start(options, namespaces, launch, reserved),
+    start: (launch, reserved) => start(options, confinement, launch, reserved),
     address: (data, workspace) => addressOf(data, workspace, host),
     autopsy: async (data) => {
       const name = nameOf(data)
@@ -58,13 +60,13 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
   }
 }
 
-async function start(options: SupervisedPlaceOptions, namespaces: readonly string[], launch: Launch, reserved: HandleData): Promise<HandleData> {
+async function start(options: SupervisedPlaceOptions, confinement: Confinement, launch: Launch, reserved: HandleData): Promise<HandleData> {
   const { workspace } = launch
   const { marker } = Data.parse(reserved)
   const password = await renewPassword(workspace)
   const log = await open(join(workspace.control, LOG_FILE), 'w', 0o600)
   try {
-    const leader = await spawnServer(options, namespaces, launch, marker, password, log)
+    const leader = await spawnServer(options, confinement, launch, marker, password, log)
     const url = await listening(join(workspace.control, LOG_FILE), leader)
     return { ...reserved, pid: leader.pid, start_ticks: leader.startTicks, url }
   } finally {
@@ -73,10 +75,11 @@ async function start(options: SupervisedPlaceOptions, namespaces: readonly strin
 }
 
 /** Starts the server so that it outlives this worker: its successor adopts it (G7), `timeout` ends it when there is none (G9). */
-async function spawnServer(options: SupervisedPlaceOptions, namespaces: readonly string[], launch: Launch, marker: string, password: string, log: FileHandle): Promise<ProcessName> {
+async function spawnServer(options: SupervisedPlaceOptions, confinement: Confinement, launch: Launch, marker: string, password: string, log: FileHandle): Promise<ProcessName> {
   const seconds = watchdogSeconds(launch.deadlineAt, Date.now())
   const command = 'timeout'
-  const args = ['--signal=KILL', String(seconds), ...namespaces, ...REAPER, options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0']
+  const server = await confinement.wrap(launch.workspace, [options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0'])
+  const args = ['--signal=KILL', String(seconds), ...server]
   const child = spawn(command, args, {
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own

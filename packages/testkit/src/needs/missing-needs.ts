@@ -1,6 +1,8 @@
+import { execFile } from 'node:child_process'
 import { access, constants } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { delimiter, dirname, join } from 'node:path'
+import { promisify } from 'node:util'
 import { devFolder, hasEngine, hasSynapse } from '@longshore/infra'
 import { composeCommand } from '../servers/compose.ts'
 import type { Need } from './need.ts'
@@ -15,6 +17,7 @@ const CHECKS: Readonly<Record<Need, Check>> = {
   opencode: () => isExecutable(join(dirname(createRequire(import.meta.url).resolve('opencode-ai/package.json')), 'bin/opencode.exe')),
   synapse: () => hasSynapse(devFolder('synapse')),
   chromium: async (env) => (await onPath(CHROMIUM, env)) !== undefined,
+  namespaces: async () => (await canUnshare(['--user', '--map-current-user'])) && (process.getuid?.() !== 0 || canUnshare([])),
 }
 
 /** What this machine lacks. Starts nothing and downloads nothing. */
@@ -35,6 +38,13 @@ async function onPath(names: readonly string[], env: NodeJS.ProcessEnv): Promise
   const folders = (env['PATH'] ?? '').split(delimiter).filter((folder) => folder !== '')
   for (const path of names.flatMap((name) => folders.map((folder) => join(folder, name)))) if (await isExecutable(path)) return path
   return undefined
+}
+
+function canUnshare(more: readonly string[]): Promise<boolean> {
+  return promisify(execFile)('unshare', [...more, '--pid', '--fork', '--mount-proc', '--ipc', '--', 'true']).then(
+    () => true,
+    () => false,
+  )
 }
 
 function isExecutable(path: string): Promise<boolean> {
