@@ -61,7 +61,7 @@ export interface Ledger {
   confirm(claim: Claim): Promise<void>
   /** The current request to cancel, if any. */
   cancelRequested(claim: Claim): Promise<Task['cancel_requested']>
-  /** Back into the queue with a reason; records the next ticket as pending in the same step. @throws ClaimLost */
+  /** Back into the queue with a reason; records the next ticket as pending in the same step. Ends it instead when a cancel was asked for. @throws ClaimLost */
   requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number } | { reason: 'handover' }): Promise<Task>
   /** The one ending, by the owner. Records the cleanup debt in the same step. Never throws ClaimLost: `won` says it. */
   end(claim: Claim, ending: Ending): Promise<Ended>

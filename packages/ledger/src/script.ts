@@ -39,11 +39,11 @@ local function with(json, fields)
 end
 -- the part of a record that decisions are made by; nil for an unknown task
 local function open(id)
-  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief')
+  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last')
   if not r[1] then return nil end
   return {
     id = id, state = r[1], claim = tonumber(r[2]) or 0, ticket = tonumber(r[3]) or 0, attempt = tonumber(r[4]) or 0, seq = tonumber(r[5]) or 0,
-    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], changes = {}
+    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], changes = {}
   }
 end
 local function set(t, field, value)
@@ -51,15 +51,19 @@ local function set(t, field, value)
   t.changes[#t.changes + 1] = field
   t.changes[#t.changes + 1] = type(value) == 'number' and int(value) or value
 end
-local function save(t) if #t.changes > 0 then redis.call('HSET', taskKey(t.id), unpack(t.changes)) end end
+-- \`seq\` and \`last\` once, however many events were appended: unpack has a limit, and an error here would come after the log was written
+local function save(t)
+  if t.appended then set(t, 'seq', t.seq); set(t, 'last', t.last) end
+  if #t.changes > 0 then redis.call('HSET', taskKey(t.id), unpack(t.changes)) end
+end
 local function record(id) return redis.call('HGETALL', taskKey(id)) end
 local function saved(kind, t) save(t); return { kind, record(t.id) } end
 local function append(t, eventType, payload, eventId, at)
   t.seq = t.seq + 1
   redis.call('RPUSH', P .. 'log:' .. t.id, '{"v":1,"id":"' .. eventId .. '","task_id":"' .. t.id .. '","seq":' .. int(t.seq) .. ',"at":' .. int(at) .. ',"type":"' .. eventType .. '","payload":' .. payload .. '}')
   redis.call('XADD', P .. 'fleet', 'MAXLEN', '~', 1000000, '*', 't', t.id, 's', int(t.seq), 'y', eventType)
-  set(t, 'seq', t.seq)
-  set(t, 'last', eventId)
+  t.last = eventId
+  t.appended = true
   ring(t.id, int(t.seq))
 end
 local function move(t, to)

@@ -46,11 +46,12 @@ if kind == 'started' then start(t, payload, eventId, now()) end
 return saved(kind, t)
 `)
 
-/** ARGV: id, claim, retrying event id, failure JSON, started event id, started payload. */
+/** ARGV: id, claim, retrying event id, failure JSON, started event id, started payload. Sent again after a lost answer it changes nothing. */
 export const RESTART = script(`
 local id, claim, retryId, failure, startId, payload = unpack(ARGV)
 local t = owned(id, claim)
 if not t or t.state ~= 'running' then return { 'lost' } end
+if t.last == startId then return { 'started', record(id) } end
 local at = now()
 redis.call('HDEL', taskKey(id), 'handle', 'position')
 append(t, 'task.retrying', '{"attempt":' .. int(t.attempt + 1) .. ',"failure":' .. failure .. ',"delay_ms":0}', retryId, at)
@@ -61,11 +62,13 @@ return saved('started', t)
 /**
  * ARGV: id, claim, position or '', then (event id, type, payload) for each event.
  * A full log drops what an execution says (counted in \`dropped\`); changes of state are never dropped.
+ * A client sends again what it got no answer for: events that are in the log already are not appended twice (G5).
  */
 export const APPEND = script(`
 local id, claim, position = ARGV[1], ARGV[2], ARGV[3]
 local t = owned(id, claim)
 if not t then return -1 end
+if #ARGV > 3 and t.last == ARGV[#ARGV - 2] then return t.seq end
 local at = now()
 local room = ${MAX_EVENTS_PER_TASK} - redis.call('LLEN', P .. 'log:' .. id)
 for i = 4, #ARGV, 3 do
@@ -86,11 +89,20 @@ if #ARGV > 2 then redis.call('HSET', taskKey(id), unpack(ARGV, 3)) end
 return 1
 `)
 
-/** ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', retrying event id, queued event id. A retry forgets the handle; the caller disposed of it. */
+/**
+ * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', retrying event id, queued event id. A retry forgets the handle; the caller disposed of it.
+ * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3).
+ */
 export const REQUEUE = script(`
 local id, claim, reason, delay, failure, retryId, queuedId = unpack(ARGV)
 local t = owned(id, claim)
-if not t or not move(t, 'queued') then return { 'lost' } end
+if not t then return { 'lost' } end
+local asked = redis.call('HGET', taskKey(id), 'cancel')
+if asked then
+  finish(t, 'cancelled', (string.gsub(asked, '^{"at":%d+,', '{')), queuedId, {})
+  return { 'ended', record(id) }
+end
+if not move(t, 'queued') then return { 'lost' } end
 local at = now()
 set(t, 'claim', t.claim + 1)
 redis.call('HDEL', taskKey(id), 'worker')
@@ -102,13 +114,14 @@ queue(t, reason, at, tonumber(delay), queuedId)
 return saved('queued', t)
 `)
 
-/** ARGV: id, claim, state, payload, event id, then record fields to set. Answers whether it won, the state that stands, and the duration if it won. */
+/** ARGV: id, claim, state, payload, event id, then record fields to set. Answers whether it won, the state that stands, and the duration if it won; the same when it is sent again. */
 export const END = script(`
 local id, claim, to, payload, eventId = unpack(ARGV, 1, 5)
 local t = owned(id, claim)
 local duration = t and finish(t, to, payload, eventId, { unpack(ARGV, 6) })
 if duration then return { 'won', to, duration } end
-return { 'lost', redis.call('HGET', taskKey(id), 'state') }
+local stands = redis.call('HMGET', taskKey(id), 'state', 'last')
+return { stands[2] == eventId and 'won' or 'lost', stands[1] }
 `)
 
 /** ARGV: id, event id, payload, request JSON. The time is added here. */

@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto'
+import { sharedRedisUrl } from '@longshore/testkit'
+import { Redis } from 'ioredis'
+import { afterAll, expect, test } from 'vitest'
+
+import { MAX_EVENTS_PER_TASK, NewTask, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
+
+import { createLedger } from './create-ledger.ts'
+import { keysOf } from './keys.ts'
+
+const redis = new Redis(sharedRedisUrl())
+afterAll(() => redis.disconnect())
+const deployment = `t-${randomBytes(6).toString('hex')}`
+const ledger = createLedger({ redis, deployment, log: SILENT })
+const claimOf = ({ id, claim }: Task) => ({ taskId: id, claim })
+const handle = { v: 1, mode: 'docker', data: { container: 'c1' } } as const
+
+async function running(): Promise<Task> {
+  const { task } = await ledger.submit(NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-a', prompt: 'p', title: 't', mode: 'docker' }))
+  const take = await ledger.take({ task_id: task.id, n: 1 }, 'worker-1')
+  if (take.kind !== 'taken') throw new Error(`not taken: ${take.reason}`)
+  return take.task
+}
+async function lastEvents(task: Task, count: number) {
+  const { seq = 0 } = (await ledger.get(task.id)) ?? {}
+  const page = await ledger.read(task.id, { seq: seq - count, id: '' }, count)
+  return page?.kind === 'events' ? page.events : []
+}
+
+test.each([100, 2_100, MAX_EVENTS_PER_TASK + 100])('G5: %d events at once keep record and log in step', async (count) => {
+  const task = await running()
+  const events = Array.from({ length: count }, () => ({ type: 'task.output' as const, payload: { text: 'x', stream: 'agent' as const } }))
+  const seq = await ledger.append(claimOf(task), events, 'the position')
+  expect(seq).toBe(Math.min(count + 2, MAX_EVENTS_PER_TASK))
+  expect(await redis.llen(keysOf(deployment).log(task.id))).toBe(seq)
+  expect(await ledger.get(task.id)).toMatchObject({ seq, position: 'the position' })
+  await ledger.end(claimOf(task), { state: 'failed', payload: { failure: { code: 'internal', message: 'm' } } })
+  expect(await lastEvents(task, 1)).toMatchObject([{ seq: seq + 1, type: 'task.failed' }])
+})
+
+test.each([
+  { reason: 'retry', failure: { code: 'provider_busy', message: 'm' }, delayMs: 60_000 } as const,
+  { reason: 'handover' } as const,
+])('G3: a cancel that comes while its owner lets go ($reason) is carried out at once, not by the next ticket', async (why) => {
+  const task = await running()
+  await ledger.saveHandle(claimOf(task), handle)
+  expect(await ledger.cancel(task.id, 'agent-a', 'no "need"')).toMatchObject({ outcome: 'requested' })
+  expect(await ledger.requeue(claimOf(task), why)).toMatchObject({ state: 'cancelled', ticket: 1, handle })
+  const [event] = await lastEvents(task, 1)
+  expect(event).toMatchObject({ known: true, type: 'task.cancelled' })
+  expect(event?.payload).toEqual({ attempt: 1, duration_ms: expect.any(Number) as number, by: 'agent-a', reason: 'no "need"' })
+  expect(await ledger.debts(1_000)).toContain(task.id)
+})
