@@ -183,6 +183,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       const all = textOf([...one.events, ...next.events])
       const lines = Array.from({ length: 30 }, (_, i) => `line-${i + 1}`)
       expect(all.match(/line-\d+/g)).toEqual(lines)
+      expect(outcome?.result?.output).toBe(all) // an adopter's result is what both have mirrored
       await dispose(next)
       expect(await under.backend.attach(stored, stored.handle, next.run)).toBeUndefined()
     })

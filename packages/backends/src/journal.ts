@@ -3,6 +3,8 @@ import { type ExecutionEvent, MAX_OUTPUT_CHARACTERS, type TaskResult, type Usage
 /** Sums up what was said and used, for the result of a task. */
 export interface Journal {
   add(events: readonly ExecutionEvent[]): void
+  /** What was said so far; the end of it when that is long. */
+  said(): string
   /** @param filesChanged how many files differ from the baseline */
   result(filesChanged: number, exitCode?: number): TaskResult
 }
@@ -24,6 +26,7 @@ export function createJournal(): Journal {
         }
       }
     },
+    said: () => output,
     result: (filesChanged, exitCode) => ({
       output, output_truncated: isTruncated, files_changed: filesChanged,
       ...(exitCode === undefined ? {} : { exit_code: exitCode }), ...(usage === undefined ? {} : { usage }),

@@ -1,7 +1,7 @@
 import { type ExecutionEvent, MAX_EVENT_BYTES } from '@longshore/contracts'
 import { describe, expect, test } from 'vitest'
 import { Message, type Part } from './message.ts'
-import { mirror, type PartPosition } from './mirror.ts'
+import { mirror, type PartPosition, textOf } from './mirror.ts'
 
 const START: PartPosition = { part: '', offset: null }
 const NOTHING = new Map<string, string>()
@@ -25,6 +25,15 @@ describe('a mirror', () => {
     const third = mirror(says(text('a', 'hello world')), second?.position ?? START, NOTHING, false)
     expect([first, second, third].map((one) => words(one?.events ?? []))).toEqual(['hel', 'lo', ' world'])
     expect(third?.position).toEqual({ part: 'a', offset: null })
+  })
+
+  test('puts a blank line between texts, also when it goes on behind one', () => {
+    const parts = [text('a', 'Let me look at it.'), tool('b', 'completed'), text('c', ''), text('d', 'Done.\n'), text('e', 'Bye.')]
+    for (let known = 0; known <= parts.length; known += 1) {
+      const first = mirror(says(...parts.slice(0, known)), START, NOTHING, false)
+      const second = mirror(says(...parts), first?.position ?? START, NOTHING, false, textOf(first?.events ?? []))
+      expect(words([...(first?.events ?? []), ...(second?.events ?? [])])).toBe('Let me look at it.<task.tool>\n\nDone.\n\nBye.')
+    }
   })
 
   test('after a gap in the stream waits for the whole text', () => {

@@ -18,19 +18,22 @@ const TOOL_OUTPUT_BYTES = 6 * 1024
 
 /**
  * The events of all parts behind `from`, strictly in their order: it stops at the first part that is not finished, except for the text
- * of a part that is being written (`live`: its text so far). With `isOver` nothing is waited for any more.
+ * of a part that is being written (`live`: its text so far). With `isOver` nothing is waited for any more. Each text stands apart
+ * from the one before by a blank line; `said` is what was said up to `from`, or the end of it.
  * @returns undefined when `from` is not among the messages: more of them are needed
  */
-export function mirror(messages: readonly Message[], from: PartPosition, live: ReadonlyMap<string, string>, isOver: boolean): Mirrored | undefined {
+export function mirror(messages: readonly Message[], from: PartPosition, live: ReadonlyMap<string, string>, isOver: boolean, said = ''): Mirrored | undefined {
   const parts = messages.filter((message) => message.info.role === 'assistant').flatMap((message) => message.parts)
   const known = parts.findIndex((part) => part.id === from.part)
   if (known === -1 && from.part !== '') return undefined
   const events: ExecutionEvent[] = []
   let position = from
+  let before = said
   for (const part of parts.slice(from.part === '' || from.offset === null ? known + 1 : known)) {
     const offset = part.id === position.part ? (position.offset ?? 0) : 0
-    const step = mirrorPart(part, offset, live.get(part.id), isOver)
+    const step = mirrorPart(part, offset, live.get(part.id), isOver, before)
     events.push(...step.events)
+    before = textOf(step.events) || before
     if (step.offset === undefined) break
     position = { part: part.id, offset: step.offset }
     if (step.offset !== null) break
@@ -39,13 +42,15 @@ export function mirror(messages: readonly Message[], from: PartPosition, live: R
 }
 
 /** `offset`: null when the part is done, a number when it goes on there, undefined when nothing can be said of it yet. */
-function mirrorPart(part: Part, offset: number, live: string | undefined, isOver: boolean): { events: ExecutionEvent[]; offset: number | null | undefined } {
+function mirrorPart(part: Part, offset: number, live: string | undefined, isOver: boolean, before: string): { events: ExecutionEvent[]; offset: number | null | undefined } {
   switch (part.type) {
     case 'text': {
       if (part.synthetic === true || part.ignored === true) return { events: [], offset: null }
       const isDone = isOver || part.time?.end !== undefined
       const text = isDone ? part.text : (live ?? part.text)
-      const events = piecesOf(text.slice(offset), TEXT_BYTES).map((piece): ExecutionEvent => ({ type: 'task.output', payload: { text: piece, stream: 'agent' } }))
+      const fresh = text.slice(offset)
+      const gap = offset === 0 && fresh !== '' ? gapAfter(before) : ''
+      const events = piecesOf(gap + fresh, TEXT_BYTES).map((piece): ExecutionEvent => ({ type: 'task.output', payload: { text: piece, stream: 'agent' } }))
       return { events, offset: isDone ? null : Math.max(offset, text.length) }
     }
     case 'tool': {
@@ -56,6 +61,16 @@ function mirrorPart(part: Part, offset: number, live: string | undefined, isOver
     case 'other':
     default: return { events: [], offset: null }
   }
+}
+
+function gapAfter(text: string): string {
+  if (text === '' || text.endsWith('\n\n')) return ''
+  return text.endsWith('\n') ? '\n' : '\n\n'
+}
+
+/** What events say, in one piece. */
+export function textOf(events: readonly ExecutionEvent[]): string {
+  return events.map((event) => (event.type === 'task.output' ? event.payload.text : '')).join('')
 }
 
 function toolEvent({ tool, state }: Part & { type: 'tool' }): ExecutionEvent {

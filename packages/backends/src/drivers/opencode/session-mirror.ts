@@ -60,7 +60,7 @@ export function createSessionMirror({ api, sessionId, files, live, clean, emit, 
       if (!isSummedUp) journal.add(cleanEvents(mirroredBefore(messages, position), clean))
       isSummedUp = true
       // The part of the position is missing only when somebody deleted messages: then all that is there is new.
-      const news = mirror(messages, position, live, isOver) ?? mirror(messages, { part: '', offset: null }, live, isOver)
+      const news = mirror(messages, position, live, isOver, journal.said()) ?? mirror(messages, { part: '', offset: null }, live, isOver, journal.said())
       if (news === undefined) return
       if (news.events.some((event) => event.type === 'task.tool')) files.hint()
       await record(news.events, { ...news.position, tree: position.tree })
