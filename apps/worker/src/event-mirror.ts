@@ -10,22 +10,28 @@ export interface EventMirror {
 
 interface Batch { events: readonly ExecutionEvent[]; position: string | undefined; done: PromiseWithResolvers<void> }
 
+/** Events of one append: what waits for a Redis that is away may be more than one command can hold. */
+const MAX_EVENTS = 500
+
 /**
  * One append is under way at a time; what is emitted meanwhile goes together in the next one, with the newest position:
- * a talkative agent costs Redis round trips, not one per word.
+ * a talkative agent costs Redis round trips, not one per word. After one that was refused all others are.
  */
 export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRefused: (error: unknown) => void): EventMirror {
-  let waiting: Batch[] = []
+  const waiting: Batch[] = []
   let writing: Promise<void> | undefined
+  let refusal: { error: unknown } | undefined
   const write = async () => {
     while (waiting.length > 0) {
-      const batches = waiting
-      waiting = []
+      const batches = nextOf(waiting)
       try {
+        // What follows a gap would carry a position behind it: whoever goes on from there could not know what is missing.
+        if (refusal !== undefined) throw refusal.error
         await ledger.append(claim, batches.flatMap(({ events }) => events), batches.findLast(({ position }) => position !== undefined)?.position)
         for (const { done } of batches) done.resolve()
       } catch (error) {
-        onRefused(error)
+        if (refusal === undefined) onRefused(error)
+        refusal ??= { error }
         for (const { done } of batches) done.reject(error)
       }
     }
@@ -41,4 +47,11 @@ export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRef
     },
     settled: async () => writing,
   }
+}
+
+/** Takes what goes into the next append: whole batches, because a position belongs to the events that it came with. */
+function nextOf(waiting: Batch[]): Batch[] {
+  let events = 0
+  const end = waiting.findIndex((batch) => (events += batch.events.length) > MAX_EVENTS)
+  return waiting.splice(0, end === -1 ? waiting.length : Math.max(end, 1))
 }
