@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type Failure, type FailureCode, isOver, type TaskResult, toFailure } from '@longshore/contracts'
-import { ClaimLost, type Ending } from '@longshore/ledger'
+import { ClaimLost, type Ending, type Ledger } from '@longshore/ledger'
 
 import { afterFailure } from './after-failure.ts'
 import type { Run } from './run.ts'
@@ -38,7 +38,8 @@ export async function endRun(run: Run, ending: Ending, work: Promise<unknown>): 
   const hasSettled = await settle(work)
   // Nobody can own a task that is over, so there is no claim to ask for.
   const isClear = await clear(run, () => Promise.resolve())
-  if (isClear && hasSettled) await deps.ledger.strikeDebt(task.id)
+  // Whoever did not make the end may have cleared another execution than the one that the debt is about.
+  if (won && isClear && hasSettled) await deps.ledger.strikeDebt(task.id)
   return won ? ending.state : 'lost'
 }
 
@@ -52,24 +53,34 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
   const next = afterFailure({ failure, task, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
   if (next.kind === 'end') return endRun(run, { state: 'failed', payload: { failure, ...optional('result', result) } }, work)
   run.letGo()
-  await settle(work)
-  for (let i = 1; i <= CLEAR_TRIES && !(await clear(run, run.context.confirmClaim)); i++) await sleep(500)
-  await deps.ledger.requeue(claim, { reason: 'retry', failure, delayMs: next.delayMs })
+  const hasSettled = await settle(work)
+  let isClear = false
+  for (let i = 1; i <= CLEAR_TRIES && !(isClear = await clear(run, run.context.confirmClaim)); i++) await sleep(500)
   run.log.warn({ code: failure.code, reason: failure.message, delay_ms: next.delayMs }, 'the attempt failed; the task is tried again')
-  deps.onRequeued()
-  return 'retry'
+  return requeue(run, { reason: 'retry', failure, delayMs: next.delayMs }, isClear && hasSettled)
 }
 
 /** G12: the task goes back into the queue; its workspace stays. */
 export async function handOver(run: Run, work: Promise<unknown>): Promise<RunOutcome> {
   run.letGo()
-  await settle(work)
+  const hasSettled = await settle(work)
   await run.mirror.settled().catch(() => undefined)
-  await clear(run, run.context.confirmClaim)
-  await run.deps.ledger.requeue(run.claim, { reason: 'handover' })
-  run.log.info({}, 'the task was handed over')
-  run.deps.onRequeued()
-  return 'handover'
+  const isClear = await clear(run, run.context.confirmClaim)
+  return requeue(run, { reason: 'handover' }, isClear && hasSettled)
+}
+
+/** Gives the task back; a cancel that came meanwhile is its end instead (G3), and its debt is ours if nothing is left (G9). */
+async function requeue({ deps, claim, log }: Run, why: Parameters<Ledger['requeue']>[1], isClear: boolean): Promise<RunOutcome> {
+  const { id, state, mode } = await deps.ledger.requeue(claim, why)
+  if (isOver(state)) {
+    deps.metrics.ended.inc({ state, mode })
+    log.info({ state }, 'task ended: that was asked for while it was given back')
+    if (isClear) await deps.ledger.strikeDebt(id)
+    return 'cancelled'
+  }
+  log.info({ reason: why.reason }, 'the task is in the queue again')
+  deps.onRequeued()
+  return why.reason
 }
 
 /** What the execution has said so far, or nothing when it does not answer. */

@@ -1,0 +1,67 @@
+import { sharedRedisUrl } from '@longshore/testkit'
+import { Registry } from 'prom-client'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { type Backend, type Handle, SILENT, type Task } from '@longshore/contracts'
+
+import { endRun } from './close-run.ts'
+import { openRun, type RunTaskDeps } from './run.ts'
+import { createShellBackend } from './testing/shell-backend.ts'
+import { startStack, type TestStack } from './testing/stack.ts'
+import { createWorkerMetrics } from './worker-metrics.ts'
+
+let stack: TestStack
+beforeEach(async () => {
+  stack = await startStack(sharedRedisUrl())
+})
+afterEach(() => stack.stop())
+
+const completed = { state: 'completed', payload: { result: { output: '', output_truncated: false, files_changed: 0 } } } as const
+const handleOf = (name: string): Handle => ({ v: 1, mode: 'docker', data: { dir: `/nowhere/${name}` } })
+
+async function take({ id }: Task, worker: string): Promise<Task> {
+  const found = await stack.ledger.take({ task_id: id, n: 1 }, worker)
+  if (found.kind !== 'taken') throw new Error(`not taken: ${found.reason}`)
+  return found.task
+}
+
+function deps(): RunTaskDeps {
+  return {
+    ledger: stack.ledger, doorbell: { listen: () => Promise.reject(new Error('nobody listens')) }, log: SILENT, worker: 'the loser',
+    clock: { now: () => Date.now(), measure: () => Promise.resolve() }, metrics: createWorkerMetrics(new Registry()),
+    retryDelayMs: 1, chance: () => 0, handover: new AbortController().signal, onRequeued: () => undefined, onTrouble: () => undefined,
+  }
+}
+
+test('G9: a worker that was taken over does not strike the debt of the execution that it knows nothing of', async () => {
+  const task = await stack.submit('nothing')
+  const old = await take(task, 'the loser')
+  await stack.ledger.saveHandle({ taskId: task.id, claim: 1 }, handleOf('old'))
+  const run = openRun(deps(), createShellBackend('docker', stack.root), { ...old, handle: handleOf('old') }, new AbortController().signal)
+  // Meanwhile, the heir starts over, and dies after the end and before its cleaning up.
+  const heir = { taskId: task.id, claim: (await take(task, 'the heir')).claim }
+  await stack.ledger.restart(heir, 'the heir')
+  await stack.ledger.saveHandle(heir, handleOf('new'))
+  await stack.ledger.end(heir, completed)
+  expect(await endRun(run, completed, Promise.resolve())).toBe('lost')
+  expect(await stack.ledger.debts(10)).toEqual([task.id])
+})
+
+test.each(['handover', 'retry'])('G3: a cancel that comes while the worker cleans up for a %s ends the task at once, and nothing is left', async (why) => {
+  const shell = createShellBackend('docker', stack.root)
+  const backend: Backend = {
+    ...shell,
+    dispose: async (handle, context) => {
+      await stack.ledger.cancel(task.id, 'agent-a')
+      await shell.dispose(handle, context)
+    },
+  }
+  const worker = await stack.worker({ backends: [backend], retryDelayMs: 60_000 })
+  const task = await stack.submit(why === 'retry' ? 'sleep 0.5; exit 75' : 'sleep 100')
+  await stack.until(task.id, 'running')
+  if (why === 'handover') await worker.stop()
+  expect(await stack.untilOver(task.id)).toMatchObject({ state: 'cancelled', attempt: 1 })
+  expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.cancelled'])
+  await worker.stop()
+  expect(await stack.ledger.debts(10)).toEqual([])
+})
