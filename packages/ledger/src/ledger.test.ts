@@ -132,6 +132,7 @@ describe('claims', () => {
     const next = await ledger.take(ticket(requeued), 'worker-2')
     expect(next).toMatchObject({ kind: 'taken', takeover: false, task: { attempt: 2, deadline_at: task.deadline_at } })
     expect(await typesOf(task)).toEqual(['task.queued', 'task.started', 'task.retrying', 'task.queued', 'task.started'])
+    expect((await eventsOf(task))[2]?.payload).toMatchObject({ attempt: 1, delay_ms: 5_000 })
   })
 
   test('a handover keeps handle, position and attempt; the releasing worker can write no more', async () => {

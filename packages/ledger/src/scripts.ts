@@ -54,7 +54,7 @@ if not t or t.state ~= 'running' then return { 'lost' } end
 if t.last == startId then return { 'started', record(id) } end
 local at = now()
 redis.call('HDEL', taskKey(id), 'handle', 'position')
-append(t, 'task.retrying', '{"attempt":' .. int(t.attempt + 1) .. ',"failure":' .. failure .. ',"delay_ms":0}', retryId, at)
+append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":0}', retryId, at)
 start(t, payload, startId, at)
 return saved('started', t)
 `)
@@ -108,7 +108,7 @@ set(t, 'claim', t.claim + 1)
 redis.call('HDEL', taskKey(id), 'worker')
 if failure ~= '' then
   redis.call('HDEL', taskKey(id), 'handle', 'position')
-  append(t, 'task.retrying', '{"attempt":' .. int(t.attempt + 1) .. ',"failure":' .. failure .. ',"delay_ms":' .. int(delay) .. '}', retryId, at)
+  append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":' .. int(delay) .. '}', retryId, at)
 end
 queue(t, reason, at, tonumber(delay), queuedId)
 return saved('queued', t)
