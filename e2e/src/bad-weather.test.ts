@@ -6,7 +6,7 @@ import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import {
-  createEngineSwitch, engineIfHere, expectWholeLog, leftoversOf, nothingLeftOf, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack,
+  createEngineSwitch, engineIfHere, expectWholeLog, leftoversOf, nothingLeftOf, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack, sweep,
 } from './harness/index.ts'
 
 const Health = z.looseObject({ modes: z.array(z.looseObject({ mode: z.string(), available: z.boolean(), reason: z.string().optional(), isolation: z.string() })) })
@@ -30,6 +30,8 @@ describe('a part that is away is named, harms nothing, and is used again when it
     const now = await modeNow(mode)
     return now?.available === false && now.reason !== 'not probed yet' ? now.reason : undefined
   }, { what: `${mode} mode to be off`, timeoutMs: PROBED_MS, everyMs: 250 })
+  const untilAtWork = (id: string): Promise<unknown> =>
+    waitFor(async () => (await stack.alice.events(id)).some(({ type }) => type === 'task.tool'), { what: `${id} to be at work`, timeoutMs: 60_000, everyMs: 100 })
   const expectStillQueued = async (id: string): Promise<void> => {
     expect(await stack.alice.status(id)).toMatchObject({ status: 'queued', attempt: 0 })
     await nothingLeftOf(id, places())
@@ -59,7 +61,7 @@ describe('a part that is away is named, harms nothing, and is used again when it
       try {
         await stack.add('worker', { WORKER_MODES: 'docker', DOCKER_HOST: engine.host })
         const { task_id } = await stack.alice.submit('[[bash echo begun]] [[hang]]', { mode: 'docker' })
-        await waitFor(async () => (await stack.alice.events(task_id)).some(({ type }) => type === 'task.tool'), { what: 'the task to work', timeoutMs: 60_000, everyMs: 100 })
+        await untilAtWork(task_id)
         await engine.off()
         await stack.alice.cancel(task_id)
         expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'cancelled' })
@@ -107,12 +109,45 @@ describe('a part that is away is named, harms nothing, and is used again when it
       expect(stack.logs()).not.toContain('wrong-and-secret')
     })
 
+    test('the server dies under a running task: it does not hold up a cancel', async () => {
+      const mortal = await startOpencodeServer(stack.provider, stack.providerToken)
+      try {
+        await stack.add('worker', { WORKER_MODES: 'opencode', OPENCODE_SERVER_URL: mortal.url, OPENCODE_SERVER_PASSWORD: mortal.password })
+        const { task_id } = await stack.alice.submit('[[bash echo begun]] [[hang]]', { mode: 'opencode' })
+        await untilAtWork(task_id)
+        await mortal.stop()
+        await stack.alice.cancel(task_id)
+        expect(await stack.alice.untilOver(task_id)).toMatchObject({ status: 'cancelled' })
+        expectWholeLog(await stack.alice.events(task_id))
+      } finally {
+        await mortal.stop()
+      }
+    })
+
     test('the server is down: it is named, and tasks wait', async () => {
       await stack.add('worker', { WORKER_MODES: 'opencode', OPENCODE_SERVER_URL: 'http://127.0.0.1:9' }, 'health')
       expect(await reasonOff('opencode')).toMatch(/127\.0\.0\.1:9/)
       const { task_id } = await stack.alice.submit('[[say hello]]', { mode: 'opencode' })
       await expectStillQueued(task_id)
       await stack.alice.cancel(task_id)
+    })
+  })
+
+  describeNeeding('opencode', 'when the agent itself is killed', () => {
+    test('the task is tried again, and nothing of the first try is left', async () => {
+      await stack.add('worker', { WORKER_MODES: 'opencode' })
+      const { task_id } = await stack.alice.submit('[[bash setsid sleep 400 >/dev/null 2>&1 & echo begun]] [[hang]]', { mode: 'opencode' })
+      await untilAtWork(task_id)
+      const first = await leftoversOf(task_id, places())
+      await sweep(first, places())
+      await waitFor(async () => (await stack.alice.events(task_id)).filter(({ type }) => type === 'task.started').length === 2, { what: 'the second try', timeoutMs: 60_000, everyMs: 100 })
+      const events = await stack.alice.events(task_id)
+      expect(events.find(({ type }) => type === 'task.retrying')?.data).toMatchObject({ attempt: 1, failure: { code: 'backend_lost' } })
+      const now = await leftoversOf(task_id, places())
+      expect(now.filter(({ id }) => first.some((one) => one.id === id))).toEqual([])
+      await stack.alice.cancel(task_id)
+      await stack.alice.untilOver(task_id)
+      await nothingLeftOf(task_id, places())
     })
   })
 
