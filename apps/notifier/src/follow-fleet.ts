@@ -4,11 +4,12 @@ import type { Clock, Log, TaskId } from '@longshore/contracts'
 import type { Bell, Ledger } from '@longshore/ledger'
 import { draftTask } from './draft-notices.ts'
 import type { Notice } from './notice.ts'
+import { KEEP_SECONDS } from './outbox/scripts.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import type { TaskView } from './task-view.ts'
 
 export interface FollowDeps {
-  ledger: Pick<Ledger, 'get' | 'read' | 'readFleet'>
+  ledger: Pick<Ledger, 'get' | 'list' | 'read' | 'readFleet' | 'fleetGap'>
   outbox: Pick<Outbox, 'cursor' | 'view' | 'born' | 'put'>
   bell: Bell
   log: Log
@@ -37,21 +38,47 @@ export async function followFleet(deps: FollowDeps, signal: AbortSignal): Promis
 
 /** One page of the stream, one step in Redis. @returns whether there may be more */
 async function step(deps: FollowDeps, newsSince: number): Promise<boolean> {
-  const { ledger, outbox, drafted } = deps
-  const entries = await ledger.readFleet(await outbox.cursor(), PAGE)
+  const { ledger, outbox } = deps
+  const cursor = await outbox.cursor()
+  const gap = await ledger.fleetGap(cursor)
+  if (gap !== undefined) {
+    await lookAtAll(deps, cursor, gap, newsSince)
+    return true
+  }
+  const entries = await ledger.readFleet(cursor, PAGE)
   const last = entries.at(-1)
   if (last === undefined) return false
+  await draft(deps, new Set(entries.map((entry) => entry.taskId)), last.position, newsSince)
+  return entries.length === PAGE
+}
+
+/**
+ * The stream was trimmed while nobody followed it: what happened stands in the tasks' own logs, and each view knows how far
+ * its task was told of. The cursor moves at the end only: whoever is interrupted begins again, and repeats nothing.
+ */
+async function lookAtAll(deps: FollowDeps, cursor: string, gap: string, newsSince: number): Promise<void> {
+  deps.log.warn({ from: cursor, to: gap }, 'the stream of events was trimmed before it was read; looking at every task')
+  // Of what is older no view may be left to say that it was told.
+  const since = Math.max(newsSince, deps.now() - KEEP_SECONDS * 1_000 + NEWS_MS)
+  for (let offset = 0; ; offset += PAGE) {
+    const tasks = await deps.ledger.list({ limit: PAGE, offset })
+    await draft(deps, new Set(tasks.map(({ id }) => id)), tasks.length === 0 ? gap : cursor, since)
+    if (tasks.length === 0) return
+  }
+}
+
+/** Drafts what is new of these tasks, and moves the cursor, in one step. */
+async function draft({ ledger, outbox, drafted, log }: FollowDeps, tasks: ReadonlySet<TaskId>, cursor: string, newsSince: number): Promise<void> {
   const views = new Map<TaskId, TaskView>()
   const notices: Notice[] = []
-  for (const taskId of new Set(entries.map((entry) => entry.taskId))) {
-    const draft = await outbox.view(taskId).then((view) => draftTask(ledger, taskId, view, newsSince)).catch(unreadable(deps.log, taskId))
-    if (draft === undefined) continue
-    views.set(taskId, draft.view)
-    notices.push(...draft.notices)
+  for (const taskId of tasks) {
+    const found = await outbox.view(taskId).then((view) => draftTask(ledger, taskId, view, newsSince)).catch(unreadable(log, taskId))
+    if (found === undefined) continue
+    views.set(taskId, found.view)
+    notices.push(...found.notices)
   }
-  await outbox.put({ cursor: last.position, views, notices })
+  await outbox.put({ cursor, views, notices })
   drafted(notices)
-  return entries.length === PAGE
 }
 
 /** One record that this build cannot read must not silence all other tasks. */

@@ -44,3 +44,26 @@ test('what ended long before a sink was first used is history; what ends later i
   expect(notifier.output()).toContain(live.id)
   expect(notifier.output()).not.toContain(old.id)
 })
+
+test('G8: what happened while nobody listened is told, also when the stream was trimmed meanwhile', async () => {
+  const harbour = createHarbour(sharedRedisUrl())
+  ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
+  const env = { REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: harbour.deployment }
+  const completionsIn = (output: string) => output.split('\n').filter((line) => line.includes('"kind":"completion"'))
+  const first = ends(await startNotifierProcess(env))
+  const [told, missed] = [await harbour.start(), await harbour.start()]
+  await harbour.complete(told, 'done')
+  await waitFor(() => completionsIn(first.output()).length === 1, { what: 'the first completion' })
+  await waitFor(async () => (await harbour.outbox('log')).waiting === 0, { what: 'an empty outbox' })
+  await first.stop()
+  await harbour.complete(missed, 'done')
+  await harbour.redis.xtrim(keysOf(harbour.deployment).fleet, 'MAXLEN', 0)
+
+  const next = ends(await startNotifierProcess(env))
+  await waitFor(() => completionsIn(next.output()).length > 0, { what: 'the missed completion' })
+  const later = await harbour.start()
+  await harbour.complete(later, 'done')
+  await waitFor(() => next.output().includes(later.id), { what: 'the stream to be followed again' })
+  await waitFor(() => completionsIn(next.output()).length > 1, { what: 'the later completion' })
+  expect(completionsIn(next.output()).map((line) => (JSON.parse(line) as { task: string }).task)).toEqual([missed.id, later.id])
+})

@@ -2,8 +2,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 
 import type { Clock, Log } from '@longshore/contracts'
-import { type Doorbell, keysOf, type Ledger } from '@longshore/ledger'
-import { followFleet } from './follow-fleet.ts'
+import { type Doorbell, keysOf } from '@longshore/ledger'
+import { type FollowDeps, followFleet } from './follow-fleet.ts'
 import { type LaneDeps, runLane } from './lane.ts'
 import { acquireLease, LEASE_MS, letGoOfLease, renewLease } from './outbox/lease.ts'
 import { createOutbox } from './outbox/outbox.ts'
@@ -14,7 +14,7 @@ export interface NotifierDeps {
   /** A `background` connection. */
   redis: Redis
   deployment: string
-  ledger: Pick<Ledger, 'get' | 'read' | 'readFleet'>
+  ledger: FollowDeps['ledger']
   doorbell: Doorbell
   sink: Sink
   log: Log

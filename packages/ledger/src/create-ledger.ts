@@ -22,13 +22,14 @@ export interface LedgerOptions {
 export interface LedgerContext {
   redis: Redis
   keys: Keys
+  log: Log
   run(script: Script, ...args: (string | number)[]): Promise<unknown>
 }
 
 /** The ledger of one deployment on one Redis connection. */
 export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger {
   const keys = keysOf(deployment)
-  const context: LedgerContext = { redis, keys, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
+  const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
   return { ...submission(context, guard), ...queries(context), ...ownerWrites(context), ...unownedWrites(context) }
 }

@@ -51,3 +51,25 @@ test.each([
   expect(event?.payload).toEqual({ attempt: 1, duration_ms: expect.any(Number) as number, by: 'agent-a', reason: 'no "need"' })
   expect(await ledger.debts(1_000)).toContain(task.id)
 })
+
+test('a record that cannot be read is missing in lists, and hides no other', async () => {
+  const [broken, sound] = [await running(), await running()]
+  await redis.hset(keysOf(deployment).task(broken.id), 'state', 'a state of the future')
+  const ids = new Set((await ledger.list({ limit: 1_000 })).map(({ id }) => id))
+  expect([ids.has(sound.id), ids.has(broken.id)]).toEqual([true, false])
+})
+
+test('G6: a reader of the fleet stream learns that entries were trimmed which it may not have read', async () => {
+  const { fleet } = keysOf(deployment)
+  await running()
+  const [first, second] = await ledger.readFleet('0', 2)
+  const last = (await ledger.readFleet('0', 100_000)).at(-1)?.position
+  expect(await Promise.all(['0', first?.position ?? '', last ?? ''].map((position) => ledger.fleetGap(position)))).toEqual([undefined, undefined, undefined])
+  await redis.xtrim(fleet, 'MINID', second?.position ?? '')
+  expect(await Promise.all(['0', first?.position ?? ''].map((position) => ledger.fleetGap(position)))).toEqual([last, last])
+  expect(await ledger.fleetGap(second?.position ?? '')).toBeUndefined()
+  await redis.xtrim(fleet, 'MAXLEN', 0)
+  expect(await Promise.all([second?.position ?? '', last ?? ''].map((position) => ledger.fleetGap(position)))).toEqual([last, undefined])
+  await redis.del(fleet)
+  expect(await Promise.all(['0', last ?? ''].map((position) => ledger.fleetGap(position)))).toEqual([undefined, '0'])
+})

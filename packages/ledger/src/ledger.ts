@@ -46,7 +46,7 @@ export interface Ledger {
   submit(task: NewTask): Promise<Submitted>
   /** @throws nothing for an unknown id: undefined. */
   get(taskId: TaskId): Promise<Task | undefined>
-  /** Newest first. Not one step: two reads. */
+  /** Newest first; a record that this build cannot read is left out. Not one step: two reads. */
   list(options: { agentId?: string; limit: number; offset?: number }): Promise<Task[]>
   counts(): Promise<Record<Task['state'], number>>
 
@@ -87,5 +87,9 @@ export interface Ledger {
   read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>
   /** Events of all tasks after a position of the fleet stream; `'0'` is its beginning. */
   readFleet(after: string, limit: number): Promise<FleetEntry[]>
-
+  /**
+   * Where to go on when this position is not in the stream any more: what followed it may have been trimmed unread, and the
+   * tasks themselves must be looked at (G6: never silence). Whatever is later than the answer is still to be read.
+   */
+  fleetGap(after: string): Promise<string | undefined>
 }

@@ -1,4 +1,5 @@
-import { type AnyEvent, type Cursor, parseEvent, START, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
+import { type AnyEvent, type Cursor, type Log, parseEvent, START, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
+import { ZodError } from 'zod'
 
 import type { LedgerContext } from './create-ledger.ts'
 import type { Ledger, Page } from './ledger.ts'
@@ -6,7 +7,7 @@ import { fieldsOf, taskFrom, ticketFrom } from './record.ts'
 import { READ } from './scripts.ts'
 
 /** Everything that only reads. */
-export function queries({ redis, keys, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'liveTickets' | 'pendingTickets' | 'debts'> {
+export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'debts'> {
   const get = async (taskId: TaskId): Promise<Task | undefined> => {
     const fields = fieldsOf(await redis.hgetall(keys.task(taskId)))
     return fields === undefined ? undefined : taskFrom(fields)
@@ -15,7 +16,7 @@ export function queries({ redis, keys, run }: LedgerContext): Pick<Ledger, 'get'
     get,
     async list({ agentId, limit, offset = 0 }) {
       const ids = await redis.zrevrange(agentId === undefined ? keys.tasks : keys.agent(agentId), offset, offset + limit - 1)
-      const tasks = await Promise.all(ids.map((id) => get(TaskId.parse(id))))
+      const tasks = await Promise.all(ids.map((id) => get(TaskId.parse(id)).catch(unreadable(log, id))))
       return tasks.filter((task) => task !== undefined)
     },
     async counts() {
@@ -33,6 +34,13 @@ export function queries({ redis, keys, run }: LedgerContext): Pick<Ledger, 'get'
         const { t, s, y } = fieldsOf(fields) ?? {}
         return { position, taskId: TaskId.parse(t), seq: Number(s), type: y ?? '' }
       })
+    },
+    async fleetGap(after) {
+      const stream = fieldsOf(await redis.xinfo('STREAM', keys.fleet).catch(ifNoStream))
+      if (stream === undefined) return after === '0' ? undefined : '0'
+      const { length, 'entries-added': added, 'last-generated-id': newest = '0' } = stream
+      if (after === '0') return length === added ? undefined : newest
+      return after === newest || (await redis.xrange(keys.fleet, after, after)).length > 0 ? undefined : newest
     },
     async liveTickets(after, limit) {
       const [next, ids] = await redis.sscan(keys.live, after ?? '0', 'COUNT', limit)
@@ -72,6 +80,17 @@ function pageOf(after: Cursor, total: number, base: number, raw: readonly string
 function fits(after: Cursor, base: number, own: AnyEvent | undefined): boolean {
   if (after.seq === 0 || after.id === '') return after.seq >= base
   return after.seq > base && own?.seq === after.seq && own.id === after.id
+}
+
+/** One broken record must not hide all others. */
+const unreadable = (log: Log, id: string) => (error: unknown): undefined => {
+  if (!(error instanceof ZodError) && !(error instanceof SyntaxError)) throw error
+  log.error({ task_id: id, reason: error.message }, 'a record could not be read; lists leave it out')
+}
+
+function ifNoStream(error: unknown): undefined {
+  if (error instanceof Error && error.message.includes('no such key')) return undefined
+  throw error
 }
 
 function splitTicketId(member: string): { id: TaskId; n: number } {

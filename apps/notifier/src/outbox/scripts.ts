@@ -10,7 +10,7 @@ if redis.call('GET', P .. 'lease') ~= ARGV[1] then return redis.error_reply('LEA
 `
 
 /** Cards and views of a task are kept this long after its last event. */
-const KEEP_SECONDS = 30 * 24 * 60 * 60
+export const KEEP_SECONDS = 30 * 24 * 60 * 60
 const MAX_DEAD = 1_000
 /** From a change to its edit: what else happens within it makes one edit. The end does not wait. */
 const EDIT_DELAY_MS = 1_000
