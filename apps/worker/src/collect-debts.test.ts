@@ -5,7 +5,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { type Handle, SILENT, type Task } from '@longshore/contracts'
 
-import { collectDebts, type CollectDebtsOptions } from './collect-debts.ts'
+import { type CollectDebtsOptions, createDebtCollector } from './collect-debts.ts'
 import { createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
@@ -29,10 +29,10 @@ async function leftBehind(): Promise<{ task: Task; pid: number; handle: Handle }
   await stack.ledger.end(claim, { state: 'cancelled', payload: { by: 'agent-a' } })
   return { task, handle: execution.handle, pid: Number(await readFile(join(String(execution.handle.data['dir']), 'pid'), 'utf8')) }
 }
-const collect = (more: Partial<CollectDebtsOptions> = {}) => collectDebts({
+const collect = (more: Partial<CollectDebtsOptions> = {}) => createDebtCollector({
   ledger: stack.ledger, backendOf: (mode) => createShellBackend(mode, stack.root), reaches: () => true, log: SILENT,
   clock: { now: () => Date.now() + 60_000, measure: () => Promise.resolve() }, ...more,
-})
+})()
 const isAlive = (pid: number) => {
   try {
     return process.kill(pid, 0)
@@ -58,5 +58,25 @@ test('a debt stays while its own worker is at it, out of reach, or when somethin
   expect(await collect({ backendOf: () => stuck })).toEqual([])
   expect(await stack.ledger.debts(10)).toEqual([task.id])
   expect(isAlive(pid)).toBe(true)
+  await collect()
+})
+
+test('a place that is gone is asked less and less often, and complained about once', async () => {
+  const { task } = await leftBehind()
+  let [now, asked, complaints] = [Date.now() + 60_000, 0, 0]
+  const log = { ...SILENT, warn: () => { complaints += 1 } }
+  const gone = { ...createShellBackend('docker', stack.root), dispose: () => {
+    asked += 1
+    return Promise.reject(new Error('the server is gone'))
+  } }
+  const round = createDebtCollector({ ledger: stack.ledger, backendOf: () => gone, reaches: () => true, log, clock: { now: () => now, measure: () => Promise.resolve() } })
+  for (let second = 0; second < 3_600; second += 5) {
+    await round()
+    now += 5_000
+  }
+  expect(asked).toBeGreaterThan(8)
+  expect(asked).toBeLessThan(20)
+  expect(complaints).toBe(1)
+  expect(await stack.ledger.debts(10)).toEqual([task.id])
   await collect()
 })

@@ -13,26 +13,38 @@ export interface CollectDebtsOptions {
   log: Log
 }
 
-const BATCH = 200
+/** Debts looked at per round; those that wait for their next try cost nothing but this list. */
+const BATCH = 1_000
 /** Whoever ended the task is disposing of it right now; two at once would only be in each other's way. */
 const OWNER_FIRST_MS = 15_000
 const DISPOSE_MS = 60_000
+/** A place that is gone for long is asked less and less often, and complained about once per reason. */
+const FIRST_PAUSE_MS = 5_000
+const LONGEST_PAUSE_MS = 10 * 60_000
+
+interface Trouble { reason: string; pauseMs: number; nextAt: number }
 
 /**
  * Cleans up after ends whose worker was interrupted (G9): any worker that reaches the place, also after a restart.
- * @returns the debts that were struck
+ * @returns a round; it resolves to the debts that were struck
  */
-export async function collectDebts(options: CollectDebtsOptions): Promise<TaskId[]> {
-  const struck: TaskId[] = []
-  for (const taskId of await options.ledger.debts(BATCH)) {
-    if (!(await pay(options, taskId))) continue
-    await options.ledger.strikeDebt(taskId)
-    struck.push(taskId)
+export function createDebtCollector(options: CollectDebtsOptions): () => Promise<TaskId[]> {
+  const { ledger, clock } = options
+  const troubles = new Map<TaskId, Trouble>()
+  return async () => {
+    const struck: TaskId[] = []
+    const debts = await ledger.debts(BATCH)
+    for (const taskId of troubles.keys()) if (!debts.includes(taskId)) troubles.delete(taskId)
+    for (const taskId of debts) {
+      if ((troubles.get(taskId)?.nextAt ?? 0) > clock.now() || !(await pay(options, troubles, taskId))) continue
+      await ledger.strikeDebt(taskId)
+      struck.push(taskId)
+    }
+    return struck
   }
-  return struck
 }
 
-async function pay({ ledger, backendOf, reaches, clock, log }: CollectDebtsOptions, taskId: TaskId): Promise<boolean> {
+async function pay({ ledger, backendOf, reaches, clock, log }: CollectDebtsOptions, troubles: Map<TaskId, Trouble>, taskId: TaskId): Promise<boolean> {
   const task = await ledger.get(taskId)
   if (task?.handle === undefined) return true
   const backend = backendOf(task.mode)
@@ -45,7 +57,14 @@ async function pay({ ledger, backendOf, reaches, clock, log }: CollectDebtsOptio
     log.info({ task_id: taskId }, 'cleaned up after a task that ended')
     return true
   } catch (error) {
-    log.warn({ task_id: taskId, reason: toFailure(error).message }, 'something of a task that ended is still left; trying again')
+    const next = worse(troubles.get(taskId), toFailure(error).message, clock.now())
+    if (troubles.get(taskId)?.reason !== next.reason) log.warn({ task_id: taskId, reason: next.reason }, 'something of a task that ended is still left; it is tried again, less and less often')
+    troubles.set(taskId, next)
     return false
   }
+}
+
+function worse(last: Trouble | undefined, reason: string, now: number): Trouble {
+  const pauseMs = last === undefined ? FIRST_PAUSE_MS : Math.min(last.pauseMs * 2, LONGEST_PAUSE_MS)
+  return { reason, pauseMs, nextAt: now + pauseMs }
 }

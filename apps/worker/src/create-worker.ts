@@ -7,7 +7,7 @@ import type { Doorbell, Ledger } from '@longshore/ledger'
 import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, reconcileTickets, type TicketConsumer, type TicketProducer } from '@longshore/queue'
 import { keepRounds, stopAll, type Stoppable } from '@longshore/runtime'
 
-import { collectDebts } from './collect-debts.ts'
+import { createDebtCollector } from './collect-debts.ts'
 import { type ModeBoard, watchModes } from './mode-board.ts'
 import { type RedisClock, startRedisClock } from './redis-clock.ts'
 import { runTask } from './run-task.ts'
@@ -124,8 +124,8 @@ function bounded({ name, stop }: Stoppable): Stoppable {
 
 function watchDebts({ ledger, log, storageId, reaches }: WorkerDeps, clock: RedisClock, backendOf: (mode: Mode) => Backend | undefined) {
   const sameStorage = (handle: Handle) => handle.storage_id === undefined || storageId === undefined || handle.storage_id === storageId
-  const options = { ledger, backendOf, clock, log, reaches: reaches ?? sameStorage }
-  return keepRounds({ everyMs: DEBTS_MS, log, failing: 'leftovers could not be looked for', round: () => collectDebts(options) })
+  const collect = createDebtCollector({ ledger, backendOf, clock, log, reaches: reaches ?? sameStorage })
+  return keepRounds({ everyMs: DEBTS_MS, log, failing: 'leftovers could not be looked for', round: async () => void (await collect()) })
 }
 
 async function drain({ redis, consumer, handover, graceMs, log }: { redis: Redis; consumer: TicketConsumer; handover: AbortController; graceMs: number; log: Log }): Promise<void> {
