@@ -18,7 +18,7 @@ local P = KEYS[1]
 local ALLOWED = ' ${ALLOWED} '
 local OVER = { ${OVER} }
 local function now() local t = redis.call('TIME'); return t[1] * 1000 + math.floor(t[2] / 1000) end
-local function int(n) return string.format('%.0f', n) end
+local function int(n) return string.format('%d', n) end
 local function taskKey(id) return P .. 'task:' .. id end
 local function over(state) return OVER[state] == true end
 -- once per step: the bell says that something is new, the log says what

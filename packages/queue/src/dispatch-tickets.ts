@@ -6,7 +6,7 @@ import type { TicketProducer } from './ticket-producer.ts'
 /** The part of the ledger that knows which tickets are wanted in the queue. */
 export interface PendingTickets {
   pendingTickets(limit: number): Promise<PendingTicket[]>
-  ticketAdded(ticket: Pick<Ticket, 'task_id' | 'n'>): Promise<void>
+  ticketAdded(...tickets: Pick<Ticket, 'task_id' | 'n'>[]): Promise<void>
 }
 
 export interface DispatchOptions {
@@ -18,6 +18,8 @@ export interface DispatchOptions {
 }
 
 const BATCH = 200
+/** Whoever accepted a task is queueing its first ticket right now; a second one beside it would only cost. */
+const ACCEPTED_FIRST_MS = 500
 
 /**
  * Adds what the ledger wants in the queue and nobody has confirmed: retries and handovers, and submits that were cut
@@ -36,7 +38,9 @@ export async function dispatchOnce(source: PendingTickets, producer: Pick<Ticket
   const pending = await source.pendingTickets(BATCH)
   if (pending.length === 0) return 0
   const now = await producer.time()
-  await producer.addMany(pending.map(({ ticket, due_at }) => ({ ticket, delayMs: Math.max(0, due_at - now) })))
-  await Promise.all(pending.map(({ ticket }) => source.ticketAdded(ticket)))
-  return pending.length
+  const left = pending.filter(({ ticket, due_at }) => ticket.n > 1 || due_at <= now - ACCEPTED_FIRST_MS)
+  if (left.length === 0) return 0
+  await producer.addMany(left.map(({ ticket, due_at }) => ({ ticket, delayMs: Math.max(0, due_at - now) })))
+  await source.ticketAdded(...left.map(({ ticket }) => ticket))
+  return left.length
 }
