@@ -6,7 +6,9 @@ import { connectRedis, createLogger, createMetrics } from '@longshore/runtime'
 import { createWorker } from '@longshore/worker'
 import process from 'node:process'
 
-// The worker as it ships, around a backend that is over at once; tells its parent when each task starts, if asked to.
+import { whenIdle } from './when-idle.ts'
+
+// The worker as it ships, around a backend that is over at once; tells its parent when each task started, if asked to.
 const redisUrl = process.env['BENCH_REDIS_URL'] ?? ''
 const deployment = DeploymentId.parse('bench')
 const log = createLogger({ app: 'worker', level: 'warn', format: 'json' })
@@ -17,7 +19,8 @@ const scripted = createScriptedBackend({ mode: 'docker' })
 const backend: Backend = {
   ...scripted,
   start: (task, run) => {
-    if (tellsStarts) process.send?.(performance.timeOrigin + performance.now())
+    const startedAt = performance.timeOrigin + performance.now()
+    if (tellsStarts) void whenIdle(() => worker.status().running > 0).then(() => process.send?.(startedAt))
     return scripted.start(task, run)
   },
 }
