@@ -1,7 +1,9 @@
 import { serveStatic } from '@hono/node-server/serve-static'
 import { relative } from 'node:path'
 import { type Context, Hono } from 'hono'
+import { HTTPException } from 'hono/http-exception'
 import { secureHeaders } from 'hono/secure-headers'
+import { timeout } from 'hono/timeout'
 
 import { type Clock, type Log, LongshoreError, TaskId } from '@longshore/contracts'
 import type { ApiKeys, Ledger } from '@longshore/ledger'
@@ -28,6 +30,9 @@ export interface ConsoleDeps {
   now: Clock
 }
 
+/** A Redis that hangs must not hold pages for ever (ms). */
+const PATIENCE_MS = 5_000
+
 /** Our own pages run no script but our static one. Bull Board's styles its elements in place. */
 const policyOf = (path: string) => ({
   contentSecurityPolicy: {
@@ -46,6 +51,7 @@ export function createConsoleApp(deps: ConsoleDeps): Hono {
   const app = new Hono()
   const isAllowed = allowedHost(deps.hosts)
   app.use(async (c, next) => secureHeaders(policyOf(c.req.path))(c, next))
+  app.use(timeout(PATIENCE_MS))
   app.use(async (c, next) => {
     if (!isAllowed(c.req.header('host'))) throw new LongshoreError('origin_forbidden', 'this host name is not the console\'s', { next: 'add it to MCP_ALLOWED_HOSTS' })
     await next()
@@ -87,14 +93,22 @@ function numberOf(text: string | undefined, fallback: number): number {
 
 function asLongshoreError(error: unknown, log: Log): LongshoreError {
   if (error instanceof LongshoreError) return error
+  if (error instanceof HTTPException) return asRefusal(error)
   const reason = error instanceof Error ? error.message : String(error)
   if (/connection|ECONN|max retries|stream isn't writeable|timeout/i.test(reason)) return new LongshoreError('unavailable', 'Redis does not answer', { next: 'try again in a moment' })
   log.error({ err: error }, 'a page failed')
   return new LongshoreError('internal', 'this page failed; the console\'s log says why')
 }
 
+/** What Hono refuses by itself: a body that is too large, or an answer that takes too long. */
+function asRefusal({ status }: HTTPException): LongshoreError {
+  if (status === 413) return new LongshoreError('payload_too_large', 'the request is larger than a key can be')
+  if (status === 504) return new LongshoreError('unavailable', `no answer from Redis within ${PATIENCE_MS / 1_000} s`, { next: 'try again in a moment' })
+  return new LongshoreError('invalid_input', 'the request cannot be read')
+}
+
 function refuse(c: Context, error: LongshoreError, deployment: string): Response | Promise<Response> {
-  const status = error.status as 400 | 401 | 403 | 404 | 500 | 503
+  const status = error.status as 400 | 401 | 403 | 404 | 413 | 500 | 503
   if (error.code === 'unauthorized') c.header('www-authenticate', 'Bearer')
   return c.req.header('accept')?.includes('text/html') === true ? c.html(errorPage(error, deployment), status) : c.json(error.toBody(), status)
 }

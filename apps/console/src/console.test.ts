@@ -35,6 +35,13 @@ describe('who may come in', () => {
     expect((await ask('/', { authorization: 'Bearer a-wrong-key' })).status).toBe(401)
   })
 
+  test('what is no login form is refused as such', async () => {
+    const large = await ask('/login', { 'content-type': 'application/x-www-form-urlencoded', 'content-length': '9000' }, { method: 'POST', body: `key=${'x'.repeat(8_996)}` })
+    expect([large.status, await large.json()]).toMatchObject([413, { error: { code: 'payload_too_large' } }])
+    const garbled = await ask('/login', { 'content-type': 'multipart/form-data; boundary=x' }, { method: 'POST', body: 'garbage' })
+    expect([garbled.status, await garbled.json()]).toMatchObject([400, { error: { code: 'invalid_input' } }])
+  })
+
   test('an operator logs in, works with a cookie that says nothing, and logs out for good', async () => {
     const response = await login(world.operatorKey)
     expect([response.status, response.headers.get('location')]).toEqual([303, '/queues'])
@@ -167,6 +174,10 @@ test('with Redis away a page says so, and is there again when Redis is', async (
   expect([away.status, await away.text()]).toEqual([503, expect.stringContaining('Redis does not answer')])
   await redis.restart()
   await waitFor(async () => (await page()).status === 200, { what: 'the page again' })
+  redis.stall()
+  const hanging = await page()
+  expect([hanging.status, await hanging.text()]).toEqual([503, expect.stringContaining('No answer from Redis')])
+  redis.cont()
   await lonely.stop()
   await redis.stop()
 })

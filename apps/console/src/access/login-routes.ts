@@ -17,7 +17,9 @@ export function loginRoutes({ apiKeys, sessions, deployment, log }: LoginDeps): 
   app.get('/login', (c) => c.html(loginPage({ deployment, next: ownPath(c.req.query('next')) })))
   app.post('/login', bodyLimit({ maxSize: 8 * 1024 }), async (c) => {
     if (!isOwnOrigin(c.req.header('origin'), c.req.header('host'))) throw new LongshoreError('origin_forbidden', 'this came from a page that is not the console')
-    const form = await c.req.parseBody()
+    const form = await c.req.parseBody().catch((cause: unknown) => {
+      throw new LongshoreError('invalid_input', 'this is not the login form', { cause })
+    })
     const next = ownPath(textOf(form['next']))
     const apiKey = await apiKeys.verify(textOf(form['key'])?.trim() ?? '')
     if (apiKey === undefined || !apiKey.scopes.includes('operate')) {
