@@ -28,12 +28,5 @@ export function createLogger(options: LoggerOptions): Log {
 
 /** Nothing else of an error is written: ioredis hangs the failed command with its arguments (prompts, keys) on it (G14). */
 function describeError(error: unknown): unknown {
-  return error instanceof Error ? { type: error.name, message: visible(error.message), stack: visible(error.stack ?? '') } : error
-}
-
-// JSON escapes these; the format for people would pass on what an error quotes: terminal codes of agents, for one (G14).
-const CONTROL = /[\p{Cc}--[\n\t]]/gv
-
-function visible(text: string): string {
-  return text.replace(CONTROL, '')
+  return error instanceof Error ? { type: error.name, message: error.message, stack: error.stack } : error
 }
