@@ -4,7 +4,7 @@ import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { Queue } from 'bullmq'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { type Mode, MODES, SILENT, type Ticket, taskIdFrom, ticketId } from '@longshore/contracts'
+import { type Log, type Mode, MODES, SILENT, type Ticket, taskIdFrom, ticketId } from '@longshore/contracts'
 import { connectRedis } from '@longshore/runtime'
 
 import { consumeTickets, type ConsumeTicketsOptions, type TicketConsumer } from './consume-tickets.ts'
@@ -125,6 +125,30 @@ test('one pool of slots serves all modes, and modes that both have work take tur
   await waitFor(() => order.length === 20 && consumer.running() === 0, { what: 'all tickets' })
   expect(most).toBe(3)
   expect(order.slice(0, 10).filter((mode) => mode === 'opencode').length).toBeGreaterThanOrEqual(3)
+})
+
+test('a mode with a long queue does not keep the only slot from one whose ticket comes later', async () => {
+  const order: Mode[] = []
+  await producer.addMany(Array.from({ length: 30 }, () => ({ ticket: aTicket({ mode: 'docker' }) })))
+  consume(async ({ mode }) => {
+    order.push(mode)
+    if (order.length === 3) await producer.add(aTicket({ mode: 'opencode' }))
+    await new Promise((resolve) => setTimeout(resolve, 20))
+    return 'done'
+  }, { concurrency: 1 })
+  await waitFor(() => order.length === 31, { what: 'all tickets' })
+  expect(order.indexOf('opencode')).toBeLessThan(20)
+})
+
+test('a ticket that is being closed is not taken for a lost one', async () => {
+  const warned: string[] = []
+  const log: Log = { ...SILENT, warn: (_fields: object, message: string) => void warned.push(message) }
+  let handled = 0
+  await producer.addMany(Array.from({ length: 300 }, () => ({ ticket: aTicket() })))
+  // Renewals every 5 ms: without care some meet a ticket whose lock went with its completion a moment ago.
+  consume(() => Promise.resolve(++handled).then(() => 'done' as const), { concurrency: 20, lockMs: 20, log })
+  await waitFor(() => handled >= 300, { what: 'all tickets' })
+  expect(warned).toEqual([])
 })
 
 test('a ticket that arrives while all slots are taken stays for another worker', async () => {

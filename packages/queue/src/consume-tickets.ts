@@ -64,8 +64,8 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
   const running = new Set<Promise<void>>()
   const lines = options.modes.map((mode) => openLine(mode, lockMs, options))
   const lineOf = (mode: Mode) => lines.find((line) => line.mode === mode)
-  // A slot goes on with its own mode only while no other mode has work: those that have take turns.
-  const mayGoOn = (line: Line) => !stopping.signal.aborted && line.isOpen && lines.every((other) => other === line || !other.isOpen || other.isEmpty)
+  // A slot goes on with its own mode only while every other one waits for work: those that have it take turns.
+  const mayGoOn = (line: Line) => !stopping.signal.aborted && line.isOpen && lines.every((other) => other === line || !other.isOpen || other.isWaiting)
 
   const start = (line: Line, fetched: Fetched) => {
     const work = workThrough(line, fetched, () => mayGoOn(line), options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
@@ -102,8 +102,8 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
   }
 }
 
-/** `isEmpty`: its queue had nothing when it was last looked at, and it waits for more. */
-interface Line { mode: Mode; worker: TicketWorker; locks: TicketLocks; isOpen: boolean; isEmpty: boolean; tokens: number }
+/** `isWaiting`: its queue had nothing, and it will notice when there is something. */
+interface Line { mode: Mode; worker: TicketWorker; locks: TicketLocks; isOpen: boolean; isWaiting: boolean; tokens: number }
 interface Fetched { job: TicketJob; token: string }
 
 class TicketWorker extends Worker<unknown, null> {
@@ -129,13 +129,14 @@ function openLine(mode: Mode, lockMs: number, { redis, deployment, name, log, st
   worker.on('stalled', (id) => log.info({ ticket: id, mode }, 'a ticket lost its worker and waits again'))
   worker.startStalledCheckTimer().catch((error: unknown) => log.error({ err: error }, 'stalled tickets are not looked for'))
   const locks = keepLocks({ lockMs, log, extend: (ids, tokens) => worker.extendJobLocks(ids, tokens, lockMs) })
-  return { mode, worker, locks, isOpen: false, isEmpty: false, tokens: 0 }
+  return { mode, worker, locks, isOpen: false, isWaiting: false, tokens: 0 }
 }
 
 interface Following { line: Line; slots: Slots; stopping: AbortSignal; start: (line: Line, fetched: Fetched) => void; log: Log }
 
 /** One mode's loop: waits for a free slot, then for a job. */
 async function follow({ line, slots, stopping, start, log }: Following): Promise<void> {
+  let isEmpty = false
   let batch = 1
   while (!stopping.aborted) {
     if (!line.isOpen || !slots.isFree()) {
@@ -144,7 +145,9 @@ async function follow({ line, slots, stopping, start, log }: Following): Promise
     }
     try {
       // With work waiting slots are taken first; on an empty queue one would only be blocked for the other modes.
-      const found: Fetched[] = line.isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlots(line, slots, batch)
+      const found: Fetched[] | 'nothing' = isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlots(line, slots, batch)
+      isEmpty = found === 'nothing'
+      if (found === 'nothing') continue
       batch = found.length < batch ? 1 : Math.min(batch * 2, MAX_BATCH)
       for (const fetched of found) start(line, fetched)
     } catch (error) {
@@ -155,23 +158,23 @@ async function follow({ line, slots, stopping, start, log }: Following): Promise
 }
 
 /** Several at once: one after the other, the round trips would be what a busy worker waits for. */
-async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise<Fetched[]> {
+async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise<Fetched[] | 'nothing'> {
   let taken = 0
   while (taken < atMost && slots.take()) taken += 1
   const answers = await Promise.allSettled(Array.from({ length: taken }, () => fetch(line, false)))
   const found = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : undefined)).filter((fetched) => fetched !== undefined)
   for (let spare = taken - found.length; spare > 0; spare--) slots.release()
-  line.isEmpty = found.length === 0
   const refused = answers.find((answer) => answer.status === 'rejected')
-  if (found.length === 0 && refused !== undefined) throw refused.reason
-  return found
+  if (found.length > 0) return found
+  if (refused !== undefined) throw refused.reason
+  return 'nothing'
 }
 
-/** Blocks without a slot; a job that comes when there is none left goes back to its place. */
-async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Fetched[]> {
-  const fetched = await fetch(line, true)
-  if (fetched === undefined) return []
-  line.isEmpty = false
+/** Blocks without a slot; a job that comes when there is none left goes back to its place, and is fetched with a slot. */
+async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Fetched[] | 'nothing'> {
+  line.isWaiting = true
+  const fetched = await fetch(line, true).finally(() => { line.isWaiting = false })
+  if (fetched === undefined) return 'nothing'
   if (!stopping.aborted && line.isOpen && slots.take()) return [fetched]
   await fetched.job.moveToWait(fetched.token)
   return []
