@@ -80,8 +80,13 @@ export interface Ledger {
   ticketAdded(...tickets: Pick<Ticket, 'task_id' | 'n'>[]): Promise<void>
   /** The queue lost ticket `n`: the next one, unless the task is over or has moved on. A running task keeps its state, its next owner adopts. */
   reissue(taskId: TaskId, n: number): Promise<Ticket | undefined>
-  /** Live tasks from the one after `after`, for the reconciler's rounds; `next` is undefined at the end of a round. */
-  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; next?: string }>
+  /**
+   * For the reconciler: ends a task that was started once, whose deadline is over, and that nobody owns (G9: time without an owner
+   * counts). An owner gets a grace to end it itself. Whether it is over now because of this.
+   */
+  timeoutUnowned(taskId: TaskId, ticket: number): Promise<boolean>
+  /** Live tasks from the one after `after`, for the reconciler's rounds, and which of them are past their deadline; `next` is undefined at the end of a round. */
+  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: Ticket[]; next?: string }>
 
   /** Events after a cursor, at most `limit`. A cursor whose id is empty is an offset. */
   read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>

@@ -42,15 +42,7 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
       if (after === '0') return length === added ? undefined : newest
       return after === newest || (await redis.xrange(keys.fleet, after, after)).length > 0 ? undefined : newest
     },
-    async liveTickets(after, limit) {
-      const [next, ids] = await redis.sscan(keys.live, after ?? '0', 'COUNT', limit)
-      const rows = await redis.pipeline(ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'brief', 'ticket'])).exec()
-      const tickets = ids.flatMap((id, i) => {
-        const [brief, n] = (rows?.[i]?.[1] ?? []) as (string | null)[]
-        return typeof brief === 'string' ? [ticketFrom(TaskId.parse(id), brief, Number(n))] : []
-      })
-      return next === '0' ? { tickets } : { tickets, next }
-    },
+    liveTickets: (after, limit) => liveTickets({ redis, keys }, after, limit),
     async pendingTickets(limit) {
       const found = await redis.zrange(keys.pending, 0, String(limit - 1), 'WITHSCORES')
       const members = pairsOf(found)
@@ -65,6 +57,19 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
       return (await redis.zrange(keys.debts, 0, String(limit - 1))).map((id) => TaskId.parse(id))
     },
   }
+}
+
+async function liveTickets({ redis, keys }: Pick<LedgerContext, 'redis' | 'keys'>, after: string | undefined, limit: number): ReturnType<Ledger['liveTickets']> {
+  const [next, ids] = await redis.sscan(keys.live, after ?? '0', 'COUNT', limit)
+  const [time, ...rows] = (await redis.pipeline([['time'], ...ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'brief', 'ticket', 'deadline_at'])]).exec()) ?? []
+  const now = Number((time?.[1] as string[] | undefined)?.[0] ?? 0) * 1_000
+  const found = ids.flatMap((id, i) => {
+    const [brief, n, deadline] = (rows[i]?.[1] ?? []) as (string | null)[]
+    return typeof brief === 'string' ? [{ ticket: ticketFrom(TaskId.parse(id), brief, Number(n)), isOverdue: typeof deadline === 'string' && Number(deadline) <= now }] : []
+  })
+  const tickets = found.map(({ ticket }) => ticket)
+  const overdue = found.filter(({ isOverdue }) => isOverdue).map(({ ticket }) => ticket)
+  return next === '0' ? { tickets, overdue } : { tickets, overdue, next }
 }
 
 /** G6: what comes after the cursor, or the honest answer that the cursor fits no longer. The first element read is the cursor's own event. */

@@ -151,13 +151,23 @@ if duration then return { 'won', 'failed', duration } end
 return { 'lost', t.state }
 `)
 
-/** ARGV: id, ticket, event id. */
+/** ARGV: id, ticket, event id, grace ms. An owner ends its task at the deadline itself; this is for those that have none. */
+export const TIMEOUT_UNOWNED = script(`
+local id, n, eventId, grace = unpack(ARGV)
+local t = open(id)
+if not t or t.ticket ~= tonumber(n) or not t.deadline_at or (t.state ~= 'queued' and t.state ~= 'running') then return 0 end
+if now() < t.deadline_at + (t.state == 'running' and tonumber(grace) or 0) then return 0 end
+local payload = '{"limit":"timeout_ms","limit_ms":' .. int(cjson.decode(t.brief).timeout_ms) .. '}'
+return finish(t, 'timeout', payload, eventId, { 'limit', 'timeout_ms' }) and 1 or 0
+`)
+
+/** ARGV: id, ticket, event id. A ticket that is still pending is not lost: the dispatcher brings it when it is due. */
 export const REISSUE = script(`
 local id, n, eventId = unpack(ARGV)
 local t = open(id)
 if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and t.state ~= 'running') then return {} end
+if redis.call('ZSCORE', P .. 'pending', id .. '-' .. n) then return {} end
 local at = now()
-redis.call('ZREM', P .. 'pending', id .. '-' .. n)
 if t.state == 'queued' then queue(t, 'ticket_lost', at, 0, eventId) else nextTicket(t, at) end
 save(t)
 return record(id)

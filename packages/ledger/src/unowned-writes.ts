@@ -5,10 +5,13 @@ import { endedOf } from './ending.ts'
 import { newEventId } from './event-id.ts'
 import type { Ledger } from './ledger.ts'
 import { fieldsOf, taskFrom, ticketOf } from './record.ts'
-import { CANCEL, FAIL_UNOWNED, REISSUE } from './scripts.ts'
+import { CANCEL, FAIL_UNOWNED, REISSUE, TIMEOUT_UNOWNED } from './scripts.ts'
+
+/** An owner whose ledger answers ends its task within milliseconds of the deadline. */
+const OWNER_GRACE_MS = 30_000
 
 /** What controls, the dispatcher and the reconciler write; the state table and the ticket's number guard it. */
-export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'failUnowned' | 'ticketAdded' | 'reissue'> {
+export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue'> {
   return {
     async cancel(taskId, by, reason) {
       const words = JSON.stringify({ by, ...(reason === undefined ? {} : { reason }) })
@@ -22,6 +25,7 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
       const answer = (await run(FAIL_UNOWNED, taskId, n, newEventId(), `{"failure":${json}}`, json)) as [string]
       return answer[0] === 'unknown' ? undefined : endedOf(answer)
     },
+    timeoutUnowned: async (taskId, n) => (await run(TIMEOUT_UNOWNED, taskId, n, newEventId(), OWNER_GRACE_MS)) === 1,
     async ticketAdded(...tickets) {
       if (tickets.length > 0) await redis.zrem(keys.pending, ...tickets.map(ticketId))
     },

@@ -23,7 +23,7 @@ const ACCEPTED_FIRST_MS = 500
 
 /**
  * Adds what the ledger wants in the queue and nobody has confirmed: retries and handovers, and submits that were cut
- * short (G1). Runs in every gateway and worker: adding twice is a no-op, a ticket that is not current does nothing.
+ * short (G1). A ticket waits for its time in the ledger: BullMQ's delay is by the clocks of two processes. Runs in every gateway and worker: adding twice is a no-op, a ticket that is not current does nothing.
  */
 export function dispatchTickets({ source, producer, log, everyMs = 500 }: DispatchOptions): Rounds {
   const round = async (stopping: AbortSignal) => {
@@ -38,9 +38,9 @@ export async function dispatchOnce(source: PendingTickets, producer: Pick<Ticket
   const pending = await source.pendingTickets(BATCH)
   if (pending.length === 0) return 0
   const now = await producer.time()
-  const left = pending.filter(({ ticket, due_at }) => ticket.n > 1 || due_at <= now - ACCEPTED_FIRST_MS)
+  const left = pending.filter(({ ticket, due_at }) => due_at <= now - (ticket.n > 1 ? 0 : ACCEPTED_FIRST_MS))
   if (left.length === 0) return 0
-  await producer.addMany(left.map(({ ticket, due_at }) => ({ ticket, delayMs: Math.max(0, due_at - now) })))
+  await producer.addMany(left.map(({ ticket }) => ({ ticket })))
   await source.ticketAdded(...left.map(({ ticket }) => ticket))
   return left.length
 }

@@ -8,9 +8,11 @@ import { queueKeys, type QueueKeys } from './names.ts'
 
 /** The part of the ledger that knows which tickets should be in the queue. */
 export interface LiveTickets {
-  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; next?: string }>
+  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: Ticket[]; next?: string }>
   /** The next ticket, unless the task is over or has moved on from `n`. */
   reissue(taskId: Ticket['task_id'], n: number): Promise<Ticket | undefined>
+  /** Ends a task past its deadline, unless somebody owns it. */
+  timeoutUnowned(taskId: Ticket['task_id'], n: number): Promise<boolean>
   failUnowned(taskId: Ticket['task_id'], ticket: number, failure: Failure): Promise<unknown>
 }
 
@@ -36,7 +38,7 @@ const MAX_TICKETS = 1_000
 
 /**
  * Nothing that happens in BullMQ leaves a task hanging (decision 2): a ticket that was deleted, failed or lost with its
- * queue is replaced by the task's next one. Two observations a round apart: a ticket may be on its way into the queue.
+ * queue is replaced by the task's next one, and a deadline holds also while no worker takes the task (G9). Two observations a round apart: a ticket may be on its way into the queue.
  */
 export function reconcileTickets(options: ReconcileOptions): Rounds {
   const { log, everyMs = 1_000 } = options
@@ -59,8 +61,11 @@ async function lookRound(options: ReconcileOptions, keys: QueueKeys, scan: Scan)
   scan.events = given.cursors
   // BullMQ itself said so, and the ledger checks the number: one observation is enough.
   for (const { task_id, n } of given.ids) await replace(options, { task_id, n })
-  const { tickets, next } = await ledger.liveTickets(scan.cursor, BATCH)
+  const { tickets, overdue, next } = await ledger.liveTickets(scan.cursor, BATCH)
   scan.cursor = next
+  for (const { task_id, n } of overdue) {
+    if (await ledger.timeoutUnowned(task_id, n)) options.log.warn({ task_id, ticket: n }, 'the deadline of a task passed while nobody ran it; it is over')
+  }
   scan.suspects = await findLost(redis, keys, tickets)
 }
 
