@@ -1,4 +1,4 @@
-import type { ExecutionEvent } from '@longshore/contracts'
+import type { ExecutionEvent, ExecutionOutcome } from '@longshore/contracts'
 
 /** Events with `clean` applied to every text that others wrote. */
 export function cleanEvents(events: readonly ExecutionEvent[], clean: (text: string) => string): ExecutionEvent[] {
@@ -15,4 +15,10 @@ export function cleanEvents(events: readonly ExecutionEvent[], clean: (text: str
       default: return event
     }
   })
+}
+
+/** An outcome with `clean` applied to what a failure says: it quotes servers and providers. Its result is made of clean events. */
+export function cleanOutcome(outcome: ExecutionOutcome, clean: (text: string) => string): ExecutionOutcome {
+  if (outcome.kind === 'completed') return outcome
+  return { ...outcome, failure: { ...outcome.failure, message: clean(outcome.failure.message) } }
 }

@@ -36,9 +36,9 @@ export function createJournal(): Journal {
 
 function sum(a: Usage | undefined, b: Usage): Usage {
   if (a === undefined) return b
+  const of = (key: keyof Usage): number => Math.min(Number.MAX_SAFE_INTEGER, a[key] + b[key])
   return {
-    input_tokens: a.input_tokens + b.input_tokens, output_tokens: a.output_tokens + b.output_tokens,
-    reasoning_tokens: a.reasoning_tokens + b.reasoning_tokens, cache_read_tokens: a.cache_read_tokens + b.cache_read_tokens,
-    cache_write_tokens: a.cache_write_tokens + b.cache_write_tokens, cost_micros: a.cost_micros + b.cost_micros,
+    input_tokens: of('input_tokens'), output_tokens: of('output_tokens'), reasoning_tokens: of('reasoning_tokens'),
+    cache_read_tokens: of('cache_read_tokens'), cache_write_tokens: of('cache_write_tokens'), cost_micros: of('cost_micros'),
   }
 }

@@ -2,6 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Backend, type Execution, type Failure, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
+import { cleanOutcome } from './clean-events.ts'
 import { createSessionDriver } from './drivers/opencode/drive.ts'
 import { createLiveText } from './drivers/opencode/live-text.ts'
 import { parsePosition, type Position } from './drivers/opencode/position.ts'
@@ -113,15 +114,16 @@ async function execution(options: OpencodeBackendOptions, task: Task, handle: Ha
   if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
   const files = createFileWatch(workspace, run.log)
   const live = createLiveText(sessionId)
+  const clean = redactor(secretsOf(options.model, address.password))
   const mirror = createSessionMirror({
     api, sessionId, baseline, files, live: live.texts,
     position: positionOf(task, handle, baseline),
-    clean: redactor(secretsOf(options.model, address.password)),
+    clean,
     emit: (events, position) => run.emit(events, position),
   })
   const driver = createSessionDriver({ api, sessionId, mirror, live, run, scanDueInMs: files.dueInMs, autopsy: () => options.place.autopsy(handle.data) })
   stream.listen(driver)
-  const outcome = driver.follow().finally(() => stream.close())
+  const outcome = driver.follow().then((end) => cleanOutcome(end, clean)).finally(() => stream.close())
   outcome.catch(() => {}) // whoever awaits it hears of it
   return { handle, outcome, result: () => mirror.result() }
 }

@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, open, readFile } from 'node:fs/promises'
+import { access, type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type DeploymentId, TaskFailure } from '@longshore/contracts'
@@ -27,6 +27,7 @@ export interface SupervisedPlaceOptions {
 
 const Data = z.object({ marker: z.string(), host: z.string().optional(), pid: z.number().optional(), start_ticks: z.string().optional(), url: z.string().optional() })
 const LOG_FILE = 'server.log'
+const LOG_HEAD_BYTES = 64 * 1024
 /** Seen: 1.2 to 2.8 s, and more when many start at once. */
 const LISTEN_TIMEOUT_MS = 60_000
 const POLL_MS = 50
@@ -100,12 +101,23 @@ async function spawnServer(options: SupervisedPlaceOptions, confinement: Confine
 async function listening(logFile: string, leader: ProcessName): Promise<string> {
   const end = performance.now() + LISTEN_TIMEOUT_MS
   for (;;) {
-    const log = await readFile(logFile, 'utf8')
-    const url = /listening on (http:\/\/\S+)/.exec(log)?.[1]
+    const log = await headOf(logFile)
+    const url = /listening on (http:\/\/127\.0\.0\.1:\d+)$/m.exec(log)?.[1]
     if (url !== undefined) return url
     if (!(await isAlive(leader))) throw new TaskFailure('backend_unavailable', `the OpenCode server ended before it listened: ${log.trim().slice(-500)}`)
     if (performance.now() > end) throw new TaskFailure('backend_unavailable', `the OpenCode server did not listen within ${LISTEN_TIMEOUT_MS / 1000} s`)
     await delay(POLL_MS)
+  }
+}
+
+/** A later attempt's server reads what an earlier agent left in its home: what it says is not trusted, and may be long. */
+async function headOf(logFile: string): Promise<string> {
+  const file = await open(logFile)
+  try {
+    const { buffer, bytesRead } = await file.read({ buffer: Buffer.alloc(LOG_HEAD_BYTES), position: 0 })
+    return buffer.toString('utf8', 0, bytesRead)
+  } finally {
+    await file.close()
   }
 }
 

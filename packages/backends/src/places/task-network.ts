@@ -1,6 +1,6 @@
 import { createHash } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import type { DeploymentId } from '@longshore/contracts'
+import { type DeploymentId, TaskFailure } from '@longshore/contracts'
 import type Docker from 'dockerode'
 import { z } from 'zod'
 import { LABEL } from './container-spec.ts'
@@ -9,7 +9,7 @@ import { engineStatus } from './engine.ts'
 /** The network of a deployment's tasks: they reach the world and the host's gateway address, not each other. */
 export interface TaskNetwork { name: string; gateway: string }
 
-const Inspected = z.object({ IPAM: z.object({ Config: z.array(z.object({ Gateway: z.string() })).min(1) }) })
+const Inspected = z.object({ Labels: z.record(z.string(), z.string()).nullable(), IPAM: z.object({ Config: z.array(z.object({ Gateway: z.string() })).min(1) }) })
 
 function networkName(deployment: DeploymentId): string {
   return `longshore-${deployment}`
@@ -32,7 +32,7 @@ export async function ensureNetwork(docker: Docker, deployment: DeploymentId): P
   const name = networkName(deployment)
   for (const end = performance.now() + VISIBLE_MS; ; await delay(POLL_MS)) {
     try {
-      return { name, gateway: await gatewayOf(docker, name) }
+      return { name, gateway: await gatewayOf(docker, deployment) }
     } catch (error) {
       if (engineStatus(error) !== 404 || performance.now() > end) throw error
     }
@@ -46,13 +46,16 @@ export async function ensureNetwork(docker: Docker, deployment: DeploymentId): P
 
 /** Removes the network when no container is on it; one that is in use stays. */
 export async function removeIdleNetwork(docker: Docker, deployment: DeploymentId): Promise<void> {
-  await docker.getNetwork(networkName(deployment)).remove().catch((error: unknown) => {
+  await gatewayOf(docker, deployment).then(() => docker.getNetwork(networkName(deployment)).remove()).catch((error: unknown) => {
     const status = engineStatus(error)
     if (status !== 403 && status !== 404 && status !== 409) throw error
   })
 }
 
-async function gatewayOf(docker: Docker, name: string): Promise<string> {
-  const inspected = Inspected.parse(await docker.getNetwork(name).inspect())
-  return inspected.IPAM.Config[0]?.Gateway ?? ''
+/** @throws TaskFailure when the network of that name is somebody else's (G10) */
+async function gatewayOf(docker: Docker, deployment: DeploymentId): Promise<string> {
+  const name = networkName(deployment)
+  const { Labels, IPAM } = Inspected.parse(await docker.getNetwork(name).inspect())
+  if (Labels?.[LABEL.deployment] !== deployment) throw new TaskFailure('backend_unavailable', `the network ${name} of this engine is not ours (it lacks our label); remove it, or choose another LONGSHORE_DEPLOYMENT`)
+  return IPAM.Config[0]?.Gateway ?? ''
 }

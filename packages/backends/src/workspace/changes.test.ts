@@ -1,11 +1,13 @@
 import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { waitFor } from '@longshore/testkit'
+import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { changesBetween, parseChanges, snapshot } from './changes.ts'
-import { runGit } from './git.ts'
+import { GitCutShort, runGit } from './git.ts'
 import { baselineOf, passwordOf, prepareWorkspace, renewPassword } from './prepare.ts'
 import { openStorage, type Workspace, workspaceOf } from './storage.ts'
 
@@ -96,6 +98,25 @@ describe('changes', () => {
     // The trap is a real one: the workspace's own configuration does fire it.
     await git(workspace.repo, '-c', 'core.fsmonitor=false', 'add', 'a.txt').catch(() => {})
     await waitFor(() => existsSync(witness), { what: 'the trap to fire' })
+  })
+
+  test('that cannot be seen hold nobody up for long: a pipe where git reads patterns', { timeout: 60_000 }, async () => {
+    const pipe = join(workspace.repo, '.gitignore')
+    await promisify(execFile)('mkfifo', [pipe])
+    const began = performance.now()
+    await expect(snapshot(workspace)).rejects.toThrow(GitCutShort)
+    expect(performance.now() - began).toBeLessThan(30_000)
+    await rm(pipe)
+    await put('after.txt', 'x')
+    expect(await changesBetween(workspace, await baseline(), await snapshot(workspace))).toEqual([{ path: 'after.txt', change: 'added' }])
+  })
+
+  test('stay inside when a folder becomes a link to somewhere else', async () => {
+    await put('folder/passwd', 'x')
+    const before = await snapshot(workspace)
+    await rm(join(workspace.repo, 'folder'), { recursive: true })
+    await symlink('/etc', join(workspace.repo, 'folder'))
+    expect(await changesBetween(workspace, before, await snapshot(workspace))).toEqual([{ path: 'folder', change: 'added' }, { path: 'folder/passwd', change: 'deleted' }])
   })
 
   test('are parsed from NUL-separated fields, unknown kinds left out', () => {

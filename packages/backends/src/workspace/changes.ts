@@ -1,8 +1,8 @@
-import { accessSync, constants, lstatSync } from 'node:fs'
-import { mkdir, rm, writeFile } from 'node:fs/promises'
+import { constants } from 'node:fs'
+import { access, lstat, mkdir, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FileChange } from '@longshore/contracts'
-import { gitOf, runGit } from './git.ts'
+import { GitCutShort, gitOf, runGit } from './git.ts'
 import type { Workspace } from './storage.ts'
 
 /** The id of a git tree: the state of `repo` at one moment. */
@@ -25,10 +25,11 @@ export async function createBaseline(workspace: Workspace): Promise<void> {
  * What the agent's `.gitignore` leaves out is left out. Not to be called twice at the same time for one workspace.
  */
 export async function snapshot(workspace: Workspace): Promise<TreeId> {
-  await rm(join(workspace.baseline, 'index.lock'), { force: true }) // of a worker that died: only a task's owner comes here
+  await rm(join(workspace.baseline, 'index.lock'), { force: true }) // of a git that was cut short, or a worker that died: only a task's owner comes here
   try {
-    await stage(workspace, () => true)
-  } catch {
+    await stage(workspace)
+  } catch (error) {
+    if (error instanceof GitCutShort) throw error
     // A file that became a folder, or one that we may not read: begin with an empty index and what is readable.
     await gitOf(workspace, ['read-tree', '--empty'])
     await stage(workspace, (name) => isReadable(join(workspace.repo, name)))
@@ -36,15 +37,16 @@ export async function snapshot(workspace: Workspace): Promise<TreeId> {
   return (await gitOf(workspace, ['write-tree'])).trim()
 }
 
-async function stage(workspace: Workspace, accept: (name: string) => boolean): Promise<void> {
+async function stage(workspace: Workspace, accept?: (name: string) => Promise<boolean>): Promise<void> {
   const listed = await gitOf(workspace, ['ls-files', '-z', '--cached', '--others', '--exclude-standard'])
-  const files = listed.split('\0').filter((name) => name !== '' && !name.endsWith('/') && accept(name))
+  const files: string[] = []
+  for (const name of listed.split('\0')) if (name !== '' && !name.endsWith('/') && (accept === undefined || (await accept(name)))) files.push(name)
   await gitOf(workspace, ['update-index', '--add', '--remove', '--replace', '-z', '--stdin'], files.map((name) => `${name}\0`).join(''))
 }
 
-function isReadable(path: string): boolean {
+async function isReadable(path: string): Promise<boolean> {
   try {
-    if (!lstatSync(path).isSymbolicLink()) accessSync(path, constants.R_OK)
+    if (!(await lstat(path)).isSymbolicLink()) await access(path, constants.R_OK)
     return true
   } catch {
     return false

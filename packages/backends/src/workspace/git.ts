@@ -1,9 +1,16 @@
 import { spawn } from 'node:child_process'
-import { text } from 'node:stream/consumers'
+import type { Readable } from 'node:stream'
 import type { Workspace } from './storage.ts'
 
-/** No scan may hold a task up longer than this; a tree that takes longer is reported at its next change. */
-const GIT_TIMEOUT_MS = 60_000
+/** Nothing that an agent puts into its tree (a pipe named .gitignore, patterns that match for ever) may hold its task up longer than this. */
+const GIT_TIMEOUT_MS = 20_000
+/** A million names; a tree of more is not listed rather than held in memory. */
+const MAX_OUTPUT_BYTES = 64 * 1024 * 1024
+
+/** git did not come to an end in time, or said too much. */
+export class GitCutShort extends Error {
+  override readonly name = 'GitCutShort'
+}
 
 /** Where a system's own git is; the caller's PATH is not ours to read. */
 const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin'
@@ -11,6 +18,7 @@ const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin'
 /**
  * Runs git on a work tree that may be hostile, through our own git directory: no configuration but ours, no hooks,
  * no filters (`info/attributes` of the baseline), no fsmonitor, no prompt. Resolves with stdout; rejects on any exit code but 0.
+ * @throws GitCutShort
  */
 export async function gitOf(workspace: Workspace, args: readonly string[], stdin?: string): Promise<string> {
   return runGit(args, { GIT_DIR: workspace.baseline, GIT_WORK_TREE: workspace.repo }, workspace.repo, stdin)
@@ -31,13 +39,25 @@ export async function runGit(args: readonly string[], env: Record<string, string
       ...env,
     },
   })
-  const ended = new Promise<number | NodeJS.Signals>((resolve, reject) => {
+  const ended = new Promise<number | undefined>((resolve, reject) => {
     child.once('error', reject)
-    child.once('close', (code, signal) => resolve(code ?? signal ?? 'SIGKILL'))
+    child.once('close', (code) => resolve(code ?? undefined))
   })
   child.stdin.on('error', () => {}) // it may end before it has read everything; its exit code says why
   child.stdin.end(stdin)
-  const [out, complaint, code] = await Promise.all([text(child.stdout), text(child.stderr), ended])
+  const [out, complaint, code] = await Promise.all([head(child.stdout, () => child.kill('SIGKILL')), head(child.stderr, () => child.kill('SIGKILL')), ended])
+  if (code === undefined) throw new GitCutShort(`git ${args[0] ?? ''} took longer than ${GIT_TIMEOUT_MS / 1000} s or said more than ${MAX_OUTPUT_BYTES} bytes`)
   if (code !== 0) throw new Error(`git ${args[0] ?? ''} ended with ${code}: ${complaint.trim().slice(0, 500)}`)
   return out
+}
+
+async function head(stream: Readable, stop: () => void): Promise<string> {
+  const parts: Buffer[] = []
+  let bytes = 0
+  for await (const part of stream as AsyncIterable<Buffer>) {
+    bytes += part.length
+    if (bytes <= MAX_OUTPUT_BYTES) parts.push(part)
+    else stop()
+  }
+  return Buffer.concat(parts).toString('utf8')
 }

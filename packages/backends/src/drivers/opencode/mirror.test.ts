@@ -1,4 +1,4 @@
-import { type ExecutionEvent, MAX_EVENT_BYTES } from '@longshore/contracts'
+import { EVENT_PAYLOADS, type ExecutionEvent, MAX_EVENT_BYTES } from '@longshore/contracts'
 import { describe, expect, test } from 'vitest'
 import { Message, type Part } from './message.ts'
 import { mirror, type PartPosition, textOf } from './mirror.ts'
@@ -62,6 +62,16 @@ describe('a mirror', () => {
     const wild = '\u0000"\uD83D'.repeat(20_000)
     const events = mirror(says(text('a', wild), tool('b', 'completed', wild)), START, NOTHING, false)?.events ?? []
     for (const event of events) expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThan(MAX_EVENT_BYTES)
+  })
+
+  test('takes no number from a hostile server that its events cannot hold', () => {
+    const tokens = { input: 1e300, output: -5, reasoning: 1e20, cache: { read: 0.4, write: 1 } }
+    const state = { status: 'completed', input: {}, output: '', time: { start: -1e308, end: 1e308 } }
+    const parts = [{ id: 'a', type: 'step-finish', cost: 1e305, tokens }, { id: 'b', type: 'tool', tool: 'bash', state }]
+    for (const event of mirror([Message.parse({ info: { id: 'm', role: 'assistant', time: {} }, parts })], START, NOTHING, false)?.events ?? []) {
+      expect(EVENT_PAYLOADS[event.type].safeParse(event.payload)).toMatchObject({ success: true })
+    }
+    expect(Message.safeParse({ info: { id: 'm', role: 'assistant', time: {} }, parts: [{ id: 'x'.repeat(1_000), type: 'text', text: '' }] }).success).toBe(false)
   })
 
   test('counts usage in whole tokens and millionths', () => {

@@ -15,6 +15,8 @@ const TEXT_BYTES = 12 * 1024
 const TITLE_BYTES = 300
 const TOOL_INPUT_BYTES = 2 * 1024
 const TOOL_OUTPUT_BYTES = 6 * 1024
+/** An agent can stand in for its own server: no number from there is more than a sum of many can hold. */
+const MAX_COUNT = 1e12
 
 /**
  * The events of all parts behind `from`, strictly in their order: it stops at the first part that is not finished, except for the text
@@ -84,15 +86,18 @@ function toolEvent({ tool, state }: Part & { type: 'tool' }): ExecutionEvent {
       status: state.status === 'completed' ? 'completed' : 'error',
       ...(input === undefined ? {} : { input: clip(input, TOOL_INPUT_BYTES) }),
       ...(output === undefined ? {} : { output: clip(output, TOOL_OUTPUT_BYTES) }),
-      ...(state.time?.end === undefined ? {} : { duration_ms: Math.max(0, Math.round(state.time.end - state.time.start)) }),
+      ...(state.time?.end === undefined ? {} : { duration_ms: count(state.time.end - state.time.start) }),
     },
   }
 }
 
 function usageOf({ tokens, cost }: Part & { type: 'step-finish' }): Usage {
-  const count = (value: number): number => Math.max(0, Math.round(value))
   return {
     input_tokens: count(tokens.input), output_tokens: count(tokens.output), reasoning_tokens: count(tokens.reasoning),
     cache_read_tokens: count(tokens.cache.read), cache_write_tokens: count(tokens.cache.write), cost_micros: count(cost * 1_000_000),
   }
+}
+
+function count(value: number): number {
+  return Math.min(MAX_COUNT, Math.max(0, Math.round(value)))
 }

@@ -1,0 +1,12 @@
+import { expect, test } from 'vitest'
+import { cleanEvents, cleanOutcome } from './clean-events.ts'
+import { redactor } from './text.ts'
+
+const clean = redactor(['sk-a-long-secret'])
+
+test('what agents, tools and providers say is cleaned of known secrets', () => {
+  const tool = { tool: 'bash', title: 'echo sk-a-long-secret', status: 'completed', input: 'sk-a-long-secret', output: 'sk-a-long-secret' } as const
+  expect(JSON.stringify(cleanEvents([{ type: 'task.output', payload: { text: 'it is sk-a-long-secret', stream: 'agent' } }, { type: 'task.tool', payload: tool }], clean))).not.toContain('sk-a-long')
+  const failed = { kind: 'failed', failure: { code: 'provider_rejected', message: 'incorrect key sk-a-long-secret' } } as const
+  expect(cleanOutcome(failed, clean)).toEqual({ kind: 'failed', failure: { code: 'provider_rejected', message: 'incorrect key [redacted]' } })
+})
