@@ -1,4 +1,4 @@
-import type { Backend, Handle, Task } from '@longshore/contracts'
+import { type Backend, type Handle, MAX_PROMPT_BYTES, type Task } from '@longshore/contracts'
 import { waitFor } from '@longshore/testkit'
 import { randomBytes } from 'node:crypto'
 import { access, readFile } from 'node:fs/promises'
@@ -90,6 +90,14 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       await nothingLeft(one.task)
       await access(join(under.storageRoot, one.task.id, 'repo/notes/hello.txt')) // the workspace stays
       await dispose(one) // and again: idempotent
+    })
+
+    test('takes the largest prompt, also one that looks like options', async () => {
+      const prompt = `--help -n\n${dialect.say('taken as it is')}\n# `
+      const one = recorded(prompt + '#'.repeat(MAX_PROMPT_BYTES - Buffer.byteLength(prompt)))
+      const outcome = await (await under.backend.start(one.task, one.run)).outcome
+      expect(outcome).toMatchObject({ kind: 'completed' })
+      expect(outcome.result?.output).toContain('taken as it is')
     })
 
     test('stores the handle, as plain data, before anything is started', async () => {
