@@ -29,7 +29,7 @@ const NEWS_MS = 60 * 60_000
  * @throws what Redis threw, or that another has the lease: the caller begins again from the stored cursor, and nothing is lost (G8)
  */
 export async function followFleet(deps: FollowDeps, signal: AbortSignal): Promise<void> {
-  const newsSince = (await deps.outbox.born(deps.now())) - NEWS_MS
+  const newsSince = (await deps.outbox.born()) - NEWS_MS
   while (!signal.aborted) {
     const isMore = await step(deps, newsSince)
     if (!isMore) await deps.bell.next(POLL_MS, signal)

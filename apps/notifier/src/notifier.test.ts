@@ -1,7 +1,11 @@
 import { sharedRedisUrl, startRedis, waitFor } from '@longshore/testkit'
 import { expect, test } from 'vitest'
 
-import { keysOf } from '@longshore/ledger'
+import { SILENT } from '@longshore/contracts'
+import { createDoorbell, keysOf } from '@longshore/ledger'
+import { connectRedis } from '@longshore/runtime'
+import { createLogSink } from './log-sink.ts'
+import { startNotifier } from './notifier.ts'
 import { createHarbour } from './testing/harbour.ts'
 import { startNotifierProcess } from './testing/notifier-process.ts'
 import { ends } from './testing/world.ts'
@@ -43,6 +47,23 @@ test('what ended long before a sink was first used is history; what ends later i
   await waitFor(() => notifier.output().includes('✅ Completed'), { what: 'the completion' })
   expect(notifier.output()).toContain(live.id)
   expect(notifier.output()).not.toContain(old.id)
+})
+
+test('a notifier whose clock is hours ahead tells of what ends now', async () => {
+  const harbour = createHarbour(sharedRedisUrl())
+  const bells = connectRedis(sharedRedisUrl(), 'background', SILENT)
+  ends({ stop: () => Promise.resolve([harbour.redis, bells].forEach((redis) => redis.disconnect())) })
+  const told: string[] = []
+  const now = () => Date.now() + 3 * 3_600_000
+  ends(startNotifier({
+    redis: harbour.redis, deployment: harbour.deployment, ledger: harbour.ledger, doorbell: createDoorbell(bells, harbour.deployment), log: SILENT, now, random: () => 0,
+    sink: createLogSink({ ...SILENT, info: (fields) => void told.push(JSON.stringify(fields)) }, now), onOutcome: () => undefined,
+  }))
+  const task = await harbour.start()
+  await harbour.complete(task, 'done')
+  const completions = () => told.filter((fields) => fields.includes('"kind":"completion"'))
+  await waitFor(() => completions().length > 0, { what: 'the completion' })
+  expect(completions().map((fields) => JSON.parse(fields) as object)).toMatchObject([{ task: task.id, status: 'completed' }])
 })
 
 test('G8: what happened while nobody listened is told, also when the stream was trimmed meanwhile', async () => {

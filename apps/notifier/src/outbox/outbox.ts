@@ -21,8 +21,8 @@ export interface Outbox {
   /** Position in the fleet stream; `0` at first. */
   cursor(): Promise<string>
   view(taskId: TaskId): Promise<TaskView>
-  /** When this sink was first used, ms since the epoch: what ended long before is history, not news. */
-  born(now: number): Promise<number>
+  /** When this sink was first used, by Redis' clock as the times of tasks are (ms): what ended long before is history, not news. */
+  born(): Promise<number>
   /** Notices, views and cursor in one step. */
   put(draft: Draft): Promise<void>
   next(editsMayGo: boolean): Promise<Next>
@@ -44,8 +44,9 @@ export function createOutbox(redis: Redis, prefix: string, fence: number): Outbo
       const stored = await redis.get(`${prefix}view:${taskId}`)
       return stored === null ? EMPTY_VIEW : TaskView.parse(JSON.parse(stored))
     },
-    born: async (now) => {
-      await redis.setnx(`${prefix}born`, now)
+    born: async () => {
+      const [seconds] = await redis.time()
+      await redis.setnx(`${prefix}born`, Number(seconds) * 1_000)
       return Number(await redis.get(`${prefix}born`))
     },
     put: async ({ cursor, views, notices }) => {
