@@ -2,7 +2,7 @@ import { createHash, randomBytes } from 'node:crypto'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 
-import { AgentId } from '@longshore/contracts'
+import { AgentId, LongshoreError } from '@longshore/contracts'
 
 import { keysOf } from './keys.ts'
 
@@ -26,7 +26,7 @@ export type KeyHolder = { agentId: AgentId } | 'operator'
 export interface ApiKeys {
   /** A fresh key: 256 random bits behind a readable prefix. */
   make(holder: KeyHolder, name: string): Promise<{ key: string; apiKey: ApiKey }>
-  /** Makes a given key valid; a second time changes nothing. */
+  /** Makes a given key valid; a second time changes nothing. @throws LongshoreError when it is somebody else's already */
   provision(key: string, holder: KeyHolder, name: string): Promise<ApiKey>
   list(): Promise<ApiKey[]>
   /** Whether there was one. */
@@ -46,6 +46,7 @@ export function createApiKeys(redis: Redis, deployment: string, now: () => numbe
     await redis.hsetnx(store, digest, JSON.stringify(apiKeyOf(digest, holder, name, now())))
     const stored = read(await redis.hget(store, digest))
     if (stored === undefined) throw new Error('the key was revoked while it was made')
+    if (stored.agent_id !== (holder === 'operator' ? undefined : holder.agentId)) throw taken(stored)
     return stored
   }
   const entries = async () => Object.entries(await redis.hgetall(store)).map(([digest, json]) => ({ digest, apiKey: ApiKey.parse(JSON.parse(json)) }))
@@ -62,6 +63,13 @@ export function createApiKeys(redis: Redis, deployment: string, now: () => numbe
     },
     verify: async (key) => read(await redis.hget(store, digestOf(key))),
   }
+}
+
+/** One key for two holders would give the one what is the other's, and nobody would notice. */
+function taken({ id, agent_id }: ApiKey): LongshoreError {
+  return new LongshoreError('invalid_input', `this key belongs to ${agent_id === undefined ? 'an operator' : `the agent ${agent_id}`} already (${id})`, {
+    next: `give each holder a key of its own, or revoke this one first: longshore keys revoke ${id}`,
+  })
 }
 
 function apiKeyOf(digest: string, holder: KeyHolder, name: string, created_at: number): ApiKey {

@@ -5,6 +5,7 @@ import { afterAll, expect, test } from 'vitest'
 
 import { MAX_EVENTS_PER_TASK, NewTask, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
 
+import { createApiKeys } from './api-keys.ts'
 import { createLedger } from './create-ledger.ts'
 import { keysOf } from './keys.ts'
 
@@ -72,4 +73,14 @@ test('G6: a reader of the fleet stream learns that entries were trimmed which it
   expect(await Promise.all([second?.position ?? '', last ?? ''].map((position) => ledger.fleetGap(position)))).toEqual([last, undefined])
   await redis.del(fleet)
   expect(await Promise.all(['0', last ?? ''].map((position) => ledger.fleetGap(position)))).toEqual([undefined, '0'])
+})
+
+test('G11: a key that is one holder\'s is not silently given to another', async () => {
+  const keys = createApiKeys(redis, deployment)
+  await keys.provision('a key of sixteen and more', { agentId: 'agent-a' }, 'first')
+  await expect(keys.provision('a key of sixteen and more', { agentId: 'agent-a' }, 'again')).resolves.toMatchObject({ agent_id: 'agent-a', name: 'first' })
+  for (const holder of ['operator', { agentId: 'agent-b' }] as const) {
+    await expect(keys.provision('a key of sixteen and more', holder, 'second')).rejects.toThrow('belongs to the agent agent-a already')
+  }
+  expect(await keys.verify('a key of sixteen and more')).toMatchObject({ agent_id: 'agent-a', scopes: ['tasks'] })
 })
