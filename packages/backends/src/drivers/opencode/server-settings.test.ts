@@ -15,7 +15,9 @@ test('a provider key cannot replace what is ours', () => {
   expect(environment).toMatchObject({ HOME: '/s/t/state/home', OPENAI_API_KEY: 'k', OPENCODE_SERVER_PASSWORD: 'random', PATH: '/bin' })
 })
 
-test('all that must stay out of events is known', () => {
-  const model = { config: { provider: { a: { options: { apiKey: 'in-the-config' } } } }, env: { KEY: 'in-the-env' }, auth: 'in-the-auth' }
-  expect(secretsOf(model, 'password').sort()).toEqual(['in-the-auth', 'in-the-config', 'in-the-env', 'password'])
+test('all that must stay out of events is known, also what a login or a header holds', () => {
+  const login = JSON.stringify({ anthropic: { type: 'oauth', access: 'the-access', refresh: 'the-refresh', expires: 1 }, openai: { type: 'api', key: 'the-key' } })
+  const config = { model: 'a/b', provider: { a: { options: { apiKey: 'in-the-config', baseURL: 'http://a', headers: { Authorization: 'in-a-header' } } } } }
+  const secrets = secretsOf({ config, env: { KEY: 'in-the-env', OPENCODE_AUTH_CONTENT: login }, auth: 'in-the-auth' }, 'password')
+  expect(secrets.sort()).toEqual(['in-a-header', 'in-the-auth', 'in-the-config', 'in-the-env', 'password', 'the-access', 'the-key', 'the-refresh', login].sort())
 })

@@ -59,12 +59,24 @@ function withTimeouts(provider: z.infer<typeof Provider>): object {
   return { ...provider, options: { timeout: PROVIDER_TIMEOUT_MS, chunkTimeout: CHUNK_TIMEOUT_MS, ...provider.options } }
 }
 
-/** What must not appear in events: see `redactor`. */
+/** What must not appear in events: see `redactor`. Of JSON (a login, a configuration) each secret in it. */
 export function secretsOf(model: ModelAccess, password: string | undefined): string[] {
-  return [...Object.values(model.env), ...(model.auth === undefined ? [] : [model.auth]), ...(password === undefined ? [] : [password]), ...apiKeys(model.config)]
+  const given = [...Object.values(model.env), ...(model.auth === undefined ? [] : [model.auth])]
+  return [...given, ...given.flatMap((text) => secretsIn(parsed(text))), ...(password === undefined ? [] : [password]), ...secretsIn(model.config)]
 }
 
-function apiKeys(value: unknown): string[] {
+/** Names under which logins and configurations keep secrets: apiKey, key, access, refresh, Authorization, x-api-key, … */
+const SECRET_NAME = /key|token|secret|password|authorization|^access$|^refresh$/i
+
+function secretsIn(value: unknown): string[] {
   if (typeof value !== 'object' || value === null) return []
-  return Object.entries(value).flatMap(([key, inner]) => (key === 'apiKey' && typeof inner === 'string' ? [inner] : apiKeys(inner)))
+  return Object.entries(value).flatMap(([name, inner]) => (typeof inner === 'string' ? (SECRET_NAME.test(name) ? [inner] : []) : secretsIn(inner)))
+}
+
+function parsed(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    return undefined
+  }
 }
