@@ -1,5 +1,7 @@
+import { randomBytes } from 'node:crypto'
 import { request as httpRequest } from 'node:http'
 
+import { NewTask, taskIdFrom } from '@longshore/contracts'
 import { createHeartbeats, type Heartbeat } from '@longshore/queue'
 import { waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
@@ -161,6 +163,22 @@ describe('the HTTP door', () => {
       expect(await waitFor(async () => (await modeThere()) === mode, { what: mode, timeoutMs: 3_000 })).toBe(true)
     }
   })
+})
+
+test('large events make an answer shorter, never larger, and none is lost', async () => {
+  const { task } = await fixture.ledger.submit(NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-alice', prompt: 'p', title: 't', mode: 'docker' }))
+  await fixture.ledger.take({ task_id: task.id, n: 1 }, 'worker-test')
+  await fixture.ledger.append({ taskId: task.id, claim: 1 }, Array.from({ length: 150 }, () => ({ type: 'task.output' as const, payload: { text: 'y'.repeat(15_000), stream: 'agent' as const } })))
+  const seen: number[] = []
+  for (let cursor = '0', isMore = true; isMore;) {
+    const text = await (await fixture.request(`/api/tasks/${task.id}/history?events_limit=-1&cursor=${cursor}`)).text()
+    expect(text.length).toBeLessThan(1_200_000)
+    const page = JSON.parse(text) as { events: { seq: number }[]; next_cursor: string; has_more_events: boolean }
+    seen.push(...page.events.map(({ seq }) => seq))
+    cursor = page.next_cursor
+    isMore = page.has_more_events
+  }
+  expect(seen).toEqual(Array.from({ length: 152 }, (_, i) => i + 1))
 })
 
 describe('how the gateway stands', () => {

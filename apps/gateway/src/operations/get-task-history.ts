@@ -8,11 +8,15 @@ import { taskNotFound, visibleTask } from './visible-task.ts'
 
 /** One answer must stay readable by a model and bounded in memory: an event is up to 16 KiB. */
 const MAX_EVENTS_PER_ANSWER = 1_000
+/** Characters of events after which an answer is full, whatever it was asked for; MCP sends them twice. */
+const FULL_AT = 512 * 1024
+/** Events read at once: what an answer can be larger than that. */
+const STEP = 32
 
 const Input = z.strictObject({
   task_id: TaskIdParameter,
   include_artifacts: z.boolean().default(false).describe('Also return the output and the error of a task that is over.'),
-  events_limit: z.int().min(-1).default(100).describe(`How many events at most; -1 for as many as one answer holds (${MAX_EVENTS_PER_ANSWER}).`),
+  events_limit: z.int().min(-1).default(100).describe(`How many events at most; -1 for as many as one answer holds (${MAX_EVENTS_PER_ANSWER}). Large events make it fewer: go on with next_cursor.`),
   events_offset: z.int().nonnegative().default(0).describe('How many events to skip from the beginning. Not together with cursor.'),
   cursor: z.string().max(64).optional().describe('Go on after the last event of an earlier answer: its next_cursor.'),
 })
@@ -52,11 +56,27 @@ export function getTaskHistory(ports: Ports): Operation {
       // At the log's end the record knows the id that makes an offset a cursor.
       const after = start.id === '' && start.seq >= task.seq ? { seq: task.seq, id: task.last_event_id } : start
       const limit = input.events_limit === -1 ? MAX_EVENTS_PER_ANSWER : Math.min(input.events_limit, MAX_EVENTS_PER_ANSWER)
-      const page = limit === 0 ? { kind: 'events' as const, events: [], cursor: after, total: task.seq } : await ports.ledger.read(task.id, after, limit)
+      const page = limit === 0 ? { kind: 'events' as const, events: [], cursor: after, total: task.seq } : await readOn(ports.ledger, task.id, after, limit)
       if (page === undefined) throw taskNotFound(input.task_id)
       return { ...head(task), ...viewPage(page, after), ...(input.include_artifacts ? { artifacts: artifactsOf(task) } : {}) }
     },
   })
+}
+
+/** Step by step, so that neither memory nor answer grows with what events hold. */
+async function readOn(ledger: Ports['ledger'], taskId: Task['id'], after: Cursor, limit: number): Promise<Page | undefined> {
+  let page = await ledger.read(taskId, after, Math.min(limit, STEP))
+  for (let size = sizeOf(page); page?.kind === 'events' && page.events.length < limit && page.cursor.seq < page.total && size < FULL_AT;) {
+    const next = await ledger.read(taskId, page.cursor, Math.min(limit - page.events.length, STEP))
+    if (next?.kind !== 'events' || next.events.length === 0) return page
+    size += sizeOf(next)
+    page = { ...next, events: [...page.events, ...next.events] }
+  }
+  return page
+}
+
+function sizeOf(page: Page | undefined): number {
+  return page?.kind === 'events' ? page.events.reduce((sum, { payload }) => sum + JSON.stringify(payload).length, 0) : 0
 }
 
 function viewPage(page: Page, after: Cursor) {
