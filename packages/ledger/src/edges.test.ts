@@ -28,7 +28,7 @@ async function lastEvents(task: Task, count: number) {
   return page?.kind === 'events' ? page.events : []
 }
 
-test.each([100, 2_100, MAX_EVENTS_PER_TASK + 100])('G5: %d events at once keep record and log in step', async (count) => {
+test.each([1, 2_100, MAX_EVENTS_PER_TASK + 100])('G5: %d events at once keep record, log and source position in step', async (count) => {
   const task = await running()
   const events = Array.from({ length: count }, () => ({ type: 'task.output' as const, payload: { text: 'x', stream: 'agent' as const } }))
   const seq = await ledger.append(claimOf(task), events, 'the position')
@@ -58,6 +58,16 @@ test('a record that cannot be read is missing in lists, and hides no other', asy
   await redis.hset(keysOf(deployment).task(broken.id), 'state', 'a state of the future')
   const ids = new Set((await ledger.list({ limit: 1_000 })).map(({ id }) => id))
   expect([ids.has(sound.id), ids.has(broken.id)]).toEqual([true, false])
+})
+
+test('tickets of deleted records do not stand in the way of others', async () => {
+  const deleted = await running()
+  await ledger.requeue(claimOf(deleted), { reason: 'handover' })
+  await redis.del(keysOf(deployment).task(deleted.id))
+  const other = await running()
+  await ledger.requeue(claimOf(other), { reason: 'handover' })
+  const first = async () => (await ledger.pendingTickets(1)).map(({ ticket }) => ticket.task_id)
+  expect([await first(), await first()]).toEqual([[], [other.id]])
 })
 
 test('G6: a reader of the fleet stream learns that entries were trimmed which it may not have read', async () => {

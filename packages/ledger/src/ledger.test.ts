@@ -244,12 +244,6 @@ describe('the log', () => {
     expect(events.map((event) => (event.payload as { text: string }).text).join('')).toBe(text.toWellFormed())
   })
 
-  test('the source position is stored with the events', async () => {
-    const task = await running()
-    await ledger.append(claimOf(task), [{ type: 'task.output', payload: { text: 'x', stream: 'agent' } }], '{"message":"m1"}')
-    expect((await ledger.get(task.id))?.position).toBe('{"message":"m1"}')
-  })
-
   test('the doorbell rings for a task and for the fleet, and the fleet stream says what', async () => {
     const subscriber = new Redis(sharedRedisUrl(), { maxRetriesPerRequest: null })
     connections.push(subscriber)

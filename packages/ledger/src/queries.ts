@@ -44,9 +44,11 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
     },
     liveTickets: (after, limit) => liveTickets({ redis, keys }, after, limit),
     async pendingTickets(limit) {
-      const found = await redis.zrange(keys.pending, 0, String(limit - 1), 'WITHSCORES')
-      const members = pairsOf(found)
+      const members = pairsOf(await redis.zrange(keys.pending, 0, String(limit - 1), 'WITHSCORES'))
       const rows = await redis.pipeline(members.map(([member]) => ['hget', keys.task(splitTicketId(member).id), 'brief'])).exec()
+      // Tickets of records that somebody deleted: left where they are they would stand before all others for ever.
+      const orphans = members.filter((_, i) => rows?.[i]?.[0] === null && rows[i][1] === null).map(([member]) => member)
+      if (orphans.length > 0) await redis.zrem(keys.pending, ...orphans)
       return members.flatMap(([member, due_at], i) => {
         const brief = rows?.[i]?.[1]
         const { id, n } = splitTicketId(member)
