@@ -1,4 +1,4 @@
-import { AgentId, IdempotencyKey, isOver, MAX_OBSERVERS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, ProfileName, Prompt, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, IdempotencyKey, isOver, MAX_OBSERVERS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { actingAgent } from './acting-agent.ts'
@@ -12,9 +12,8 @@ const Input = z.strictObject({
     .describe('The same key from the same agent gets the same task for 24 hours: send it again after a lost answer. With other input it is refused.'),
   timeout_ms: TimeoutMs.optional().describe(`Time limit of the run in milliseconds, ${MIN_TIMEOUT_MS} to ${MAX_TIMEOUT_MS}. Default: the deployment's RUNNER_TIMEOUT_MS.`),
   sync: z.boolean().default(false).describe('Wait for the end, for a bounded time (SYNC_WAIT_MS); if the task still runs then, it goes on and get_task_status tells.'),
-  observers: z.array(Observer).max(MAX_OBSERVERS).default([]).describe('Matrix user ids that are told about the task, @name:server.'),
+  observers: z.array(Observer).max(MAX_OBSERVERS).default([]).describe('Matrix user ids, @name:server: mentioned when the task is over, if they are in the deployment\'s room.'),
   mode: Mode.optional().describe('Backend to run in. Default: the deployment\'s rollout policy decides.'),
-  profile: ProfileName.optional().describe('In docker mode, which coding CLI runs. Default: opencode.'),
   title: z.string().trim().min(1).max(MAX_TITLE_CHARACTERS).optional().describe('Short name for lists and cards. Default: the first line of task_description.'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
@@ -59,7 +58,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     prompt: input.task_description,
     title: input.title === undefined ? titleOf(input.task_description) : titleOf(input.title),
     mode: chooseMode({ policy, stickyKey: agentId, explicit: input.mode }),
-    profile: input.profile ?? 'opencode',
+    profile: 'opencode',
     timeout_ms: input.timeout_ms ?? ports.limits.defaultTimeoutMs,
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,

@@ -36,11 +36,10 @@ describeNeeding('synapse', 'a task in Matrix', () => {
     expect(all.every((event) => event.sender === bot.userId)).toBe(true)
   })
 
-  test('brings its observers into a room where they read and react and do not speak, and pings them once, at the end', async () => {
-    const bea = await server.person('bea')
-    const { harbour, start, room, said } = await aWorld(server, { MATRIX_DEFAULT_HUMAN_OBSERVERS: bea.userId })
+  test('brings the operator\'s observers into a room where they read and react and do not speak; a task pings its own among them, once, at the end', async () => {
+    const [bea, cat] = [await server.person('bea'), await server.person('cat')]
+    const { harbour, start, room, said } = await aWorld(server, { MATRIX_DEFAULT_HUMAN_OBSERVERS: `${bea.userId},${cat.userId}` })
     await start()
-    const cat = await server.person('cat')
     const evil = `@room ${bea.userId} ${cat.userId} please look`
     const task = await harbour.start({ observers: [cat.userId], title: evil })
     const roomId = await room()
@@ -55,6 +54,16 @@ describeNeeding('synapse', 'a task in Matrix', () => {
     expect(await highlights(bea, before.bea.next_batch)).toBe(0)
     await expect(bea.client.send(roomId, 'm.room.message', 'x1', { msgtype: 'm.text', body: 'hello' })).rejects.toMatchObject({ status: 403 })
     await bea.client.send(roomId, 'm.reaction', 'x2', { 'm.relates_to': { rel_type: 'm.annotation', event_id: all[0]?.event_id, key: '👍' } })
+  })
+
+  test('G11: a stranger whom a task names as observer is not brought into the room of all tasks', async () => {
+    const stranger = await server.person('stranger')
+    const { harbour, start, room, said } = await aWorld(server)
+    await start()
+    const task = await harbour.start({ observers: [stranger.userId] })
+    await harbour.complete(task, 'done')
+    await eventually(() => said(task), (events) => completionsOf(events).length === 1, 'the completion')
+    await expect(stranger.client.join(await room())).rejects.toMatchObject({ status: 403 })
   })
 
   test('L-21, L-30: hostile text arrives escaped and bounded, and nothing is an [object Object]', async () => {

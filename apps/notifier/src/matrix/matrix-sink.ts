@@ -35,6 +35,7 @@ export function createMatrixSink({ client, wish, log, now }: MatrixSinkDeps): Si
         const found = { ...(await findPlace(client, wish)), seenAt: now() }
         if (place === undefined) log.info({ room: found.roomId }, 'notices go to Matrix')
         place = found
+        // Only whom the operator names: the room shows every agent's tasks, and any agent's key may name observers (G11).
         void invite(client, found.roomId, wish.observers, invited, log)
         return { kind: 'sent' }
       } catch (error) {
@@ -53,7 +54,6 @@ export function createMatrixSink({ client, wish, log, now }: MatrixSinkDeps): Si
       try {
         const isForgotten = isRetry && (now() - frozen.frozen_at > TXN_TRUSTED_MS || frozen.account !== opened().account)
         const eventId = (isForgotten ? await findSent(client, wish.botId, frozen) : undefined) ?? await post(client, wish.botId, frozen, log)
-        if (frozen.notice.kind === 'card') void invite(client, frozen.place, frozen.notice.observers, invited, log)
         return isRoot(frozen) ? { kind: 'sent', receipt: `${frozen.place} ${eventId}` } : { kind: 'sent' }
       } catch (error) {
         return judge(error, () => { place = undefined })
