@@ -144,6 +144,14 @@ describe('claims', () => {
     const next = await ledger.take(ticket(requeued), 'worker-2')
     expect(next).toMatchObject({ kind: 'taken', takeover: true, task: { attempt: 1, handle: aHandle, position: 'byte 17' } })
   })
+
+  test('a handover before anything was started uses no attempt up, and keeps the deadline', async () => {
+    const task = await running({ max_attempts: 1 })
+    const requeued = await ledger.requeue(claimOf(task), { reason: 'handover' })
+    const next = await ledger.take(ticket(requeued), 'worker-2')
+    expect(next).toMatchObject({ kind: 'taken', takeover: false, task: { attempt: 1, claim: 3, deadline_at: task.deadline_at } })
+    expect((await eventsOf(task)).at(-1)).toMatchObject({ type: 'task.started', payload: { attempt: 1, worker: 'worker-2' } })
+  })
 })
 
 describe('endings', () => {

@@ -91,6 +91,7 @@ return 1
 
 /**
  * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', retrying event id, queued event id. A retry forgets the handle; the caller disposed of it.
+ * An attempt that is handed over before anything was started was none: the next take begins it again under the same number.
  * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3).
  */
 export const REQUEUE = script(`
@@ -109,6 +110,8 @@ redis.call('HDEL', taskKey(id), 'worker')
 if failure ~= '' then
   redis.call('HDEL', taskKey(id), 'handle', 'position')
   append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":' .. int(delay) .. '}', retryId, at)
+elseif not t.handle and t.attempt > 0 then
+  set(t, 'attempt', t.attempt - 1)
 end
 queue(t, reason, at, tonumber(delay), queuedId)
 return saved('queued', t)
