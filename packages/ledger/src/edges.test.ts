@@ -53,6 +53,20 @@ test.each([
   expect(await ledger.debts(1_000)).toContain(task.id)
 })
 
+test('G9: an end whose words do not fit the record ends the task all the same, and the record stays readable', async () => {
+  const usage = { input_tokens: 0.5, output_tokens: 1, reasoning_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0, cost_micros: 0 }
+  const result = { output: 'done', output_truncated: false, exit_code: 0.1, files_changed: -1, usage }
+  const [completed, failed] = [await running(), await running()]
+  await ledger.end(claimOf(completed), { state: 'completed', payload: { result } })
+  await ledger.end(claimOf(failed), { state: 'failed', payload: { failure: { code: 'agent_error', message: 'm'.repeat(5_000) }, result } })
+  const readable = { output: 'done', output_truncated: false, files_changed: 0 }
+  const failure = { code: 'agent_error', message: 'm'.repeat(4_096) }
+  expect((await ledger.get(completed.id))?.result).toEqual(readable)
+  expect(await ledger.get(failed.id)).toMatchObject({ state: 'failed', failure, result: readable })
+  expect(await lastEvents(completed, 1)).toMatchObject([{ known: true, type: 'task.completed', payload: { result: readable } }])
+  expect(await lastEvents(failed, 1)).toMatchObject([{ known: true, type: 'task.failed', payload: { failure, result: readable } }])
+})
+
 test('a record that cannot be read is missing in lists, and hides no other', async () => {
   const [broken, sound] = [await running(), await running()]
   await redis.hset(keysOf(deployment).task(broken.id), 'state', 'a state of the future')

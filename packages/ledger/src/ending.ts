@@ -1,4 +1,5 @@
-import { type EventDraft, MAX_OUTPUT_CHARACTERS, type TaskResult, TaskState } from '@longshore/contracts'
+import { type EventDraft, Failure, MAX_OUTPUT_CHARACTERS, TaskResult, TaskState } from '@longshore/contracts'
+import { z } from 'zod'
 
 import { fitEvents } from './fit-event.ts'
 import type { Ended, Ending } from './ledger.ts'
@@ -25,11 +26,32 @@ export function endedOf(answer: unknown): Ended {
   return { won: kind === 'won', state: TaskState.parse(state), ...(durationMs === undefined ? {} : { durationMs }) }
 }
 
-interface EndingWords { result?: TaskResult | undefined; failure?: object; limit?: string }
+interface EndingWords { result?: TaskResult | undefined; failure?: Failure; limit?: string }
 
+/** As much of the words as readers can parse: a backend's defect must cost neither the end (G9) nor the record. */
 function bounded(payload: Ending['payload']): EndingWords {
   const words: EndingWords = payload
-  if (words.result === undefined || words.result.output.length <= MAX_OUTPUT_CHARACTERS) return words
-  const output = words.result.output.slice(-MAX_OUTPUT_CHARACTERS).toWellFormed()
-  return { ...words, result: { ...words.result, output, output_truncated: true } }
+  return {
+    ...words,
+    ...(words.result === undefined ? {} : { result: ReadableResult.parse(words.result) }),
+    ...(words.failure === undefined ? {} : { failure: ReadableFailure.parse(words.failure) }),
+  }
 }
+
+const MAX_MESSAGE_CHARACTERS = Failure.shape.message.maxLength ?? 0
+
+const ReadableFailure = z.object({
+  code: Failure.shape.code.catch('internal'),
+  message: z.string().catch('').transform((text) => text.slice(0, MAX_MESSAGE_CHARACTERS).toWellFormed()),
+})
+
+const ReadableResult = TaskResult.extend({
+  output: z.string().catch(''),
+  output_truncated: z.boolean().catch(true),
+  exit_code: TaskResult.shape.exit_code.catch(undefined),
+  files_changed: TaskResult.shape.files_changed.catch(0),
+  usage: TaskResult.shape.usage.catch(undefined),
+}).transform((result) => {
+  if (result.output.length <= MAX_OUTPUT_CHARACTERS) return result
+  return { ...result, output: result.output.slice(-MAX_OUTPUT_CHARACTERS).toWellFormed(), output_truncated: true }
+})

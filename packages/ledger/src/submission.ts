@@ -1,4 +1,4 @@
-import { createHash } from 'node:crypto'
+import { hash } from 'node:crypto'
 
 import { IDEMPOTENCY_TTL_MS, LongshoreError, type NewTask, type Task } from '@longshore/contracts'
 
@@ -47,5 +47,5 @@ function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'o
 }
 
 function sha256(text: string): string {
-  return createHash('sha256').update(text).digest('base64url')
+  return hash('sha256', text, 'base64url')
 }
