@@ -24,7 +24,7 @@ export async function buildBackends(options: BuildBackendsOptions): Promise<Back
   const make: Record<Mode, () => Promise<Backend>> = {
     docker: () => Promise.resolve(createDockerMode(dockerOptions(options))),
     opencode: () => createOpencodeMode({
-      deployment: settings.LONGSHORE_DEPLOYMENT, storage: options.storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log: options.log, hidden: hiddenPaths(settings),
+      deployment: settings.LONGSHORE_DEPLOYMENT, storage: options.storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log: options.log, patience: patienceOf(settings), hidden: hiddenPaths(settings),
       ...(settings.OPENCODE_SERVER_URL === undefined ? {} : { server: {
         url: settings.OPENCODE_SERVER_URL, username: settings.OPENCODE_SERVER_USERNAME,
         ...(settings.OPENCODE_SERVER_PASSWORD === undefined ? {} : { password: settings.OPENCODE_SERVER_PASSWORD }),
@@ -45,13 +45,19 @@ function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBackendsO
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
   const command = settings.RUNNER_COMMAND
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, image: settings.RUNNER_IMAGE, model, log,
+    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
     limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: parseBytes(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },
     ...(modelOnHost !== undefined && isLoopback(modelOnHost) ? { modelOnHost: new URL(modelOnHost).origin } : {}),
     ...(command === undefined ? {} : { commands: { opencode: { image: settings.RUNNER_IMAGE, command: ['sh', '-c', command], env: model.env } } }),
   }
+}
+
+/** How OpenCode servers are watched. */
+function patienceOf(settings: Settings): NonNullable<DockerModeOptions['patience']> {
+  const retryDelayMs = settings.OPENCODE_SERVER_RETRY_DELAY_MS
+  return { lookEveryMs: settings.OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS, retryDelayMs, unreachableMs: settings.OPENCODE_SERVER_MAX_RETRIES * retryDelayMs }
 }
 
 const OpencodeConfig = z.record(z.string(), z.unknown())

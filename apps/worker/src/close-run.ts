@@ -12,7 +12,7 @@ const RESULT_MS = 500
 /** A start that was told to stop gets this long to come back, so that nothing appears after the cleaning up. */
 const SETTLE_MS = 5_000
 const DISPOSE_MS = 30_000
-/** Tries to clear a failed attempt while the claim is still ours; then its own watchdog and the sweep do. */
+/** Tries to clear a failed attempt while the claim is still ours; then its own watchdog ends it, and the last cleaning up of its task removes it. */
 const CLEAR_TRIES = 3
 
 /** Causes that the backend's probe may see, too: then its mode takes no more tasks for now. */

@@ -75,11 +75,11 @@ async function execution({ containers, storage, env }: CommandBackendOptions, ta
   const baseline = await baselineOf(workspace)
   if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
   const stored = parseLogPosition(task.position)
-  const isSame = task.handle?.data['container'] === container
   const followed = followLog({
     containers, container, baseline, run,
     files: createFileWatch(workspace, run.log),
-    position: isSame && stored !== undefined ? stored : { bytes: 0, tree: stored?.tree ?? baseline },
+    // The handle does not tell: a handed-over task keeps the position of the container before it.
+    position: stored?.container === container ? stored : { container, bytes: 0, tree: stored?.tree ?? baseline },
     clean: redactor(Object.values(env)),
   })
   followed.outcome.catch(() => {}) // whoever awaits it hears of it

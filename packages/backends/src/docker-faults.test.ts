@@ -77,6 +77,28 @@ describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
     expect(textOf(attacker.events)).toContain('cut off')
   })
 
+  test('G9: the last cleaning up of a task takes what its earlier claims left behind with it, and nobody else\'s', async () => {
+    const first = begin('sleep 3600')
+    await backend.start(first.task, first.run)
+    const stranger = begin('sleep 3600')
+    await backend.start(stranger.task, stranger.run)
+    const second = { ...first.run, claim: 2 }
+    const { handle } = await backend.start(first.task, second)
+    await backend.dispose(handle, second)
+    const left = await connectEngine(options.engine).listContainers({ all: true, filters: { label: [`longshore.deployment=${DEPLOYMENT}`] } })
+    expect(left.map(({ Names }) => Names[0])).toEqual([`/${containerName(DEPLOYMENT, stranger.task.id, 1)}`])
+  })
+
+  test('a container that was started after a handover is read from its first byte, whatever was read of the one before', async () => {
+    const one = begin('echo from the second container')
+    const position = JSON.stringify({ container: 'the-one-before', bytes: 1_000_000, tree: '' })
+    await backend.start(one.task, one.run)
+    const handle = one.handles.at(-1)
+    const adopted = await backend.attach({ ...one.task, ...(handle === undefined ? {} : { handle }), position }, handle ?? one.handles[0]!, one.run)
+    await adopted?.outcome
+    expect(textOf(one.events)).toContain('from the second container')
+  })
+
   test('bounds the number of processes', async () => {
     const one = begin('for i in $(seq 600); do sleep 30 & done; echo all started')
     const outcome = await run(one)

@@ -1,5 +1,6 @@
 import { type Backend, type DeploymentId, type Handle, type Log, type Task, TaskFailure } from '@longshore/contracts'
 import { type CommandProfile, createCommandBackend } from './command-backend.ts'
+import type { Patience } from './drivers/opencode/drive.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
 import { containerPlace } from './places/container-place.ts'
@@ -21,6 +22,8 @@ export interface DockerModeOptions {
   limits?: Partial<Limits>
   /** The origin (`http://127.0.0.1:4010`) of a model provider on this host's loopback: containers get a relay to it, which nobody else can reach. */
   modelOnHost?: string
+  /** How OpenCode servers are watched. */
+  patience?: Patience
   /** Further profiles: plain commands. One named `opencode` takes the place of the OpenCode server. */
   commands?: Record<string, CommandProfile>
   log: Log
@@ -37,7 +40,7 @@ export function createDockerMode(options: DockerModeOptions): Backend {
     ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
   })
   const place = containerPlace({ containers, image: options.image, model, ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
-  const opencode = createOpencodeBackend({ mode: 'docker', place, storage, model })
+  const opencode = createOpencodeBackend({ mode: 'docker', place, storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }) })
   const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
   for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage }))
   return byProfile(profiles, profiles.get(OPENCODE) ?? opencode)

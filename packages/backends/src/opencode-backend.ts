@@ -3,7 +3,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type Backend, type Execution, type Failure, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { cleanOutcome } from './clean-events.ts'
-import { createSessionDriver } from './drivers/opencode/drive.ts'
+import { createSessionDriver, DEFAULT_PATIENCE, type Patience } from './drivers/opencode/drive.ts'
 import { createLiveText } from './drivers/opencode/live-text.ts'
 import { parsePosition, type Position } from './drivers/opencode/position.ts'
 import { type ModelAccess, secretsOf } from './drivers/opencode/server-settings.ts'
@@ -22,6 +22,8 @@ export interface OpencodeBackendOptions {
   storage: Storage
   /** Only for what must not appear in events; the place hands it to the server. */
   model: ModelAccess
+  /** Default: `DEFAULT_PATIENCE`. */
+  patience?: Patience
 }
 
 /** What the driver adds to a place's handle. */
@@ -121,7 +123,7 @@ async function execution(options: OpencodeBackendOptions, task: Task, handle: Ha
     clean,
     emit: (events, position) => run.emit(events, position),
   })
-  const driver = createSessionDriver({ api, sessionId, mirror, live, run, scanDueInMs: files.dueInMs, autopsy: () => options.place.autopsy(handle.data) })
+  const driver = createSessionDriver({ patience: options.patience ?? DEFAULT_PATIENCE, api, sessionId, mirror, live, run, scanDueInMs: files.dueInMs, autopsy: () => options.place.autopsy(handle.data) })
   stream.listen(driver)
   const outcome = driver.follow().then((end) => cleanOutcome(end, clean)).finally(() => stream.close())
   outcome.catch(() => {}) // whoever awaits it hears of it

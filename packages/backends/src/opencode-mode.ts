@@ -1,5 +1,6 @@
 import { createRequire } from 'node:module'
 import type { Backend, DeploymentId, Log } from '@longshore/contracts'
+import type { Patience } from './drivers/opencode/drive.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
 import { remotePlace, type RemotePlaceOptions } from './places/remote-place.ts'
@@ -18,6 +19,8 @@ export interface OpencodeModeOptions {
   path: string
   /** Files and folders, besides the storage, that agents which are started here must not see; absolute. */
   hidden?: readonly string[]
+  /** How OpenCode servers are watched. */
+  patience?: Patience
   /** The `opencode` binary; default: the one of the package opencode-ai. */
   binary?: string
   log: Log
@@ -26,11 +29,12 @@ export interface OpencodeModeOptions {
 /** OpenCode mode: sessions on a server of the deployment, or on one that is supervised per task. */
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
   const { storage, model, server, log } = options
-  if (server !== undefined) return createOpencodeBackend({ mode: 'opencode', place: remotePlace(server), storage, model })
+  const shared = { mode: 'opencode', storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }) } as const
+  if (server !== undefined) return createOpencodeBackend({ ...shared, place: remotePlace(server) })
   const binary = options.binary ?? bundledOpencode()
   const place = await supervisedPlace({ deployment: options.deployment, binary, model, path: options.path, storage, hidden: options.hidden ?? [] })
   reportConfinement(place.confinement, log)
-  return createOpencodeBackend({ mode: 'opencode', place, storage, model })
+  return createOpencodeBackend({ ...shared, place })
 }
 
 /** Says once what keeps agents from the rest of this host, and what does not. */

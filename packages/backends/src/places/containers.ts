@@ -52,7 +52,7 @@ export interface Containers {
   state(name: string): Promise<ContainerState | undefined>
   /** Why a container no longer runs; undefined while it does, or when the engine does not answer. */
   autopsy(name: string): Promise<Failure | undefined>
-  /** Kills and removes; idempotent. */
+  /** Kills and removes it, and what earlier claims of its task left behind; idempotent. */
   remove(name: string): Promise<void>
   close(): Promise<void>
 }
@@ -106,7 +106,13 @@ export function createContainers(options: ContainersOptions): Containers {
         return undefined
       }
     },
-    remove: (name) => removeOwn(docker, name, inspect).catch(rethrow('remove the container')),
+    remove: async (name) => {
+      try {
+        for (const one of [name, ...(await earlierOnes(docker, deployment, name))]) await removeOwn(docker, one, inspect)
+      } catch (error) {
+        throw asEngineFailure(error, 'remove the container')
+      }
+    },
     close: async () => {
       await gateway?.close()
       await removeIdleNetwork(docker, deployment).catch((error: unknown) => log.debug({ err: error }, 'the task network stays'))
@@ -155,6 +161,14 @@ async function inspectOwn(docker: Docker, deployment: DeploymentId, name: string
   if (Config.Labels?.[LABEL.deployment] !== deployment) return undefined
   const address = Object.values(NetworkSettings.Networks).map((network) => network.IPAddress).find((ip) => ip !== '')
   return { id: Id, isRunning: State.Running, exitCode: State.ExitCode, outOfMemory: State.OOMKilled, address }
+}
+
+/** Containers of the same task under earlier claims: an attempt that could not be cleared while the engine was away. */
+async function earlierOnes(docker: Docker, deployment: DeploymentId, name: string): Promise<string[]> {
+  const [, taskId, claim] = /-(task-[0-9a-z]{26})-(\d+)$/.exec(name) ?? []
+  if (taskId === undefined) return []
+  const found = await docker.listContainers({ all: true, filters: { label: [`${LABEL.deployment}=${deployment}`, `${LABEL.task}=${taskId}`] } })
+  return found.filter(({ Labels }) => Number(Labels[LABEL.claim]) < Number(claim)).map(({ Id }) => Id)
 }
 
 function causeOfDeath(state: ContainerState | undefined): Failure | undefined {

@@ -26,6 +26,13 @@ export interface SupervisedPlaceOptions {
 }
 
 const Data = z.object({ marker: z.string(), host: z.string().optional(), pid: z.number().optional(), start_ticks: z.string().optional(), url: z.string().optional() })
+/** @throws TaskFailure for a handle of the other place of this mode */
+function dataOf(data: HandleData): z.infer<typeof Data> {
+  const parsed = Data.safeParse(data)
+  if (!parsed.success) throw new TaskFailure('backend_unavailable', 'the session lives on a remote OpenCode server (OPENCODE_SERVER_URL), which this worker is not set to')
+  return parsed.data
+}
+
 const LOG_FILE = 'server.log'
 const LOG_HEAD_BYTES = 64 * 1024
 /** Seen: 1.2 to 2.8 s, and more when many start at once. */
@@ -53,7 +60,7 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
       return name === undefined || (await isAlive(name)) ? undefined : { code: 'backend_lost', message: 'the OpenCode server process is gone' }
     },
     remove: async (data) => {
-      const { marker, host: home } = Data.parse(data)
+      const { marker, host: home } = dataOf(data)
       if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can end it')
       await killExecution(marker, nameOf(data))
     },
@@ -63,7 +70,7 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
 
 async function start(options: SupervisedPlaceOptions, confinement: Confinement, launch: Launch, reserved: HandleData): Promise<HandleData> {
   const { workspace } = launch
-  const { marker } = Data.parse(reserved)
+  const { marker } = dataOf(reserved)
   const password = await renewPassword(workspace)
   const log = await open(join(workspace.control, LOG_FILE), 'w', 0o600)
   try {
@@ -122,12 +129,12 @@ async function headOf(logFile: string): Promise<string> {
 }
 
 function nameOf(data: HandleData): ProcessName | undefined {
-  const { pid, start_ticks: startTicks } = Data.parse(data)
+  const { pid, start_ticks: startTicks } = dataOf(data)
   return pid === undefined || startTicks === undefined ? undefined : { pid, startTicks }
 }
 
 async function addressOf(data: HandleData, workspace: Workspace, host: string): ReturnType<ServerPlace['address']> {
-  const { url, host: home } = Data.parse(data)
+  const { url, host: home } = dataOf(data)
   const name = nameOf(data)
   if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can reach it')
   if (url === undefined || name === undefined || !(await isAlive(name))) return undefined

@@ -9,8 +9,8 @@ import { piecesOf } from '../../text.ts'
 import type { FileWatch } from '../../workspace/file-watch.ts'
 import { createDemultiplexer, type Piece } from './demultiplex.ts'
 
-/** How far a container's log is in the task's log, in bytes of output, and the snapshot up to which its file changes are. */
-const LogPosition = z.object({ bytes: z.int().nonnegative(), tree: z.string() })
+/** How far which container's log is in the task's log, in bytes of output, and the snapshot up to which its file changes are. */
+const LogPosition = z.object({ container: z.string(), bytes: z.int().nonnegative(), tree: z.string() })
 export type LogPosition = z.infer<typeof LogPosition>
 
 const TEXT_BYTES = 12 * 1024

@@ -13,15 +13,25 @@ import { agrees, judge, type Verdict } from './verdict.ts'
 
 /** Two looks this far apart must agree: an idle status comes before the error that belongs to it. */
 const AGREE_MS = 300
-const LOOK_EVERY_MS = 5_000
 /** Between two looks, however many events come: what a chatty model costs us is bounded by it. */
 const MIN_GAP_MS = 150
-/** A server that does not answer for this long, although its place is alive, is wedged. */
-const UNREACHABLE_MS = 60_000
 /** A prompt that left no trace for this long was swallowed (a bad agent gives an error and no idle, ever). */
 const PENDING_MS = 30_000
 
+/** How a server is watched besides its events; durations in ms. */
+export interface Patience {
+  lookEveryMs: number
+  /** Between two looks at a server that did not answer. */
+  retryDelayMs: number
+  /** A server that does not answer for this long, although its place is alive, is away or wedged. */
+  unreachableMs: number
+}
+
+/** The defaults of OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS, …_RETRY_DELAY_MS and …_MAX_RETRIES times that. */
+export const DEFAULT_PATIENCE: Patience = { lookEveryMs: 5_000, retryDelayMs: 1_000, unreachableMs: 60_000 }
+
 export interface SessionRun {
+  patience: Patience
   api: SessionApi
   sessionId: string
   mirror: SessionMirror
@@ -65,23 +75,29 @@ export function createSessionDriver(session: SessionRun): SessionDriver {
 }
 
 async function follow(session: SessionRun, ears: Ears, wait: (ms: number) => Promise<void>): Promise<ExecutionOutcome> {
-  const clock = { reachedAt: performance.now(), pendingSince: undefined as number | undefined, askedAt: 0 }
+  const clock: LoopClock = { reachedAt: performance.now(), isReached: true, pendingSince: undefined, askedAt: 0 }
   for (;;) {
     session.run.signal.throwIfAborted()
     const end = await round(session, ears, clock)
     if (end !== undefined) return end
-    await wait(Math.min(LOOK_EVERY_MS, session.scanDueInMs() ?? LOOK_EVERY_MS))
+    await wait(pauseMs(session, clock))
     await delay(MIN_GAP_MS)
   }
 }
 
-interface LoopClock { reachedAt: number; pendingSince: number | undefined; askedAt: number }
+function pauseMs({ patience, scanDueInMs }: SessionRun, { isReached }: LoopClock): number {
+  if (!isReached) return patience.retryDelayMs
+  return Math.min(patience.lookEveryMs, scanDueInMs() ?? patience.lookEveryMs)
+}
+
+interface LoopClock { reachedAt: number; isReached: boolean; pendingSince: number | undefined; askedAt: number }
 
 async function round(session: SessionRun, ears: Ears, clock: LoopClock): Promise<ExecutionOutcome | undefined> {
   const seen = await look(session, ears)
   const now = performance.now()
+  clock.isReached = !('error' in seen)
   if ('error' in seen) {
-    const failure = (await session.autopsy()) ?? lostSession(seen.error, now - clock.reachedAt)
+    const failure = (await session.autopsy()) ?? lostSession(seen.error, now - clock.reachedAt, session.patience.unreachableMs)
     return failure === undefined ? undefined : failedWith(session, failure)
   }
   clock.reachedAt = now
@@ -90,7 +106,7 @@ async function round(session: SessionRun, ears: Ears, clock: LoopClock): Promise
   if (clock.pendingSince !== undefined && now - clock.pendingSince > PENDING_MS) {
     return failedWith(session, { code: 'agent_error', message: 'the agent never began to answer the prompt' })
   }
-  if (ears.wantsAsks || now - clock.askedAt > LOOK_EVERY_MS) {
+  if (ears.wantsAsks || now - clock.askedAt > session.patience.lookEveryMs) {
     ears.wantsAsks = false
     clock.askedAt = now
     await refuse(session)
@@ -134,8 +150,8 @@ async function failedWith(session: SessionRun, failure: Failure): Promise<Execut
 }
 
 /** A place that is alive, and a session that is not there any more or a server that has not answered for too long. */
-function lostSession(error: unknown, silentMs: number): Failure | undefined {
+function lostSession(error: unknown, silentMs: number, unreachableMs: number): Failure | undefined {
   if (statusOf(error) === 404) return { code: 'backend_lost', message: 'the session is gone from the OpenCode server' }
-  if (silentMs < UNREACHABLE_MS) return undefined
-  return new TaskFailure('backend_lost', `the OpenCode server has not answered for ${UNREACHABLE_MS / 1000} s: ${String(error)}`).toFailure()
+  if (silentMs < unreachableMs) return undefined
+  return new TaskFailure('backend_lost', `the OpenCode server has not answered for ${unreachableMs / 1000} s: ${String(error)}`).toFailure()
 }
