@@ -1,8 +1,7 @@
-import { randomBytes } from 'node:crypto'
 import type { AddressInfo } from 'node:net'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { type Log, taskIdFrom } from '@longshore/contracts'
+import type { Log } from '@longshore/contracts'
 import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
@@ -15,6 +14,7 @@ import { createHttpFront, type HttpFront } from './http-front.ts'
 import { createKeyCheck } from './key-check.ts'
 import { createLiveRollout } from './live-rollout.ts'
 import { createMcpDoor } from './mcp-door.ts'
+import { newTaskId } from './new-task-id.ts'
 import { modeStatuses } from './operations/mode-status.ts'
 import type { Ports } from './operations/operation.ts'
 import { operationTable } from './operations/table.ts'
@@ -115,7 +115,7 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     dispatch: parts.tickets.dispatch,
     rollout: createLiveRollout(parts.rollout, settings, monotonic),
     modes: async () => modeStatuses(await parts.heartbeats.list()),
-    newTaskId: () => taskIdFrom(randomBytes(52)),
+    newTaskId,
     now: Date.now,
     version,
     limits: { syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS },

@@ -18,17 +18,14 @@ export interface TicketDispatch {
 const CONFIRM_AFTER_MS = 20
 
 /** One round to the queue at a time: what comes meanwhile goes with the next, so many submits at once cost few round trips. */
-export function createTicketDispatch({ producer, ledger, log }: { producer: Pick<TicketProducer, 'add' | 'addMany'>; ledger: Pick<Ledger, 'ticketAdded'>; log: Log }): TicketDispatch {
+export function createTicketDispatch({ producer, ledger, log }: { producer: Pick<TicketProducer, 'add'>; ledger: Pick<Ledger, 'ticketAdded'>; log: Log }): TicketDispatch {
   const waiting: Ticket[] = []
   const added: Ticket[] = []
   let rounds: Promise<void> | undefined
   let timer: NodeJS.Timeout | undefined
   const warn = (error: unknown) => log.warn({ err: describeError(error) }, 'tickets could not be queued now; the next round will')
-  const add = (tickets: Ticket[]) => {
-    const [only] = tickets
-    // BullMQ's bulk call costs twice a single one.
-    return only !== undefined && tickets.length === 1 ? producer.add(only) : producer.addMany(tickets.map((ticket) => ({ ticket })))
-  }
+  // BullMQ's bulk call costs twice as much as single ones, and those of one turn leave together, too.
+  const add = (tickets: Ticket[]) => Promise.all(tickets.map((ticket) => producer.add(ticket)))
   const run = async () => {
     while (waiting.length > 0) {
       const tickets = waiting.splice(0)
