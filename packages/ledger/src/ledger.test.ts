@@ -77,6 +77,17 @@ describe('submit', () => {
     expect(await ledger.list({ limit: 10 })).toHaveLength(1)
   })
 
+  test('a list holds everything of a task but its prompt, and reads no prompt', async () => {
+    const task = await running({ prompt: 'p'.repeat(200_000) })
+    await ledger.saveHandle(claimOf(task), aHandle)
+    await ledger.append(claimOf(task), [], 'byte 17')
+    await ledger.cancel(task.id, 'op', 'stop')
+    const before = redis.stream.bytesRead
+    const [summary] = await ledger.list({ limit: 10 })
+    expect(redis.stream.bytesRead - before).toBeLessThan(50_000)
+    expect({ ...summary, prompt: 'p'.repeat(200_000) }).toEqual(await ledger.get(task.id))
+  })
+
   test('G2: twenty parallel submits with one key make one task', async () => {
     const answers = await Promise.all(Array.from({ length: 20 }, () => ledger.submit(aTask({ idempotency_key: 'same' }))))
     expect(answers.filter(({ isNew }) => isNew)).toHaveLength(1)

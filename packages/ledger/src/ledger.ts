@@ -8,6 +8,9 @@ export class ClaimLost extends Error {
   override readonly name = 'ClaimLost'
 }
 
+/** A task without its prompt, which may be 256 KiB: what lists are made of. */
+export type TaskSummary = Omit<Task, 'prompt'>
+
 export type Submitted = { task: Task; isNew: boolean; ticket?: Ticket }
 
 /** What became of asking for a task by its ticket. */
@@ -47,7 +50,7 @@ export interface Ledger {
   /** @throws nothing for an unknown id: undefined. */
   get(taskId: TaskId): Promise<Task | undefined>
   /** Newest first; a record that this build cannot read is left out. Not one step: two reads. */
-  list(options: { agentId?: string; limit: number; offset?: number }): Promise<Task[]>
+  list(options: { agentId?: string; limit: number; offset?: number }): Promise<TaskSummary[]>
   counts(): Promise<Record<Task['state'], number>>
 
   /** Takes a task for a worker: raises the claim, moves it to running, starts the clock at the first start. */

@@ -3,20 +3,20 @@ import { ZodError } from 'zod'
 
 import type { LedgerContext } from './create-ledger.ts'
 import type { Ledger, Page } from './ledger.ts'
-import { fieldsOf, taskFrom, ticketFrom } from './record.ts'
+import { fieldsOf, SUMMARY_FIELDS, summaryFrom, taskFrom, ticketFrom } from './record.ts'
 import { READ } from './scripts.ts'
 
 /** Everything that only reads. */
 export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'debts'> {
-  const get = async (taskId: TaskId): Promise<Task | undefined> => {
-    const fields = fieldsOf(await redis.hgetall(keys.task(taskId)))
-    return fields === undefined ? undefined : taskFrom(fields)
-  }
+  const summary = async (taskId: TaskId) => summaryFrom(await redis.hmget(keys.task(taskId), ...SUMMARY_FIELDS))
   return {
-    get,
+    async get(taskId) {
+      const fields = fieldsOf(await redis.hgetall(keys.task(taskId)))
+      return fields === undefined ? undefined : taskFrom(fields)
+    },
     async list({ agentId, limit, offset = 0 }) {
       const ids = await redis.zrevrange(agentId === undefined ? keys.tasks : keys.agent(agentId), offset, offset + limit - 1)
-      const tasks = await Promise.all(ids.map((id) => get(TaskId.parse(id)).catch(unreadable(log, id))))
+      const tasks = await Promise.all(ids.map((id) => summary(TaskId.parse(id)).catch(unreadable(log, id))))
       return tasks.filter((task) => task !== undefined)
     },
     async counts() {

@@ -1,12 +1,13 @@
 import { html } from 'hono/html'
 
 import { type Task, TASK_STATES } from '@longshore/contracts'
+import type { TaskSummary } from '@longshore/ledger'
 import { type Html, layout } from './layout.ts'
 import { ageText, runText, STATE_WORDS, visible } from './words.ts'
 
 export const TASKS_PER_PAGE = 50
 
-export interface TasksView { deployment: string; tasks: readonly Task[]; counts: Readonly<Record<Task['state'], number>>; page: number; now: number }
+export interface TasksView { deployment: string; tasks: readonly TaskSummary[]; counts: Readonly<Record<Task['state'], number>>; page: number; now: number }
 
 /** The newest tasks, and how many there are in each state. */
 export function tasksPage({ deployment, tasks, counts, page, now }: TasksView): Html {
@@ -22,7 +23,7 @@ ${tasks.length === 0 ? (page === 1 ? noTasks() : html`<p class="empty">There are
 ${pager(page, total)}`)
 }
 
-function row(task: Task, now: number): Html {
+function row(task: TaskSummary, now: number): Html {
   return html`<tr>
 <td><span class="state ${task.state}">${STATE_WORDS[task.state]}</span></td>
 <td class="title"><a href="/tasks/${task.id}">${visible(task.title)}</a></td>

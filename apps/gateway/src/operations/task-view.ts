@@ -1,4 +1,5 @@
-import { isOver, Mode, type Task, Usage } from '@longshore/contracts'
+import { isOver, Mode, Usage } from '@longshore/contracts'
+import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
 
@@ -32,7 +33,7 @@ export const TaskView = z.object({
 export type TaskView = z.infer<typeof TaskView>
 
 /** @param now ms since the epoch, for the duration of a task that still runs */
-export function viewTask(task: Task, now: number): TaskView {
+export function viewTask(task: TaskSummary, now: number): TaskView {
   const { result, failure } = task
   return {
     task_id: task.id,
