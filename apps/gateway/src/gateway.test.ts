@@ -96,6 +96,16 @@ test('what Redis refuses is told from a Redis that is away, and leaves nothing',
   expect(await fixture.ledger.counts()).toMatchObject({ queued: 1 })
 })
 
+test('health says whether tasks would be accepted now', async () => {
+  const { fixture } = await ownRedis()
+  const canAccept = async () => ((await (await fixture.request('/api/health')).json()) as { metrics: { can_accept_task: boolean } }).metrics.can_accept_task
+  expect(await canAccept()).toBe(true)
+  await fixture.redis.config('SET', 'maxmemory', '1')
+  await waitFor(async () => !(await canAccept()), { what: 'a full Redis' })
+  await fixture.redis.config('SET', 'maxmemory', '0')
+  await waitFor(canAccept, { what: 'room again' })
+})
+
 test('the gateway starts while Redis is away and serves once it is there', async () => {
   const { redis, fixture } = await ownRedis()
   await redis.kill9()

@@ -47,6 +47,8 @@ export interface Ledger {
    * Nothing stays behind when it throws. @throws LongshoreError idempotency_conflict, overloaded, unavailable
    */
   submit(task: NewTask): Promise<Submitted>
+  /** Whether Redis has memory for new tasks: without it `submit` refuses them as overloaded. */
+  hasRoom(): Promise<boolean>
   /** @throws nothing for an unknown id: undefined. */
   get(taskId: TaskId): Promise<Task | undefined>
   /** Newest first; a record that this build cannot read is left out. Not one step: two reads. */

@@ -6,7 +6,12 @@ import { type Log, LongshoreError } from '@longshore/contracts'
 const FULL_AT = 0.8
 const LOOK_EVERY_MS = 1_000
 
-export interface MemoryGuard { check(): Promise<void> }
+export interface MemoryGuard {
+  /** @throws LongshoreError overloaded */
+  check(): Promise<void>
+  /** What `check` would say, by a look of the last second. */
+  hasRoom(): Promise<boolean>
+}
 
 /** Looks at Redis' memory at most once a second, beside the submits and not in their way. */
 export function createMemoryGuard(redis: Redis, log: Log): MemoryGuard {
@@ -22,15 +27,19 @@ export function createMemoryGuard(redis: Redis, log: Log): MemoryGuard {
     lookedAt = performance.now()
     looking = undefined
   }
+  const isStale = () => performance.now() - lookedAt > LOOK_EVERY_MS
   return {
-    /** @throws LongshoreError overloaded */
     async check() {
       if (lookedAt === 0) await (looking ??= look())
-      else if (performance.now() - lookedAt > LOOK_EVERY_MS) looking ??= look()
+      else if (isStale()) looking ??= look()
       if (share < FULL_AT) return
       throw new LongshoreError('overloaded', `Redis has used ${Math.round(share * 100)} % of its maxmemory; new tasks are refused from 80 % on`, {
         next: 'try again later, or ask the operator to give Redis more memory',
       })
+    },
+    async hasRoom() {
+      if (lookedAt === 0 || isStale()) await (looking ??= look())
+      return share < FULL_AT
     },
   }
 }

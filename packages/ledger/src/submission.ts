@@ -10,8 +10,9 @@ import { fieldsOf, storedForm, taskFrom, ticketOf } from './record.ts'
 import { SUBMIT } from './scripts.ts'
 
 /** G1 and G2: one script accepts the task, its key, its first ticket and its first event, or nothing. */
-export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Ledger, 'submit'> {
+export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Ledger, 'submit' | 'hasRoom'> {
   return {
+    hasRoom: () => guard.hasRoom(),
     async submit(task) {
       await guard.check()
       const key = task.idempotency_key === undefined ? '' : sha256(task.idempotency_key)

@@ -68,7 +68,8 @@ const list: Command = {
 const revoke: Command = {
   name: 'keys revoke',
   words: ['ID'],
-  about: 'Revoke an API key, at once and everywhere.',
+  about: 'Revoke an API key: every door refuses it within seconds.',
+  notes: ['A gateway that cannot reach Redis goes by what it knows for up to a minute.'],
   options: {},
   async run({ words: [id = ''] }, context) {
     const outcome = await withKeys(context, async (keys) => {

@@ -10,7 +10,7 @@ const Output = z.object({
   metrics: z.object({
     active_tasks: z.int().describe('Tasks that run.'),
     queued_tasks: z.int().describe('Tasks that wait for a worker.'),
-    can_accept_task: z.boolean(),
+    can_accept_task: z.boolean().describe('False while Redis has no memory for new tasks: they are refused as overloaded.'),
   }),
   modes: z.array(ModeStatus).describe('Modes that live workers serve, with the isolation that each gives.'),
 })
@@ -28,12 +28,12 @@ export function health(ports: Ports): Operation {
     route: { method: 'GET', path: '/api/health' },
     isTool: true,
     async handle() {
-      const [counts, modes] = await Promise.all([ports.ledger.counts(), ports.modes()])
+      const [counts, modes, hasRoom] = await Promise.all([ports.ledger.counts(), ports.modes(), ports.ledger.hasRoom()])
       return {
         status: modes.some((mode) => mode.available) ? 'healthy' as const : 'degraded' as const,
         timestamp: toTimestamp(ports.now()),
         version: ports.version,
-        metrics: { active_tasks: counts.running, queued_tasks: counts.queued, can_accept_task: true },
+        metrics: { active_tasks: counts.running, queued_tasks: counts.queued, can_accept_task: hasRoom },
         modes,
       }
     },

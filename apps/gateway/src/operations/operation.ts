@@ -26,7 +26,7 @@ export interface Call {
 
 /** What the handlers stand on. */
 export interface Ports {
-  ledger: Pick<Ledger, 'submit' | 'get' | 'list' | 'counts' | 'cancel' | 'read'>
+  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'counts' | 'cancel' | 'read'>
   doorbell: Pick<Doorbell, 'listen'>
   /** Brings an accepted task's ticket into the queue. Never throws: what it cannot do the reconciler does. */
   dispatch(ticket: Ticket): void
