@@ -3,7 +3,7 @@ import { sharedRedisUrl } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, expect, test } from 'vitest'
 
-import { MAX_EVENTS_PER_TASK, NewTask, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
+import { MAX_EVENTS_PER_TASK, NewTask, SILENT, START, type Task, taskIdFrom } from '@longshore/contracts'
 
 import { createApiKeys } from './api-keys.ts'
 import { createLedger } from './create-ledger.ts'
@@ -82,6 +82,25 @@ test('tickets of deleted records do not stand in the way of others', async () =>
   await ledger.requeue(claimOf(other), { reason: 'handover' })
   const first = async () => (await ledger.pendingTickets(1)).map(({ ticket }) => ticket.task_id)
   expect([await first(), await first()]).toEqual([[], [other.id]])
+})
+
+test('G6: of a trimmed log readers get what is kept, and a reset where they stood before that', async () => {
+  const task = await running()
+  await ledger.append(claimOf(task), ['a', 'b', 'c'].map((text) => ({ type: 'task.output', payload: { text, stream: 'agent' } })))
+  const last = (await lastEvents(task, 1))[0]?.id ?? ''
+  const [third] = await lastEvents(task, 3)
+  const [first] = await lastEvents(task, 5)
+  await redis.ltrim(keysOf(deployment).log(task.id), 2, -1)
+  await redis.hset(keysOf(deployment).task(task.id), 'base', 2)
+  const earliest = { seq: 2, id: '' }
+  const seqsAfter = async (seq: number, id: string, limit = 10) => {
+    const page = await ledger.read(task.id, { seq, id }, limit)
+    return page?.kind === 'events' ? page.events.map((event) => event.seq) : page
+  }
+  const reset = { kind: 'cursor_reset', earliest, total: 5 }
+  expect(await Promise.all([seqsAfter(START.seq, START.id), seqsAfter(0, '', 2), seqsAfter(2, ''), seqsAfter(2, '', 1), seqsAfter(3, third?.id ?? '', 1), seqsAfter(4, ''), seqsAfter(5, last)]))
+    .toEqual([[3, 4, 5], [3, 4], [3, 4, 5], [3], [4], [5], []])
+  expect(await Promise.all([seqsAfter(1, first?.id ?? ''), seqsAfter(1, ''), seqsAfter(5, third?.id ?? '')])).toEqual([reset, reset, reset])
 })
 
 test('G6: a reader of the fleet stream learns that entries were trimmed which it may not have read', async () => {

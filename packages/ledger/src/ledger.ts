@@ -93,7 +93,7 @@ export interface Ledger {
   /** Live tasks from the one after `after`, for the reconciler's rounds, and which of them are past their deadline; `next` is undefined at the end of a round. */
   liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: Ticket[]; next?: string }>
 
-  /** Events after a cursor, at most `limit`. A cursor whose id is empty is an offset. */
+  /** Events after a cursor, at most `limit`. A cursor whose id is empty is an offset; `START` stands before the earliest that is kept. */
   read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>
   /** Events of all tasks after a position of the fleet stream; `'0'` is its beginning. */
   readFleet(after: string, limit: number): Promise<FleetEntry[]>

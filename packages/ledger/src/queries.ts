@@ -1,4 +1,4 @@
-import { type AnyEvent, type Cursor, type Log, parseEvent, START, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
+import { type AnyEvent, type Cursor, type Log, parseEvent, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
 import { ZodError } from 'zod'
 
 import type { LedgerContext } from './create-ledger.ts'
@@ -24,8 +24,7 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
       return Object.fromEntries(TASK_STATES.map((state) => [state, Number(fields[state] ?? 0)])) as Record<Task['state'], number>
     },
     async read(taskId, after, limit) {
-      const first = Math.max(after.seq - 1, 0)
-      const answer = (await run(READ, taskId, first, after.seq + limit - 1)) as [] | [number, number, string[]]
+      const answer = (await run(READ, taskId, after.seq, limit)) as [] | [number, number, string[]]
       return answer.length === 0 ? undefined : pageOf(after, ...answer)
     },
     async readFleet(after, limit) {
@@ -74,18 +73,19 @@ async function liveTickets({ redis, keys }: Pick<LedgerContext, 'redis' | 'keys'
   return next === '0' ? { tickets, overdue } : { tickets, overdue, next }
 }
 
-/** G6: what comes after the cursor, or the honest answer that the cursor fits no longer. The first element read is the cursor's own event. */
+/** G6: what comes after the cursor, or the honest answer that the cursor fits no longer. The first element read is the cursor's own event, if that is kept. */
 function pageOf(after: Cursor, total: number, base: number, raw: readonly string[]): Page {
   const read = raw.map((text) => parseEvent(JSON.parse(text)))
-  if (!fits(after, base, read[0])) return { kind: 'cursor_reset', earliest: START, total }
-  const events = after.seq === 0 ? read : read.slice(1)
+  if (!fits(after, base, read[0])) return { kind: 'cursor_reset', earliest: { seq: base, id: '' }, total }
+  const events = read.filter(({ seq }) => seq > after.seq)
   const last = events.at(-1)
   return { kind: 'events', events, cursor: last === undefined ? after : { seq: last.seq, id: last.id }, total }
 }
 
-/** A cursor without an id is a plain offset: nobody can tell whether it is of this history, and nobody asked. */
+/** The start is the earliest event that is kept. A cursor without an id is a plain offset: nobody can tell whether it is of this history, and nobody asked. */
 function fits(after: Cursor, base: number, own: AnyEvent | undefined): boolean {
-  if (after.seq === 0 || after.id === '') return after.seq >= base
+  if (after.seq === 0) return true
+  if (after.id === '') return after.seq >= base
   return after.seq > base && own?.seq === after.seq && own.id === after.id
 }
 

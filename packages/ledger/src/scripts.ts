@@ -176,10 +176,11 @@ save(t)
 return record(id)
 `)
 
-/** ARGV: id, first element, last element. Record fields that a reader needs, and that stretch of the log. */
+/** ARGV: id, seq, limit. Record fields that a reader needs, and of what is kept of the log the event with that seq and those after it. */
 export const READ = script(`
 local r = redis.call('HMGET', taskKey(ARGV[1]), 'state', 'seq', 'base')
 if not r[1] then return {} end
 local base = tonumber(r[3] or '0')
-return { tonumber(r[2]), base, redis.call('LRANGE', P .. 'log:' .. ARGV[1], ARGV[2] - base, ARGV[3] - base) }
+local known = math.max(ARGV[2] - base, 0)
+return { tonumber(r[2]), base, redis.call('LRANGE', P .. 'log:' .. ARGV[1], math.max(known - 1, 0), known + ARGV[3] - 1) }
 `)

@@ -1,4 +1,4 @@
-import { type Cursor, formatCursor, LongshoreError, parseCursor, type Task } from '@longshore/contracts'
+import { type Cursor, formatCursor, LongshoreError, parseCursor, START, type Task } from '@longshore/contracts'
 import type { Page } from '@longshore/ledger'
 import { z } from 'zod'
 import { EventView, viewEvent } from './event-view.ts'
@@ -83,7 +83,7 @@ function viewPage(page: Page, after: Cursor) {
   if (page.kind === 'cursor_reset') {
     const { earliest, total } = page
     return { events: [], events_total: total, events_returned: 0, events_offset: earliest.seq, has_more_events: true,
-      next_cursor: formatCursor(earliest), cursor_reset: { earliest_seq: earliest.seq + 1 } }
+      next_cursor: formatCursor(START), cursor_reset: { earliest_seq: earliest.seq + 1 } }
   }
   const { events, cursor, total } = page
   return {
