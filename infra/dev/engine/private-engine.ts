@@ -41,9 +41,16 @@ export async function stopPrivateEngine(folder: string, env: NodeJS.ProcessEnv):
     await endDaemon(place)
     // Left by a dockerd that was killed; the folder could not be removed.
     await succeeds('umount', [place.data])
+    for (const mount of await mountsBelow(place.run)) await succeeds('umount', [mount])
     await succeeds('ip', ['link', 'delete', place.bridge])
     await rm(place.run, { recursive: true, force: true })
   })
+}
+
+/** Innermost first: network namespaces of containers, which dockerd leaves mounted. */
+async function mountsBelow(folder: string): Promise<string[]> {
+  const lines = (await readFile('/proc/self/mounts', 'utf8')).split('\n')
+  return lines.map((line) => line.split(' ')[1] ?? '').filter((path) => path.startsWith(`${folder}/`)).toReversed()
 }
 
 async function startInSomeVariant(place: EnginePlace, env: NodeJS.ProcessEnv, variant = FIRST_VARIANT): Promise<void> {
