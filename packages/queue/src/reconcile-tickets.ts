@@ -85,6 +85,7 @@ async function holdsLease({ redis, name }: ReconcileOptions, keys: QueueKeys, ms
   if (taken !== null) return true
   if ((await redis.get(keys.scanLease)) !== name) return false
   // A lease that ran out just now may go to two for a round: reissuing is atomic, so that costs time only.
-  await redis.pexpire(keys.scanLease, ms)
+  // Not renewed more often than it must be: each write keeps everybody waiting for the disk.
+  if ((await redis.pttl(keys.scanLease)) < ms / 2) await redis.pexpire(keys.scanLease, ms)
   return true
 }
