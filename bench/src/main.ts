@@ -12,8 +12,8 @@ type Bench = (rounds: number, count: number) => Promise<Result>
 
 const BENCHES: Record<string, { about: string; rounds: number; count: number; run: Bench }> = {
   submit: { about: 'CPU per submitted task in the gateway, against a no-op call and a bare queue.add', rounds: 7, count: 1_500, run: benchSubmit },
-  lifecycle: { about: 'tasks per second, submit to completed, against bare BullMQ jobs', rounds: 5, count: 3_000, run: benchLifecycle },
-  latency: { about: 'from add to started, one at a time, against bare BullMQ', rounds: 5, count: 300, run: benchLatency },
+  lifecycle: { about: 'tasks per second, submit to completed, against bare BullMQ jobs', rounds: 7, count: 3_000, run: benchLifecycle },
+  latency: { about: 'from add to started, one at a time, against bare BullMQ', rounds: 7, count: 500, run: benchLatency },
   memory: { about: 'memory of an idle gateway and an idle worker, with an empty and a long queue; bytes of Redis per queued task', rounds: 5, count: 100_000, run: benchMemory },
 }
 
