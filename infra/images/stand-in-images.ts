@@ -1,3 +1,4 @@
+import { existsSync } from 'node:fs'
 import { constants, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { withLock } from '../dev/lock.ts'
@@ -51,14 +52,21 @@ async function nodeStandIn(docker: DockerCommand, { env, folder, say }: BuildOpt
     fill: async (context) => {
       say(`building a stand-in for the node image on ${base}`)
       await copyFile(process.execPath, join(context, 'node'), constants.COPYFILE_FICLONE)
-      await runCommand('npm', ['pack', '--silent', `npm@${NPM_VERSION}`], { cwd: context, env })
+      await runCommand('npm', ['pack', '--loglevel=error', `npm@${NPM_VERSION}`], { cwd: context, env: trusting(env) })
       await writeFile(join(context, 'ca-certificates.crt'), await trustedCertificates(env))
     },
   })
 }
 
+const SYSTEM_CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
+
+/** The system's npm runs on the Node of this project here, which of itself trusts only what it was built with. */
+function trusting(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
+  return existsSync(SYSTEM_CERTIFICATES) ? { NODE_EXTRA_CA_CERTS: SYSTEM_CERTIFICATES, ...env } : env
+}
+
 async function trustedCertificates(env: NodeJS.ProcessEnv): Promise<string> {
-  const system = await readFile('/etc/ssl/certs/ca-certificates.crt', 'utf8').catch(() => '')
+  const system = await readFile(SYSTEM_CERTIFICATES, 'utf8').catch(() => '')
   const extra = env['NODE_EXTRA_CA_CERTS'] === undefined ? '' : await readFile(env['NODE_EXTRA_CA_CERTS'], 'utf8').catch(() => '')
   return system === extra ? system : `${system}\n${extra}`
 }

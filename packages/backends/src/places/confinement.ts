@@ -75,8 +75,11 @@ ${REAP}`
 
 /** A busy machine takes long for a little; taking that for a refusal would weaken every task. */
 const PROBE_TIMEOUT_MS = 30_000
-/** In there: our binary is runnable, the folder is ours to write, the probe's secret is not to be seen. */
-const PROBE = '[ -x "$1" ] && : > written && ! [ -e "$2" ]'
+/**
+ * In there: our binary is runnable, the folder is ours to write by its whole path (a folder above it may let only root pass), the probe's
+ * secret is not to be seen.
+ */
+const PROBE = '[ -x "$1" ] && : > "$3/written" && ! [ -e "$2" ]'
 
 /** The strongest confinement that works here, found by trying each as a whole. */
 export async function findConfinement(options: ConfinementOptions): Promise<Confinement> {
@@ -111,7 +114,7 @@ async function works(confinement: Confinement, { binary, path, storage }: Confin
       if (confinement.owner !== undefined) await lchown(folder, confinement.owner.uid, confinement.owner.gid)
     }
     // The reaper ends as the shell's `wait` does, with 0: what was written is the answer.
-    const [command = '', ...args] = await confinement.wrap(folders, ['sh', '-c', `${PROBE} && echo ok`, 'sh', binary, confinement.hides ? secret : ''])
+    const [command = '', ...args] = await confinement.wrap(folders, ['sh', '-c', `${PROBE} && echo ok`, 'sh', binary, confinement.hides ? secret : '', folders.repo])
     const { stdout } = await promisify(execFile)(command, args, { cwd: folders.repo, env: { PATH: path }, timeout: PROBE_TIMEOUT_MS })
     return stdout === 'ok\n'
   } catch {
