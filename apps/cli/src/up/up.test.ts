@@ -103,7 +103,8 @@ describeNeeding('opencode', 'a stack', () => {
     process.kill(Number(gateway?.split(' ')[0]), 'SIGKILL')
     await untilSaid(stack, 'runs again')
     expect(stack.said()).toMatch(/gateway +stopped by itself \(SIGKILL\); starting it again in 0\.3 s\n/)
-    expect((await longshore(['list'], { LONGSHORE_HOME: env['LONGSHORE_HOME'] ?? '' })).said).toContain('No tasks yet')
+    // Its port answers before its connection to Redis stands.
+    await waitFor(async () => (await longshore(['list'], { LONGSHORE_HOME: env['LONGSHORE_HOME'] ?? '' })).said.includes('No tasks yet'), { what: 'the new gateway to answer', timeoutMs: START_MS })
   })
 
   // npm passes a signal on to its shell only: the stack must be what npm takes for its shell.
