@@ -4,6 +4,7 @@ import { join } from 'node:path'
 import { type Backend, type ExecutionOutcome, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import type { Patience } from './drivers/opencode/drive.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { type OpencodeServer, startOpencodeServer } from './fixtures/opencode-server.ts'
 import { record, type Recorded, textOf } from './fixtures/record.ts'
@@ -37,8 +38,8 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     await rm(root, { recursive: true, force: true })
   })
 
-  const backendAt = (url: string, password = server.password): Promise<Backend> =>
-    createOpencodeMode({ deployment: 'suite-faults', storage, model, server: { url, password }, path: '', log: SILENT })
+  const backendAt = (url: string, password = server.password, patience?: Patience): Promise<Backend> =>
+    createOpencodeMode({ deployment: 'suite-faults', storage, model, server: { url, password }, path: '', log: SILENT, ...(patience === undefined ? {} : { patience }) })
   const through = async (): Promise<{ relay: Relay; backend: Backend }> => {
     const relay = await startRelay(server.url)
     relays.push(relay)
@@ -106,5 +107,17 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     await waitFor(() => textOf(one.events) !== '', { what: 'the first words', timeoutMs: 60_000 })
     await backend.dispose(execution.handle, one.run)
     expect(await execution.outcome).toMatchObject({ kind: 'failed' })
+  })
+
+  test('a server that goes away under a task is waited for as long as the settings say, and then lost', async () => {
+    const relay = await startRelay(server.url)
+    const backend = await backendAt(relay.url, server.password, { lookEveryMs: 500, retryDelayMs: 100, unreachableMs: 2_000 })
+    const one = record('[[hang]]', { mode: 'opencode' })
+    const execution = await backend.start(one.task, one.run)
+    const began = performance.now()
+    await relay.stop()
+    expect(await execution.outcome).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost', message: expect.stringContaining('has not answered for 2 s') as string } })
+    expect(performance.now() - began).toBeGreaterThan(1_000)
+    expect(performance.now() - began).toBeLessThan(20_000)
   })
 })
