@@ -184,7 +184,7 @@ test('large events make an answer shorter, never larger, and none is lost', asyn
 describe('how the gateway stands', () => {
   test('/health tells of the process, with the isolation of each mode (no key needed)', async () => {
     const heartbeats = createHeartbeats(fixture.redis, fixture.deployment)
-    const capabilities = { adopt: true, steer: false, pause: false, usage: true, files: false }
+    const capabilities = { adopt: true, resume: true, steer: false, pause: false, usage: true, files: false }
     const heartbeat: Heartbeat = {
       v: 1, name: 'w1', host: 'h', version: '1', started_at: 1, slots: 3, running: 0, draining: false,
       modes: [{ mode: 'opencode', ok: true, isolation: 'process', capabilities }, { mode: 'docker', ok: false, reason: 'no engine answers', isolation: 'container', capabilities }],

@@ -56,8 +56,8 @@ async function probe(backend: Backend): Promise<BackendHealth> {
 }
 
 function reportOf({ mode, capabilities: { isolation, ...capabilities } }: Backend, health: BackendHealth | undefined): ModeReport {
-  const { adopt, steer, pause, usage, files } = capabilities
-  const report = { mode, isolation, capabilities: { adopt, steer, pause, usage, files } }
+  const { adopt, resume, steer, pause, usage, files } = capabilities
+  const report = { mode, isolation, capabilities: { adopt, resume, steer, pause, usage, files } }
   if (health === undefined) return { ...report, ok: false, reason: 'not probed yet' }
   return health.ok ? { ...report, ok: true } : { ...report, ok: false, reason: health.reason }
 }

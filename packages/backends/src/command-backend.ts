@@ -31,8 +31,15 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
   const { containers, image } = options
   return {
     mode: 'docker',
-    capabilities: { isolation: 'container', adopt: true, steer: false, pause: false, usage: false, files: true },
+    capabilities: { isolation: 'container', adopt: true, resume: false, steer: false, pause: false, usage: false, files: true },
     probe: () => containers.probe(image),
+    engineId: () => containers.engineId(),
+    resume: () => Promise.resolve(undefined),
+    checkpoint: async (handle, run) => {
+      await run.confirmClaim()
+      await containers.remove(Data.parse(handle.data).container)
+    },
+    list: () => Promise.resolve([]),
     start: (task, run) => start(options, task, run),
     attach: async (task, handle, run) => {
       if (handle.storage_id !== options.storage.id) throw new TaskFailure('backend_unavailable', 'the workspace is on another storage than the one this worker has')

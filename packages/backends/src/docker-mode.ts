@@ -65,6 +65,10 @@ function byProfile(profiles: ReadonlyMap<string, Backend>, main: Backend): Backe
     probe: () => main.probe(),
     start: async (task, run) => ofTask(task).start(task, run),
     attach: (task, handle, run) => ofHandle(handle).attach(task, handle, run),
+    engineId: () => main.engineId(),
+    resume: (task, handle, run, note) => ofHandle(handle).resume(task, handle, run, note),
+    checkpoint: (handle, run) => ofHandle(handle).checkpoint(handle, run),
+    list: () => main.list(),
     dispose: (handle, run) => ofHandle(handle).dispose(handle, run),
     close: () => main.close(), // all profiles share its containers
   }

@@ -45,9 +45,13 @@ export function createOpencodeBackend(options: OpencodeBackendOptions): Backend 
   const { place, mode } = options
   return {
     mode,
-    capabilities: { isolation: place.isolation, adopt: true, steer: false, pause: false, usage: true, files: true },
+    capabilities: { isolation: place.isolation, adopt: true, resume: false, steer: false, pause: false, usage: true, files: true },
     probe: () => place.probe(),
+    engineId: () => place.engineId(),
     start: (task, run) => start(options, task, run),
+    resume: () => Promise.resolve(undefined),
+    checkpoint: (handle, run) => dispose(options, handle, run),
+    list: () => Promise.resolve([]),
     attach: (task, handle, run) => attach(options, task, handle, run),
     dispose: (handle, run) => dispose(options, handle, run),
     close: () => place.close(),

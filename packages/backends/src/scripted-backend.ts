@@ -12,7 +12,7 @@ export function createScriptedBackend({ mode, runMs = 0 }: ScriptedBackendOption
   const isolation: Isolation = 'shared'
   return {
     mode,
-    capabilities: { isolation, adopt: false, steer: false, pause: false, usage: true, files: false },
+    capabilities: { isolation, adopt: false, resume: false, steer: false, pause: false, usage: true, files: false },
     probe: () => Promise.resolve({ ok: true }),
     start: async (task, run) => {
       const handle = { v: 1 as const, mode, data: { scripted: task.id, claim: run.claim } }
@@ -29,6 +29,10 @@ export function createScriptedBackend({ mode, runMs = 0 }: ScriptedBackendOption
       return { handle, outcome, result: () => Promise.resolve(result) }
     },
     attach: () => Promise.resolve(undefined),
+    engineId: () => Promise.resolve(undefined),
+    resume: () => Promise.resolve(undefined),
+    checkpoint: () => Promise.resolve(),
+    list: () => Promise.resolve([]),
     dispose: () => Promise.resolve(),
     close: () => Promise.resolve(),
   }

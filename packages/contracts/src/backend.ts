@@ -1,6 +1,7 @@
 import type { EventDraft, TaskResult } from './events.ts'
 import type { Failure } from './failures.ts'
 import type { Handle } from './handle.ts'
+import type { TaskId } from './ids.ts'
 import type { Log } from './log.ts'
 import type { Isolation, Mode } from './mode.ts'
 import type { Task } from './task.ts'
@@ -10,6 +11,8 @@ export interface BackendCapabilities {
   isolation: Isolation
   /** A dead worker's execution can be attached to. */
   adopt: boolean
+  /** The agent's session outlives its execution: `resume` goes on with it in its workspace. */
+  resume: boolean
   /** Messages reach the running agent. */
   steer: boolean
   pause: boolean
@@ -57,15 +60,42 @@ export interface Execution {
   result(): Promise<TaskResult>
 }
 
+/** Something of this deployment that a place holds: running or stopped, its task known here or not (G10). */
+export interface Found {
+  taskId: TaskId
+  /** Unix ms by the place's clock: when it was made. */
+  createdAt: number
+  /** What `dispose` needs to remove it. */
+  handle: Handle
+}
+
 /** What runs tasks in one mode. `backend.testsuite.ts` is its law. */
 export interface Backend {
   readonly mode: Mode
   readonly capabilities: BackendCapabilities
   probe(): Promise<BackendHealth>
+  /** Which engine, host or server its executions live on: `engine_id` of its handles. undefined: it does not matter. @throws TaskFailure when the place does not answer */
+  engineId(): Promise<string | undefined>
   /** Starts the task in a fresh workspace or the one of an earlier attempt. Throws TaskFailure. */
   start(task: Task, run: RunContext): Promise<Execution>
   /** Goes on with what an earlier owner started; undefined when it is gone. Throws TaskFailure when the place does not answer. */
   attach(task: Task, handle: Handle, run: RunContext): Promise<Execution | undefined>
+  /**
+   * Goes on with the agent's session after its execution is gone (G7): ends what may be left of that, starts another in the same
+   * workspace, and gives the agent `note` as its newest message. Mirrors from `task.position`: nothing is said twice.
+   * undefined: there is no session to go on with. Throws TaskFailure. Only where `capabilities.resume`.
+   */
+  resume(task: Task, handle: Handle, run: RunContext, note: string): Promise<Execution | undefined>
+  /**
+   * Ends the execution as `dispose` does, and keeps what `resume` needs: session and workspace (G12).
+   * Idempotent. Throws when something may be left running.
+   */
+  checkpoint(handle: Handle, run: Pick<RunContext, 'log' | 'confirmClaim'>): Promise<void>
+  /**
+   * Everything of this deployment at this place, also what no handle names (G10). Only what carries this deployment's mark.
+   * Throws TaskFailure when the place does not answer.
+   */
+  list(): Promise<Found[]>
   /**
    * Ends the execution and leaves nothing of it: container, session, process, socket. The workspace stays.
    * Idempotent; also right after a half-done start. Throws when something may be left (it is then tried again).

@@ -11,7 +11,8 @@ const RETRY = {
   backend_unavailable: 'later', // engine or server does not answer
   backend_lost: 'later', // it answered before, and the execution is gone
   bad_credentials: 'never', // the OpenCode server or the engine refused our credentials
-  image_missing: 'never', // neither there nor to be pulled
+  image_missing: 'never', // neither there nor to be pulled: the registry does not know it, or there is none to ask
+  image_pull: 'later', // the registry did not answer, or broke off
   out_of_memory: 'later', // the container was killed by its memory limit
   storage_unavailable: 'later', // the workspace's storage failed its probe or is full
   worker_lost: 'later', // the worker died and nothing of the execution could be found again
@@ -19,6 +20,7 @@ const RETRY = {
   output_truncated: 'never', // the model stopped for length or content filter
   agent_error: 'never', // the agent itself ended in error; with a plain command: exit code other than 0
   ticket_lost: 'later', // the queue gave the ticket up (deleted or failed there)
+  stalled: 'later', // nothing of the session moved for longer than STALL_MS (STALL_TOOL_MS while a tool runs)
   poison: 'never', // the task cost its workers their lives too often
   internal: 'never', // a defect of ours
 } as const satisfies Record<string, 'later' | 'never'>

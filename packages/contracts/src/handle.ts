@@ -12,6 +12,8 @@ export const Handle = z.object({
   storage_id: z.string().optional(),
   /** Which engine or host holds the execution: it goes back to a worker that reaches that one. */
   engine_id: z.string().optional(),
+  /** Its owner ended the execution on purpose and kept the session: there is nothing to attach to, `resume` goes on (G12). */
+  checkpoint: z.literal(true).optional(),
   data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),
 })
 export type Handle = z.infer<typeof Handle>

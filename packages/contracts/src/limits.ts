@@ -12,6 +12,8 @@ export const MAX_TITLE_CHARACTERS = 120
 export const MIN_TIMEOUT_MS = 1_000
 /** One day: longer work is more than one task. */
 export const MAX_TIMEOUT_MS = 24 * 60 * 60 * 1_000
+/** Thirty days: whoever waits longer does not wait for this task any more. */
+export const MAX_QUEUE_TTL_MS = 30 * 24 * 60 * 60 * 1_000
 /** `RUNNER_TIMEOUT_MS` of the predecessor. */
 export const DEFAULT_TIMEOUT_MS = 300_000
 export const MAX_OBSERVERS = 50

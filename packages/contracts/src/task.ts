@@ -3,7 +3,7 @@ import { TaskResult, TimeLimit } from './events.ts'
 import { Failure } from './failures.ts'
 import { Handle } from './handle.ts'
 import { AgentId, EventId, TaskId } from './ids.ts'
-import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_PROMPT_BYTES, MAX_TIMEOUT_MS, MAX_TITLE_CHARACTERS, MIN_TIMEOUT_MS } from './limits.ts'
+import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_PROMPT_BYTES, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MAX_TITLE_CHARACTERS, MIN_TIMEOUT_MS } from './limits.ts'
 import { Mode } from './mode.ts'
 import { TaskState } from './state.ts'
 
@@ -13,6 +13,7 @@ export const Prompt = z
   .min(1, 'must not be empty')
   .refine((text) => Buffer.byteLength(text) <= MAX_PROMPT_BYTES, { error: `must be at most ${MAX_PROMPT_BYTES} bytes (256 KiB) of UTF-8` })
 
+export const QueueTtlMs = z.int().min(MIN_TIMEOUT_MS).max(MAX_QUEUE_TTL_MS)
 export const TimeoutMs = z.int().min(MIN_TIMEOUT_MS).max(MAX_TIMEOUT_MS)
 // Half a surrogate pair is no text: Redis' own JSON reader, for one, refuses it.
 const wellFormed = (text: string) => text.isWellFormed()
@@ -33,6 +34,8 @@ export const NewTask = z.object({
   mode: Mode,
   profile: ProfileName.default('opencode'),
   timeout_ms: TimeoutMs.default(DEFAULT_TIMEOUT_MS),
+  /** How long it may wait for its first start; without it, for ever. Later waits count against the deadline. */
+  queue_ttl_ms: QueueTtlMs.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
   idempotency_key: IdempotencyKey.optional(),
@@ -56,6 +59,10 @@ export const Task = NewTask.extend({
   /** When `timeout_ms` is over; set at the start of the first attempt that runs, kept by takeovers (G9). */
   deadline_at: z.int().optional(),
   worker: z.string().optional(),
+  /** Owners in a row that died while they held it; an owner that held it for long, or ended in order, starts the count again. */
+  crashes: z.int().nonnegative().optional(),
+  /** The engine that holds its execution: only workers that reach it get the current ticket. */
+  route: z.string().optional(),
   handle: Handle.optional(),
   /** Where the mirror of the execution's source stands; the driver's own words (G5). */
   position: z.string().optional(),

@@ -13,6 +13,8 @@ export const Ticket = z.object({
   agent_id: AgentId,
   mode: Mode,
   title: z.string(),
+  /** Only workers that reach this engine get it: the task's execution lives there. */
+  engine_id: z.string().optional(),
   /** The least worker version that understands the task. */
   min_worker: z.int().positive(),
 })

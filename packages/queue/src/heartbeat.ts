@@ -11,7 +11,9 @@ export const ModeReport = z.object({
   ok: z.boolean(),
   reason: z.string().optional(),
   isolation: Isolation,
-  capabilities: z.object({ adopt: z.boolean(), steer: z.boolean(), pause: z.boolean(), usage: z.boolean(), files: z.boolean() }),
+  /** The engine, host or server that it reaches: `engine_id` of its handles. */
+  engine_id: z.string().optional(),
+  capabilities: z.object({ adopt: z.boolean(), resume: z.boolean().default(false), steer: z.boolean(), pause: z.boolean(), usage: z.boolean(), files: z.boolean() }),
 })
 export type ModeReport = z.infer<typeof ModeReport>
 

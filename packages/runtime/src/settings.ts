@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-import { AgentId, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from '@longshore/contracts'
+import { AgentId, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from '@longshore/contracts'
 
 const whole = (min: number, max: number) => z.coerce.number<string>(`a whole number from ${min} to ${max}`).int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`)
 const port = whole(0, 65_535)
@@ -51,6 +51,14 @@ export const SETTINGS = {
   LOCK_DURATION_MS: whole(2_000, 120_000).default(5_000).meta(says('How long a ticket\'s lock lasts without renewal; a dead worker is noticed after it.', { unit: 'ms' })),
   STALLED_INTERVAL_MS: whole(500, 120_000).default(1_000).meta(says('How often expired locks are looked for.', { unit: 'ms' })),
   DRAIN_GRACE_MS: whole(0, 3_600_000).default(10_000).meta(says('How long a worker that was told to stop lets its tasks go on before it hands them over.', { unit: 'ms' })),
+  POISON_LIMIT: whole(1, 1_000).default(5).meta(says('Workers in a row that may die while they hold a task, each soon after it took it; then the task ends as failed (poison).')),
+  BREAKER_FAILURES: whole(1, 1_000).default(3).meta(says('Failures of its place in a row after which a mode of a worker takes no more tasks for a while.')),
+  BREAKER_OPEN_MS: whole(100, 3_600_000).default(10_000).meta(says('How long it then waits before it tries one task; doubles with each failed try, up to ten times.', { unit: 'ms' })),
+  QUEUE_TTL_MS: whole(MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS).default(24 * 60 * 60 * 1_000).meta(says('How long a task that asks for no queue_ttl_ms may wait for its first start.', { unit: 'ms' })),
+  STALL_MS: whole(1_000, MAX_TIMEOUT_MS).default(300_000).meta(says('An agent that shows no sign of life for so long, while no tool of it runs, has stalled: the attempt fails.', { unit: 'ms' })),
+  STALL_TOOL_MS: whole(1_000, MAX_TIMEOUT_MS).default(1_800_000).meta(says('The same while a tool runs: a shell command is silent until it ends.', { unit: 'ms' })),
+  SWEEP: z.enum(['on', 'dry-run', 'off'], 'on, dry-run or off').default('on').meta(says('Whether a worker removes containers, processes and sessions of this deployment whose task is over or unknown; dry-run only logs them.')),
+  SWEEP_EVERY_MS: whole(1_000, 24 * 60 * 60 * 1_000).default(60_000).meta(says('How often it looks for them, besides once at its start.', { unit: 'ms' })),
   RETRY_DELAY_MS: whole(10, 3_600_000).default(2_000).meta(says('Wait before the second attempt; doubles with each further one.', { unit: 'ms' })),
 
   WORKSPACE_DIR: z.string().optional().meta(says('The storage: one folder per task. Default: workspaces under LONGSHORE_HOME. Worker, engine and OpenCode server must see it at the same absolute path.')),

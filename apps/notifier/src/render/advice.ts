@@ -8,6 +8,8 @@ const FAILURE_ADVICE: Readonly<Record<FailureCode, string>> = {
   backend_lost: 'The engine or OpenCode server lost the run. Check it for restarts, then submit again.',
   bad_credentials: 'The OpenCode server or engine refuses our credentials. Correct them in the worker\'s settings.',
   image_missing: 'The runner image is neither there nor to be pulled. Build it or correct RUNNER_IMAGE.',
+  image_pull: 'The registry of the runner image did not answer through all attempts. Pull the image on the engine, or submit again.',
+  stalled: 'The agent showed no sign of life for longer than the stall limit. Look at its last output, then submit again.',
   out_of_memory: 'The container ran out of memory. Raise RUNNER_MEMORY_LIMIT or make the task smaller.',
   storage_unavailable: 'The workspace storage is not usable or full. Check WORKSPACE_DIR on the worker.',
   worker_lost: 'Workers died while they ran it. Look at their logs, then submit again.',
@@ -15,7 +17,7 @@ const FAILURE_ADVICE: Readonly<Record<FailureCode, string>> = {
   output_truncated: 'The model stopped at its length or content limit. Make the task smaller.',
   agent_error: 'The agent itself ended in error. Its last output says why.',
   ticket_lost: 'The task was removed from the queue. Submit it again.',
-  poison: 'This task took down several workers and is not tried again. Look at the workers\' logs first.',
+  poison: 'This task took down several workers and is not tried again. Look at the workers\' logs; then an operator can replay it.',
   internal: 'This is a defect of Longshore. Please report it with the worker\'s log of this task.',
 }
 

@@ -17,7 +17,7 @@ export const BUSY_EXIT = 75
 export function createShellBackend(mode: Mode, root: string, options: { probe?: Backend['probe'] } = {}): Backend {
   return {
     mode,
-    capabilities: { isolation: 'process', adopt: true, steer: false, pause: false, usage: false, files: false },
+    capabilities: { isolation: 'process', adopt: true, resume: false, steer: false, pause: false, usage: false, files: false },
     probe: options.probe ?? (() => Promise.resolve({ ok: true })),
     start: async (task, run) => {
       if (task.prompt === HANGING_START) return new Promise<never>(() => undefined)
@@ -30,15 +30,21 @@ export function createShellBackend(mode: Mode, root: string, options: { probe?: 
       const isAlive = await pidOf(handle).then(isRunning, () => false)
       return isAlive || (await exitOf(handle)) !== undefined ? follow(handle, run, offsetOf(task)) : undefined
     },
-    dispose: async (handle, run) => {
-      const pid = await pidOf(handle).catch(() => undefined)
-      if (pid === undefined) return
-      await run.confirmClaim()
-      signalGroup(pid)
-      while (isRunning(pid)) await sleep(5)
-    },
+    engineId: () => Promise.resolve(undefined),
+    resume: () => Promise.resolve(undefined),
+    list: () => Promise.resolve([]),
+    checkpoint: (handle, run) => end(handle, run),
+    dispose: (handle, run) => end(handle, run),
     close: () => Promise.resolve(),
   }
+}
+
+async function end(handle: Handle, run: Pick<RunContext, 'confirmClaim'>): Promise<void> {
+  const pid = await pidOf(handle).catch(() => undefined)
+  if (pid === undefined) return
+  await run.confirmClaim()
+  signalGroup(pid)
+  while (isRunning(pid)) await sleep(5)
 }
 
 function dirOf({ data }: Handle): string {
