@@ -22,7 +22,7 @@ import { processHealth } from './process-health.ts'
 import { createTicketDispatch } from './ticket-dispatch.ts'
 
 export type GatewaySettings = Pick<Settings,
-  'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS'
+  'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS'
   | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED'>
 
 export interface GatewayOptions { settings: GatewaySettings; redisUrl: string; version: string; log: Log }
@@ -118,7 +118,7 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     newTaskId,
     now: Date.now,
     version,
-    limits: { syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS },
+    limits: { syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS },
   }
   const operations = operationTable(ports)
   const callOperation = createCallOperation({ log, metrics })

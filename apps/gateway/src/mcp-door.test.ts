@@ -109,6 +109,8 @@ describe('bad input is refused with its own words, and leaves nothing', () => {
     ['L-44: a negative timeout', 'opencode_execute_task', { task_description: 'x', timeout_ms: -1 }, 'timeout_ms', 'invalid_input', /1000/],
     ['L-44: an absurd timeout', 'opencode_execute_task', { task_description: 'x', timeout_ms: 1e15 }, 'timeout_ms', 'invalid_input', /86400000/],
     ['L-44: a timeout that is no number', 'opencode_execute_task', { task_description: 'x', timeout_ms: 'soon' }, 'timeout_ms', 'invalid_input', /number/],
+    ['a time in the queue that is too short', 'opencode_execute_task', { task_description: 'x', queue_ttl_ms: 999 }, 'queue_ttl_ms', 'invalid_input', /1000/],
+    ['a time in the queue of years', 'opencode_execute_task', { task_description: 'x', queue_ttl_ms: 1e11 }, 'queue_ttl_ms', 'invalid_input', /2592000000/],
     ['L-44: an observer that is none', 'opencode_execute_task', { task_description: 'x', observers: ['bob'] }, 'observers.0', 'invalid_input', /@name:server/],
     ['L-44: too many observers', 'opencode_execute_task', { task_description: 'x', observers: Array.from({ length: 51 }, (_, i) => `@u${i}:x.org`) }, 'observers', 'invalid_input', /50/],
     ['half a character as observer', 'opencode_execute_task', { task_description: 'x', observers: ['@\ud800:x.org'] }, 'observers.0', 'invalid_input', /Unicode/],
@@ -212,6 +214,14 @@ describe('sync', () => {
     const answer = await callOk(await connect(), 'opencode_execute_task', { task_description: 'x', sync: true })
     expect(answer).toMatchObject({ status: 'queued', timeout_hint: expect.stringContaining('get_task_status') as string })
   })
+})
+
+test('G9: a task waits for its first start as long as it asks for, else as the deployment says', async () => {
+  const client = await connect()
+  const asked = await callOk(client, 'opencode_execute_task', { task_description: 'x', queue_ttl_ms: 90_000 })
+  expect(asked).toMatchObject({ status: 'queued', queue_ttl_ms: 90_000 })
+  expect(await fixture.ledger.get(asked['task_id'] as TaskId)).toMatchObject({ queue_ttl_ms: 90_000 })
+  expect(await callOk(client, 'opencode_execute_task', { task_description: 'x' })).toMatchObject({ queue_ttl_ms: 86_400_000 })
 })
 
 describe('control', () => {

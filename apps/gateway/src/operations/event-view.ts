@@ -27,8 +27,8 @@ function sayKnown(event: Extract<AnyEvent, { known: true }>): string {
   switch (event.type) {
     case 'task.queued': return `queued (${event.payload.reason}) for ${event.payload.mode}`
     case 'task.started': return `attempt ${event.payload.attempt} started on ${event.payload.worker} in ${event.payload.mode} mode`
-    case 'task.resumed': return `attempt ${event.payload.attempt} resumed on ${event.payload.worker}: ${event.payload.detail}`
-    case 'task.adopted': return `attempt ${event.payload.attempt} adopted by ${event.payload.worker}`
+    case 'task.resumed': return `attempt ${event.payload.attempt} resumed on ${event.payload.worker}: ${firstLine(event.payload.detail)}`
+    case 'task.adopted': return `attempt ${event.payload.attempt} adopted by ${event.payload.worker}: what it ran was found and goes on`
     case 'task.output': return firstLine(event.payload.text)
     case 'task.tool': return `${event.payload.tool}: ${firstLine(event.payload.title)} (${event.payload.status})`
     case 'task.file_changed': return `${event.payload.change} ${event.payload.path}`
@@ -38,7 +38,7 @@ function sayKnown(event: Extract<AnyEvent, { known: true }>): string {
     case 'task.input_required': return `waits for an answer: ${firstLine(event.payload.question)}`
     case 'task.input_answered': return `${event.payload.by} answered: ${firstLine(event.payload.answer)}`
     case 'task.paused': return `paused by ${event.payload.by}`
-    case 'task.retrying': return `attempt ${event.payload.attempt} failed (${event.payload.failure.code}); the next one in ${event.payload.delay_ms} ms`
+    case 'task.retrying': return `attempt ${event.payload.attempt} failed (${event.payload.failure.code}); the next one ${event.payload.delay_ms === 0 ? 'at once' : `in ${event.payload.delay_ms} ms`}: ${firstLine(event.payload.failure.message)}`
     case 'task.completed': return `completed in ${event.payload.duration_ms} ms`
     case 'task.failed': return `failed (${event.payload.failure.code}): ${firstLine(event.payload.failure.message)}`
     case 'task.timeout': return `ended by ${event.payload.limit} (${event.payload.limit_ms} ms)`

@@ -1,4 +1,4 @@
-import { AgentId, IdempotencyKey, isOver, MAX_OBSERVERS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, IdempotencyKey, isOver, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { actingAgent } from './acting-agent.ts'
@@ -11,6 +11,8 @@ const Input = z.strictObject({
   idempotency_key: IdempotencyKey.optional()
     .describe('The same key from the same agent gets the same task for 24 hours: send it again after a lost answer. With other input it is refused.'),
   timeout_ms: TimeoutMs.optional().describe(`Time limit of the run in milliseconds, ${MIN_TIMEOUT_MS} to ${MAX_TIMEOUT_MS}. Default: the deployment's RUNNER_TIMEOUT_MS.`),
+  queue_ttl_ms: QueueTtlMs.optional()
+    .describe(`How long the task may wait for its first start, in milliseconds, ${MIN_TIMEOUT_MS} to ${MAX_QUEUE_TTL_MS}; when no worker was free by then it ends as timeout. Default: the deployment's QUEUE_TTL_MS.`),
   sync: z.boolean().default(false).describe('Wait for the end, for a bounded time (SYNC_WAIT_MS); if the task still runs then, it goes on and get_task_status tells.'),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]).describe('Matrix user ids, @name:server: mentioned when the task is over, if they are in the deployment\'s room.'),
   mode: Mode.optional().describe('Backend to run in. Default: the deployment\'s rollout policy decides.'),
@@ -60,6 +62,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     mode: chooseMode({ policy, stickyKey: agentId, explicit: input.mode }),
     profile: 'opencode',
     timeout_ms: input.timeout_ms ?? ports.limits.defaultTimeoutMs,
+    queue_ttl_ms: input.queue_ttl_ms ?? ports.limits.defaultQueueTtlMs,
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),

@@ -43,6 +43,8 @@ export interface Ports {
     syncWaitMs: number
     /** `timeout_ms` of a task that asks for none (RUNNER_TIMEOUT_MS). */
     defaultTimeoutMs: NewTask['timeout_ms']
+    /** `queue_ttl_ms` of a task that asks for none (QUEUE_TTL_MS). */
+    defaultQueueTtlMs: NonNullable<NewTask['queue_ttl_ms']>
   }
 }
 

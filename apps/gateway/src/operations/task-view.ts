@@ -1,4 +1,4 @@
-import { isOver, Mode, Usage } from '@longshore/contracts'
+import { isOver, Mode, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
@@ -13,7 +13,8 @@ export const TaskView = z.object({
   profile: z.string(),
   attempt: z.int().describe('The try that runs or ran, from 1; 0 before the first start.'),
   max_attempts: z.int(),
-  timeout_ms: z.int(),
+  timeout_ms: z.int().describe('Time limit of the run, from its first start.'),
+  queue_ttl_ms: z.int().optional().describe('Time limit of the wait for the first start. Absent: it may wait for ever.'),
   created_at: Timestamp,
   started_at: Timestamp.optional(),
   completed_at: Timestamp.optional().describe('When the task ended, in whichever way. RFC 3339, UTC'),
@@ -28,7 +29,7 @@ export const TaskView = z.object({
   usage: Usage.optional(),
   error: z.string().optional().describe('Why the task failed, for people.'),
   error_code: z.string().optional().describe('Why the task failed, for programs.'),
-  limit: z.string().optional().describe('Which limit ended a task with status timeout.'),
+  limit: z.string().optional().describe(`Which limit ended a task with status timeout: ${TimeLimit.options.join(', ')}.`),
 })
 export type TaskView = z.infer<typeof TaskView>
 
@@ -45,6 +46,7 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     attempt: task.attempt,
     max_attempts: task.max_attempts,
     timeout_ms: task.timeout_ms,
+    ...(task.queue_ttl_ms === undefined ? {} : { queue_ttl_ms: task.queue_ttl_ms }),
     created_at: toTimestamp(task.created_at),
     ...(task.started_at === undefined ? {} : { started_at: toTimestamp(task.started_at), duration_ms: Math.max(0, (task.ended_at ?? now) - task.started_at) }),
     ...(task.ended_at === undefined ? {} : { completed_at: toTimestamp(task.ended_at) }),
