@@ -39,7 +39,10 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
       await run.confirmClaim()
       await containers.remove(Data.parse(handle.data).container)
     },
-    list: () => Promise.resolve([]),
+    list: async () => {
+      const engineId = await containers.engineId()
+      return (await containers.list()).map(({ taskId, createdAt, name }) => ({ taskId, createdAt, handle: handleOf(options, engineId, { container: name, task: taskId }) }))
+    },
     start: (task, run) => start(options, task, run),
     attach: async (task, handle, run) => {
       if (handle.storage_id !== options.storage.id) throw new TaskFailure('backend_unavailable', 'the workspace is on another storage than the one this worker has')
@@ -57,9 +60,7 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
 async function start(options: CommandBackendOptions, task: Task, run: RunContext): Promise<Execution> {
   const { containers, storage, image } = options
   const workspace = workspaceOf(storage, task.id)
-  const handle: Handle = {
-    v: 1, mode: 'docker', storage_id: storage.id, engine_id: await containers.engineId(), data: { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id },
-  }
+  const handle = handleOf(options, await containers.engineId(), { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id })
   await run.onHandle(handle)
   await prepareWorkspace(workspace, containers.user)
   const promptFile = await writePrompt(workspace, task.prompt, containers)
@@ -74,6 +75,10 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
   return execution(options, task, precise, run)
+}
+
+function handleOf({ storage }: CommandBackendOptions, engineId: string, data: Handle['data']): Handle {
+  return { v: 1, mode: 'docker', storage_id: storage.id, engine_id: engineId, data }
 }
 
 async function execution({ containers, storage, env }: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {

@@ -68,7 +68,7 @@ function byProfile(profiles: ReadonlyMap<string, Backend>, main: Backend): Backe
     engineId: () => main.engineId(),
     resume: (task, handle, run, note) => ofHandle(handle).resume(task, handle, run, note),
     checkpoint: (handle, run) => ofHandle(handle).checkpoint(handle, run),
-    list: () => main.list(),
+    list: () => main.list(), // the containers of all profiles
     dispose: (handle, run) => ofHandle(handle).dispose(handle, run),
     close: () => main.close(), // all profiles share its containers
   }

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Backend, type Execution, type Failure, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type Execution, type Failure, type Found, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { cleanOutcome } from './clean-events.ts'
 import { createSessionDriver, DEFAULT_PATIENCE, type Patience } from './drivers/opencode/drive.ts'
@@ -51,11 +51,18 @@ export function createOpencodeBackend(options: OpencodeBackendOptions): Backend 
     start: (task, run) => start(options, task, run),
     resume: () => Promise.resolve(undefined),
     checkpoint: (handle, run) => dispose(options, handle, run),
-    list: () => Promise.resolve([]),
+    list: () => list(options),
     attach: (task, handle, run) => attach(options, task, handle, run),
     dispose: (handle, run) => dispose(options, handle, run),
     close: () => place.close(),
   }
+}
+
+async function list({ place, storage, mode }: OpencodeBackendOptions): Promise<Found[]> {
+  const [engineId, found] = await Promise.all([place.engineId(), place.list()])
+  return found.map(({ taskId, createdAt, data }) => ({
+    taskId, createdAt, handle: { v: 1, mode, storage_id: storage.id, ...(engineId === undefined ? {} : { engine_id: engineId }), data: { ...data, task: taskId } },
+  }))
 }
 
 async function start(options: OpencodeBackendOptions, task: Task, run: RunContext): Promise<Execution> {

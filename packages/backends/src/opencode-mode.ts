@@ -30,7 +30,7 @@ export interface OpencodeModeOptions {
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
   const { storage, model, server, log } = options
   const shared = { mode: 'opencode', storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }) } as const
-  if (server !== undefined) return createOpencodeBackend({ ...shared, place: remotePlace(server) })
+  if (server !== undefined) return createOpencodeBackend({ ...shared, place: remotePlace(server, storage) })
   const binary = options.binary ?? bundledOpencode()
   const place = await supervisedPlace({ deployment: options.deployment, binary, model, path: options.path, storage, hidden: options.hidden ?? [] })
   reportConfinement(place.confinement, log)

@@ -43,6 +43,7 @@ export function containerPlace({ containers, image, model, hostOrigin }: Contain
     },
     autopsy: (data) => containers.autopsy(nameOf(data)),
     remove: (data) => containers.remove(nameOf(data)),
+    list: async () => (await containers.list()).map(({ taskId, createdAt, name }) => ({ taskId, createdAt, data: { container: name } })),
     close: () => containers.close(),
   }
 }

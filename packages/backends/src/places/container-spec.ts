@@ -4,7 +4,7 @@ import type { Owner } from '../workspace/prepare.ts'
 import type { Workspace } from '../workspace/storage.ts'
 
 /** By these labels a deployment knows its own (G10). */
-export const LABEL = { deployment: 'longshore.deployment', task: 'longshore.task', claim: 'longshore.claim' } as const
+export const LABEL = { deployment: 'longshore.deployment', storage: 'longshore.storage', task: 'longshore.task', claim: 'longshore.claim' } as const
 
 export interface Limits {
   /** CPUs, fractions allowed; `RUNNER_CPU_LIMIT`. */
@@ -22,6 +22,8 @@ export const DEFAULT_LIMITS: Limits = { cpus: 2, memoryBytes: 2 * 1024 ** 3, pid
 
 export interface ContainerSpec {
   deployment: DeploymentId
+  /** The id of the workspace's storage: two installations that chose the same name for their deployment do not sweep each other's containers. */
+  storage: string
   taskId: TaskId
   claim: number
   image: string
@@ -49,7 +51,7 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     User: `${spec.user.uid}:${spec.user.gid}`,
     WorkingDir: workspace.repo,
-    Labels: { [LABEL.deployment]: spec.deployment, [LABEL.task]: spec.taskId, [LABEL.claim]: String(spec.claim) },
+    Labels: { [LABEL.deployment]: spec.deployment, [LABEL.storage]: spec.storage, [LABEL.task]: spec.taskId, [LABEL.claim]: String(spec.claim) },
     HostConfig: {
       Binds: [`${workspace.repo}:${workspace.repo}`, `${workspace.state}:${workspace.state}`],
       CapDrop: ['ALL'],

@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type BackendHealth, type DeploymentId, type Failure, type Log, TaskFailure, type TaskId } from '@longshore/contracts'
+import { type BackendHealth, type DeploymentId, type Failure, type Log, TaskFailure, TaskId } from '@longshore/contracts'
 import type Docker from 'dockerode'
 import { z } from 'zod'
 import type { Owner } from '../workspace/prepare.ts'
@@ -25,6 +25,9 @@ export interface ContainersOptions {
 
 /** What is known of a container. */
 interface ContainerState { id: string; isRunning: boolean; exitCode: number; outOfMemory: boolean; address: string | undefined }
+
+/** A container by what its labels say; `createdAt` in Unix ms, by the engine's clock. */
+interface FoundContainer { taskId: TaskId; name: string; createdAt: number }
 
 interface StartSpec {
   taskId: TaskId
@@ -54,6 +57,8 @@ export interface Containers {
   autopsy(name: string): Promise<Failure | undefined>
   /** Kills and removes it, and what earlier claims of its task left behind; idempotent. */
   remove(name: string): Promise<void>
+  /** Those of this deployment and this storage, running or not. @throws TaskFailure when the engine does not answer */
+  list(): Promise<FoundContainer[]>
   close(): Promise<void>
 }
 
@@ -66,6 +71,8 @@ const Inspected = z.object({
   State: z.object({ Running: z.boolean(), ExitCode: z.number(), OOMKilled: z.boolean() }),
   NetworkSettings: z.object({ Networks: z.record(z.string(), z.object({ IPAddress: z.string() })) }),
 })
+/** A container without a task is no execution: the storage's probe. */
+const Listed = z.object({ Names: z.tuple([z.string()]).rest(z.string()), Created: z.number(), Labels: z.object({ [LABEL.task]: TaskId }) })
 
 /** Opens no connection; `user` must not be root. */
 export function createContainers(options: ContainersOptions): Containers {
@@ -91,7 +98,7 @@ export function createContainers(options: ContainersOptions): Containers {
     nameOf: (taskId, claim) => containerName(deployment, taskId, claim),
     start: async ({ network, ...spec }) => {
       try {
-        const container = await docker.createContainer(containerOptions({ ...spec, deployment, user, limits: options.limits, network: network.name }))
+        const container = await docker.createContainer(containerOptions({ ...spec, deployment, storage: options.storage.id, user, limits: options.limits, network: network.name }))
         await container.start()
         return container.id
       } catch (error) {
@@ -113,6 +120,7 @@ export function createContainers(options: ContainersOptions): Containers {
         throw asEngineFailure(error, 'remove the container')
       }
     },
+    list: () => listOwn(docker, deployment, options.storage).catch(rethrow('list its containers')),
     close: async () => {
       await gateway?.close()
       await removeIdleNetwork(docker, deployment).catch((error: unknown) => log.debug({ err: error }, 'the task network stays'))
@@ -169,6 +177,12 @@ async function earlierOnes(docker: Docker, deployment: DeploymentId, name: strin
   if (taskId === undefined) return []
   const found = await docker.listContainers({ all: true, filters: { label: [`${LABEL.deployment}=${deployment}`, `${LABEL.task}=${taskId}`] } })
   return found.filter(({ Labels }) => Number(Labels[LABEL.claim]) < Number(claim)).map(({ Id }) => Id)
+}
+
+async function listOwn(docker: Docker, deployment: DeploymentId, storage: Storage): Promise<FoundContainer[]> {
+  const label = [`${LABEL.deployment}=${deployment}`, `${LABEL.storage}=${storage.id}`]
+  const listed = (await docker.listContainers({ all: true, filters: { label } })).map((one) => Listed.safeParse(one).data)
+  return listed.filter((one) => one !== undefined).map(({ Names: [name], Created, Labels }) => ({ taskId: Labels[LABEL.task], name: name.slice(1), createdAt: Created * 1000 }))
 }
 
 function causeOfDeath(state: ContainerState | undefined): Failure | undefined {

@@ -31,16 +31,29 @@ export async function hostId(): Promise<string> {
   return `${boot.trim()}/${await readlink('/proc/self/ns/pid')}`
 }
 
-/** Ids of the processes that carry the marker and are not already dead. */
-async function marked(marker: string): Promise<number[]> {
-  const wanted = `${MARKER}=${marker}`
+/** A process that carries a marker. */
+interface Marked extends ProcessName { marker: string }
+
+/** The processes whose marker begins with `prefix`, without those that only wait to be reaped. */
+export async function markedProcesses(prefix: string): Promise<Marked[]> {
   const pids = (await readdir('/proc')).filter((name) => /^\d+$/.test(name)).map(Number)
   const found = await Promise.all(pids.map(async (pid) => {
     const environment = await readFile(`/proc/${pid}/environ`, 'utf8').catch(() => '')
-    return environment.split('\0').includes(wanted) && (await startTicksOf(pid)) !== undefined ? pid : undefined
+    const marker = environment.split('\0').find((variable) => variable.startsWith(`${MARKER}=${prefix}`))?.slice(MARKER.length + 1)
+    const startTicks = marker === undefined ? undefined : await startTicksOf(pid)
+    return marker === undefined || startTicks === undefined ? undefined : { marker, pid, startTicks }
   }))
-  return found.filter((pid) => pid !== undefined)
+  return found.filter((one) => one !== undefined)
 }
+
+/** Unix ms of the moment that start ticks are counted from; whole seconds, cut off. */
+export async function bootedAt(): Promise<number> {
+  const [, seconds] = /^btime (\d+)$/m.exec(await readFile('/proc/stat', 'utf8')) ?? []
+  return Number(seconds) * 1000
+}
+
+/** Linux shows all times in hundredths of a second, whatever its clock really does. */
+export const TICK_MS = 10
 
 /**
  * Kills a process group's leader and group, then whatever carries the marker, until nothing does.
@@ -50,7 +63,7 @@ export async function killExecution(marker: string, leader: ProcessName | undefi
   if (leader !== undefined && (await isAlive(leader))) kill(-leader.pid)
   const end = performance.now() + GONE_TIMEOUT_MS
   for (;;) {
-    const pids = await marked(marker)
+    const pids = (await markedProcesses(marker)).filter((one) => one.marker === marker).map(({ pid }) => pid)
     if (pids.length === 0 && (leader === undefined || !(await isAlive(leader)))) return
     if (performance.now() > end) throw new Error(`processes ${pids.join(', ')} of ${marker} survive SIGKILL`)
     for (const pid of pids) kill(pid)

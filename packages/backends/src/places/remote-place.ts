@@ -1,6 +1,8 @@
-import { TaskFailure } from '@longshore/contracts'
-import { sessionApi, statusOf } from '../drivers/opencode/session-api.ts'
-import type { ServerPlace } from './server-place.ts'
+import { TaskFailure, TaskId } from '@longshore/contracts'
+import { basename, dirname } from 'node:path'
+import { allSessions, asCallFailure, sessionApi, statusOf } from '../drivers/opencode/session-api.ts'
+import { type Storage, workspaceOf } from '../workspace/storage.ts'
+import type { ServerPlace, Sighting } from './server-place.ts'
 
 export interface RemotePlaceOptions {
   url: string
@@ -9,7 +11,7 @@ export interface RemotePlaceOptions {
 }
 
 /** An OpenCode server that somebody else runs; it sees our storage at the same absolute path. Tasks share its process: `isolation` is `shared`. */
-export function remotePlace({ url, username = 'opencode', password }: RemotePlaceOptions): ServerPlace {
+export function remotePlace({ url, username = 'opencode', password }: RemotePlaceOptions, storage: Storage): ServerPlace {
   const address = { url, username, password }
   return {
     isolation: 'shared',
@@ -33,6 +35,20 @@ export function remotePlace({ url, username = 'opencode', password }: RemotePlac
     },
     autopsy: () => Promise.resolve(undefined),
     remove: () => Promise.resolve(),
+    list: async () => {
+      const found = new Map<TaskId, Sighting>()
+      for (const { directory, createdAt } of await allSessions(address).catch((error: unknown) => Promise.reject(asCallFailure(error, 'list its sessions')))) {
+        const taskId = taskAt(storage, directory)
+        if (taskId !== undefined) found.set(taskId, { taskId, createdAt: Math.min(createdAt, found.get(taskId)?.createdAt ?? Infinity), data: { server: url } })
+      }
+      return [...found.values()]
+    },
     close: () => Promise.resolve(),
   }
+}
+
+/** Whose workspace a directory is; undefined: no task's of this storage, so that its sessions are somebody else's (G10). */
+function taskAt(storage: Storage, directory: string): TaskId | undefined {
+  const taskId = TaskId.safeParse(basename(dirname(directory))).data
+  return taskId !== undefined && workspaceOf(storage, taskId).repo === directory ? taskId : undefined
 }

@@ -1,4 +1,4 @@
-import type { BackendHealth, Failure, Handle, Isolation, Log, Task } from '@longshore/contracts'
+import type { BackendHealth, Failure, Handle, Isolation, Log, Task, TaskId } from '@longshore/contracts'
 import type { ServerAddress } from '../drivers/opencode/session-api.ts'
 import type { Workspace } from '../workspace/storage.ts'
 import type { Owner } from '../workspace/prepare.ts'
@@ -14,6 +14,15 @@ export interface Launch {
   deadlineAt: number
   workspace: Workspace
   log: Log
+}
+
+/** Something that a place holds of a task, whether or not anybody's handle names it (G10). */
+export interface Sighting {
+  taskId: TaskId
+  /** Unix ms by the place's clock, rather too early than too late: what is older than the ledger is not swept. */
+  createdAt: number
+  /** Enough for `remove`. */
+  data: HandleData
 }
 
 /** Longer than the worker's own deadline, so that the worker's word comes first. */
@@ -44,5 +53,7 @@ export interface ServerPlace {
   autopsy(data: HandleData): Promise<Failure | undefined>
   /** Ends it and leaves nothing; idempotent, also for an address at which nothing was started. @throws when something may be left */
   remove(data: HandleData, log: Log): Promise<void>
+  /** All that is there with the mark of this deployment and this storage, running or not. @throws TaskFailure when that cannot be known */
+  list(): Promise<Sighting[]>
   close(): Promise<void>
 }

@@ -4,14 +4,14 @@ import { constants } from 'node:fs'
 import { access, type FileHandle, open } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DeploymentId, TaskFailure } from '@longshore/contracts'
+import { type DeploymentId, TaskFailure, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
 import type { Storage, Workspace } from '../workspace/storage.ts'
 import { type Confinement, findConfinement } from './confinement.ts'
-import { hostId, isAlive, killExecution, MARKER, type ProcessName, startTicksOf } from './process-tree.ts'
-import { type HandleData, type Launch, type ServerPlace, watchdogSeconds } from './server-place.ts'
+import { bootedAt, hostId, isAlive, killExecution, MARKER, markedProcesses, type ProcessName, startTicksOf, TICK_MS } from './process-tree.ts'
+import { type HandleData, type Launch, type ServerPlace, type Sighting, watchdogSeconds } from './server-place.ts'
 
 export interface SupervisedPlaceOptions {
   deployment: DeploymentId
@@ -52,7 +52,7 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
       return isThere ? { ok: true } : { ok: false, reason: `there is no runnable OpenCode at ${options.binary}; install the package opencode-ai` }
     },
     engineId: () => Promise.resolve(host),
-    reserve: ({ task, claim }) => ({ marker: `${options.deployment}/${task.id}/${claim}/${randomUUID()}`, host }),
+    reserve: ({ task, claim }) => ({ marker: `${prefixOf(options)}${task.id}/${claim}/${randomUUID()}`, host }),
     start: (launch, reserved) => start(options, confinement, launch, reserved),
     address: (data, workspace) => addressOf(data, workspace, host),
     autopsy: async (data) => {
@@ -64,8 +64,26 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
       if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can end it')
       await killExecution(marker, nameOf(data))
     },
+    list: () => list(prefixOf(options), host),
     close: () => Promise.resolve(),
   }
+}
+
+/** What the marker of all processes of this deployment begins with. With the storage's id: two installations on one host may bear the same name. */
+function prefixOf({ deployment, storage }: SupervisedPlaceOptions): string {
+  return `${deployment}/${storage.id}/`
+}
+
+/** One for each marker; as old as the oldest process with it. */
+async function list(prefix: string, host: string): Promise<Sighting[]> {
+  const [processes, origin] = await Promise.all([markedProcesses(prefix), bootedAt()])
+  const found = new Map<string, Sighting>()
+  for (const { marker, startTicks } of processes) {
+    const taskId = TaskId.safeParse(marker.slice(prefix.length).split('/')[0]).data
+    const createdAt = Math.min(origin + Number(startTicks) * TICK_MS, found.get(marker)?.createdAt ?? Infinity)
+    if (taskId !== undefined) found.set(marker, { taskId, createdAt, data: { marker, host } })
+  }
+  return [...found.values()]
 }
 
 async function start(options: SupervisedPlaceOptions, confinement: Confinement, launch: Launch, reserved: HandleData): Promise<HandleData> {

@@ -40,8 +40,12 @@ const HEALTH_TIMEOUT_MS = 2_000
 /** No honest answer is larger; one that is would only fill our memory. */
 const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 
+/** Without a limit the server names the newest hundred. So many would be more than an answer may hold, and are refused rather than half seen. */
+const MAX_SESSIONS = 1_000_000
+
 const Created = z.object({ id: z.string().max(200) })
 const Sessions = z.array(z.object({ id: z.string(), directory: z.string() }))
+const Listed = z.array(z.object({ directory: z.string(), time: z.object({ created: z.number() }) }))
 const Parent = z.object({ parentID: z.string().optional() })
 const Statuses = z.record(z.string(), z.object({ type: z.string() }))
 const Permissions = z.array(z.object({ id: z.string(), sessionID: z.string(), permission: z.string(), patterns: z.array(z.string()) }))
@@ -81,6 +85,13 @@ export function sessionApi(address: ServerAddress, directory: string): SessionAp
     abort: async (sessionID, timeoutMs) => void (await clientWith(timeoutMs).session.abort({ sessionID }).catch(notFoundIs(undefined))),
     remove: async (sessionID) => void (await client.session.delete({ sessionID }).catch(notFoundIs(undefined))),
   }
+}
+
+/** All sessions of a server, of every directory, sub-agents' and archived ones too; `createdAt` in Unix ms, by the server's clock. */
+export async function allSessions(address: ServerAddress): Promise<{ directory: string; createdAt: number }[]> {
+  const client = createOpencodeClient({ baseUrl: address.url, headers: authorizationOf(address), fetch: (request, init) => boundedFetch(new Request(request, init), CALL_TIMEOUT_MS), throwOnError: true })
+  const { data } = await client.experimental.session.list({ limit: MAX_SESSIONS, archived: true })
+  return Listed.parse(data).map(({ directory, time }) => ({ directory, createdAt: time.created }))
 }
 
 /** The HTTP status of a refused call; undefined when there was no answer. */
