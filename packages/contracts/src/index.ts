@@ -1,4 +1,4 @@
-export type { Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, RunContext } from './backend.ts'
+export type { Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext } from './backend.ts'
 export { Control } from './control.ts'
 export { ERROR_CODES, ErrorBody, ErrorCode, LongshoreError } from './errors.ts'
 export {
@@ -12,5 +12,5 @@ export * from './limits.ts'
 export { type Clock, type Log, SILENT } from './log.ts'
 export { Isolation, ISOLATIONS, Mode, MODES } from './mode.ts'
 export { END_STATES, EndState, isOver, mayBecome, TASK_STATES, TaskState, TRANSITIONS } from './state.ts'
-export { IdempotencyKey, NewTask, Observer, ProfileName, Prompt, Task, TimeoutMs, titleOf } from './task.ts'
+export { IdempotencyKey, NewTask, Observer, ProfileName, Prompt, QueueTtlMs, Task, TimeoutMs, titleOf } from './task.ts'
 export { type PendingTicket, Ticket, ticketId } from './ticket.ts'

@@ -2,5 +2,4 @@ export { type ApiKey, type ApiKeys, createApiKeys, type KeyHolder, Scope } from 
 export { createLedger, type LedgerOptions } from './create-ledger.ts'
 export { type Bell, createDoorbell, type Doorbell } from './doorbell.ts'
 export { type Keys, keysOf } from './keys.ts'
-export { type CancelAnswer, type Claim, ClaimLost, type Ended, type Ending, type FleetEntry, type Ledger, type Page, type Submitted, type Take, type TaskSummary } from './ledger.ts'
-export { MIN_WORKER } from './record.ts'
+export { type CancelAnswer, type Claim, ClaimLost, type Ended, type Ending, type FleetEntry, type Identity, type Ledger, type Page, type Reach, type Submitted, type Take, type TaskSummary } from './ledger.ts'

@@ -22,6 +22,10 @@ export interface Keys {
   pending: string
   /** ZSET by end: tasks that are over and may have left something running. */
   debts: string
+  /** ZSET by end: tasks that ended because they cost their workers their lives, and that nobody replayed. */
+  poisoned: string
+  /** HASH: which deployment this is and since when (G10). */
+  identity: string
   /** HASH: tasks per state. */
   counts: string
   /** STRING with a TTL: task id and input fingerprint of an idempotency key. */
@@ -44,6 +48,8 @@ export function keysOf(deployment: string): Keys {
     live: `${prefix}live`,
     pending: `${prefix}pending`,
     debts: `${prefix}debts`,
+    poisoned: `${prefix}poisoned`,
+    identity: `${prefix}identity`,
     counts: `${prefix}counts`,
     idempotency: (agentId, keyHash) => `${prefix}idem:${agentId}:${keyHash}`,
     apiKeys: `${prefix}apikeys`,

@@ -17,8 +17,21 @@ export type Submitted = { task: Task; isNew: boolean; ticket?: Ticket }
 export type Take =
   /** `takeover`: it was running under an owner that is gone; `task.handle` says where. */
   | { kind: 'taken'; task: Task; takeover: boolean }
-  /** Not the current ticket, over, or paused: nothing to do. */
+  /** Not the current ticket, over (its time in the queue may have ended just now), or paused: nothing to do. */
   | { kind: 'nothing'; reason: 'unknown' | 'over' | 'stale_ticket' | 'not_runnable' }
+  /** Its execution lives on an engine that the worker does not reach: nothing changed. */
+  | { kind: 'nothing'; reason: 'elsewhere'; engineId: string }
+
+/** Which executions a worker can take over. */
+export interface Reach {
+  /** The engine it reaches. Executions whose handle names none are everywhere. */
+  engineId?: string | undefined
+  /** Takes a task also from an engine that it does not reach: nobody there is alive. */
+  anywhere?: boolean | undefined
+}
+
+/** Which deployment this Redis holds, and since when (Redis ms): what is older was made under another ledger (G10). */
+export interface Identity { id: string; createdAt: number }
 
 /** The end of a task as its owner or a control asks for it. */
 export type Ending =
@@ -55,8 +68,12 @@ export interface Ledger {
   list(options: { agentId?: string; limit: number; offset?: number }): Promise<TaskSummary[]>
   counts(): Promise<Record<Task['state'], number>>
 
-  /** Takes a task for a worker: raises the claim, moves it to running, starts the clock at the first start. */
-  take(ticket: Pick<Ticket, 'task_id' | 'n'>, worker: string, isolation?: Isolation): Promise<Take>
+  /**
+   * Takes a task for a worker: raises the claim, moves it to running, starts the clock at the first start, forgets the route.
+   * A task that is running lost its owner: `crashes` counts that, if the owner died soon after its take.
+   * Without `reach` the place of an execution does not matter.
+   */
+  take(ticket: Pick<Ticket, 'task_id' | 'n'>, worker: string, isolation?: Isolation, reach?: Reach): Promise<Take>
   /** A new attempt inside the same take (the execution could not be found again). Appends `started`. @throws ClaimLost */
   restart(claim: Claim, worker: string, isolation?: Isolation): Promise<Task>
   /** Appends events and stores the source position in the same step (G5). @throws ClaimLost */
@@ -66,7 +83,7 @@ export interface Ledger {
   confirm(claim: Claim): Promise<void>
   /** The current request to cancel, if any. */
   cancelRequested(claim: Claim): Promise<Task['cancel_requested']>
-  /** Back into the queue with a reason; records the next ticket as pending in the same step. Ends it instead when a cancel was asked for. @throws ClaimLost */
+  /** Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for. @throws ClaimLost */
   requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number } | { reason: 'handover' }): Promise<Task>
   /** The one ending, by the owner. Records the cleanup debt in the same step. Never throws ClaimLost: `won` says it. */
   end(claim: Claim, ending: Ending): Promise<Ended>
@@ -86,12 +103,24 @@ export interface Ledger {
   /** The queue lost ticket `n`: the next one, unless the task is over or has moved on. A running task keeps its state, its next owner adopts. */
   reissue(taskId: TaskId, n: number): Promise<Ticket | undefined>
   /**
-   * For the reconciler: ends a task that was started once, whose deadline is over, and that nobody owns (G9: time without an owner
-   * counts). An owner gets a grace to end it itself. Whether it is over now because of this.
+   * Gives a task that waits, or whose owner is gone, to the workers of one engine, or with undefined to all again: its next ticket, if
+   * `n` is the current one. With undefined only while it has a route: a take forgets that, and what was taken is not given to others.
+   */
+  reroute(taskId: TaskId, n: number, engineId: string | undefined): Promise<Ticket | undefined>
+  /**
+   * For the reconciler: ends a task whose deadline is over and that nobody owns (G9: time without an owner counts), or that was never
+   * started within `queue_ttl_ms`. An owner gets a grace to end it itself. Whether it is over now because of this.
    */
   timeoutUnowned(taskId: TaskId, ticket: number): Promise<boolean>
-  /** Live tasks from the one after `after`, for the reconciler's rounds, and which of them are past their deadline; `next` is undefined at the end of a round. */
+  /** Live tasks from the one after `after`, for the reconciler's rounds, and which of them are past their deadline or their time in the queue; `next` is undefined at the end of a round. */
   liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: Ticket[]; next?: string }>
+
+  /** Tasks that ended as failed with `poison`, newest first. Written in the same step as the end. */
+  poisoned(limit: number, offset?: number): Promise<TaskSummary[]>
+  /** Takes a task off that list (it was replayed). Whether it stood there. */
+  unpoison(taskId: TaskId): Promise<boolean>
+  /** The deployment's own, made by the first call and the same ever after. */
+  identity(): Promise<Identity>
 
   /** Events after a cursor, at most `limit`. A cursor whose id is empty is an offset; `START` stands before the earliest that is kept. */
   read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>

@@ -16,8 +16,9 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     if ((await run(SET_OWNED, claim.taskId, claim.claim, ...fields)) !== 1) throw lost(claim)
   }
   return {
-    async take(ticket, worker, isolation) {
-      return takeOf(await run(TAKE, ticket.task_id, ticket.n, worker, newEventId(), JSON.stringify({ worker, isolation })))
+    async take(ticket, worker, isolation, reach = { anywhere: true }) {
+      const scope = [reach.anywhere === true ? 0 : 1, reach.engineId ?? '']
+      return takeOf(await run(TAKE, ticket.task_id, ticket.n, worker, newEventId(), JSON.stringify({ worker, isolation }), ...scope))
     },
     async restart(claim, worker, isolation) {
       const failure: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
@@ -55,6 +56,8 @@ function takeOf(answer: unknown): Take {
     case 'started':
     case 'takeover':
       return { kind: 'taken', task: taskFrom(fieldsOf(fields) ?? {}), takeover: kind === 'takeover' }
+    case 'elsewhere':
+      return { kind: 'nothing', reason: kind, engineId: String(fields) }
     case 'over':
     case 'stale_ticket':
     case 'not_runnable':

@@ -3,22 +3,24 @@ import { ZodError } from 'zod'
 
 import type { LedgerContext } from './create-ledger.ts'
 import type { Ledger, Page } from './ledger.ts'
-import { fieldsOf, SUMMARY_FIELDS, summaryFrom, taskFrom, ticketFrom } from './record.ts'
+import { fieldsOf, SUMMARY_FIELDS, summaryFrom, taskFrom, TICKET_FIELDS, waitingFrom } from './record.ts'
 import { READ } from './scripts.ts'
 
 /** Everything that only reads. */
-export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'debts'> {
+export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'debts' | 'poisoned'> {
   const summary = async (taskId: TaskId) => summaryFrom(await redis.hmget(keys.task(taskId), ...SUMMARY_FIELDS))
+  const latest = async (index: string, limit: number, offset: number) => {
+    const ids = await redis.zrevrange(index, offset, offset + limit - 1)
+    const tasks = await Promise.all(ids.map((id) => summary(TaskId.parse(id)).catch(unreadable(log, id))))
+    return tasks.filter((task) => task !== undefined)
+  }
   return {
     async get(taskId) {
       const fields = fieldsOf(await redis.hgetall(keys.task(taskId)))
       return fields === undefined ? undefined : taskFrom(fields)
     },
-    async list({ agentId, limit, offset = 0 }) {
-      const ids = await redis.zrevrange(agentId === undefined ? keys.tasks : keys.agent(agentId), offset, offset + limit - 1)
-      const tasks = await Promise.all(ids.map((id) => summary(TaskId.parse(id)).catch(unreadable(log, id))))
-      return tasks.filter((task) => task !== undefined)
-    },
+    list: ({ agentId, limit, offset = 0 }) => latest(agentId === undefined ? keys.tasks : keys.agent(agentId), limit, offset),
+    poisoned: (limit, offset = 0) => latest(keys.poisoned, limit, offset),
     async counts() {
       const fields = fieldsOf(await redis.hgetall(keys.counts)) ?? {}
       return Object.fromEntries(TASK_STATES.map((state) => [state, Number(fields[state] ?? 0)])) as Record<Task['state'], number>
@@ -44,14 +46,15 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
     liveTickets: (after, limit) => liveTickets({ redis, keys }, after, limit),
     async pendingTickets(limit) {
       const members = pairsOf(await redis.zrange(keys.pending, 0, String(limit - 1), 'WITHSCORES'))
-      const rows = await redis.pipeline(members.map(([member]) => ['hget', keys.task(splitTicketId(member).id), 'brief'])).exec()
+      const rows = await redis.pipeline(members.map(([member]) => ['hmget', keys.task(splitTicketId(member).id), ...TICKET_FIELDS])).exec()
       // Tickets of records that somebody deleted: left where they are they would stand before all others for ever.
-      const orphans = members.filter((_, i) => rows?.[i]?.[0] === null && rows[i][1] === null).map(([member]) => member)
+      const isGone = (row: [Error | null, unknown] | undefined) => row?.[0] === null && (row[1] as (string | null)[])[0] === null
+      const orphans = members.filter((_, i) => isGone(rows?.[i])).map(([member]) => member)
       if (orphans.length > 0) await redis.zrem(keys.pending, ...orphans)
       return members.flatMap(([member, due_at], i) => {
-        const brief = rows?.[i]?.[1]
         const { id, n } = splitTicketId(member)
-        return typeof brief === 'string' ? [{ ticket: ticketFrom(id, brief, n), due_at }] : []
+        const found = waitingFrom(id, n, (rows?.[i]?.[1] ?? []) as (string | null)[])
+        return found === undefined ? [] : [{ ticket: found.ticket, due_at }]
       })
     },
     async debts(limit) {
@@ -62,11 +65,14 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
 
 async function liveTickets({ redis, keys }: Pick<LedgerContext, 'redis' | 'keys'>, after: string | undefined, limit: number): ReturnType<Ledger['liveTickets']> {
   const [next, ids] = await redis.sscan(keys.live, after ?? '0', 'COUNT', limit)
-  const [time, ...rows] = (await redis.pipeline([['time'], ...ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'brief', 'ticket', 'deadline_at'])]).exec()) ?? []
+  const [time, ...rows] = (await redis.pipeline([['time'], ...ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'ticket', 'deadline_at', 'created_at', ...TICKET_FIELDS])]).exec()) ?? []
   const now = Number((time?.[1] as string[] | undefined)?.[0] ?? 0) * 1_000
   const found = ids.flatMap((id, i) => {
-    const [brief, n, deadline] = (rows[i]?.[1] ?? []) as (string | null)[]
-    return typeof brief === 'string' ? [{ ticket: ticketFrom(TaskId.parse(id), brief, Number(n)), isOverdue: typeof deadline === 'string' && Number(deadline) <= now }] : []
+    const [n, deadline, createdAt, ...parts] = (rows[i]?.[1] ?? []) as (string | null)[]
+    const waiting = waitingFrom(TaskId.parse(id), Number(n), parts)
+    if (waiting === undefined) return []
+    const endsAt = typeof deadline === 'string' ? Number(deadline) : Number(createdAt) + waiting.queueTtlMs
+    return [{ ticket: waiting.ticket, isOverdue: endsAt <= now }]
   })
   const tickets = found.map(({ ticket }) => ticket)
   const overdue = found.filter(({ isOverdue }) => isOverdue).map(({ ticket }) => ticket)

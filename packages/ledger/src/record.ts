@@ -1,9 +1,15 @@
-import { MODES, type NewTask, Task, type TaskId, type Ticket } from '@longshore/contracts'
+import { Handle, MODES, type NewTask, Task, type TaskId, type Ticket } from '@longshore/contracts'
 
 import type { TaskSummary } from './ledger.ts'
 
-/** The least worker version that understands what this build stores. Raise it with a change that older workers would misread. */
-export const MIN_WORKER = 1
+/**
+ * The form in which this build stores records (`rv` in the hash; absent: 1). A record moves forward when it is taken; until then readers
+ * fill what it lacks. 2: takes are kept (`taken`, `taken_at`), and with them `crashes` and `route`.
+ */
+export const RECORD_VERSION = 2
+
+/** The least worker version that understands a task. Raise it for tasks that older workers would misread, and for no others. */
+const MIN_WORKER = { any: 1, checkpoint: 2 } as const
 
 // Numbers of the record, by their field in the hash; absent means 0 for the counters.
 const COUNTERS = { claim: 'claim', attempt: 'attempt', seq: 'seq', ticket: 'ticket' } as const
@@ -13,6 +19,7 @@ const Summary = Task.omit({ prompt: true })
 /** The fields of the hash that a summary is made of. */
 export const SUMMARY_FIELDS = [
   'brief', 'state', 'last', ...Object.values(COUNTERS), ...TIMES, 'handle', 'result', 'failure', 'cancel', 'worker', 'position', 'limit',
+  'route', 'crashes',
 ] as const
 
 /** HGETALL's answer as an object, from either protocol version; undefined when the key is absent. */
@@ -39,7 +46,7 @@ export function summaryFrom(values: readonly (string | null)[]): TaskSummary | u
 function recordFrom(fields: Readonly<Record<string, string>>): object {
   const json = (name: string): unknown => (fields[name] === undefined ? undefined : JSON.parse(fields[name]))
   const optional = { handle: json('handle'), result: json('result'), failure: json('failure'), cancel_requested: json('cancel'),
-    worker: fields['worker'], position: fields['position'], limit: fields['limit'] }
+    worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], crashes: json('crashes') }
   return {
     ...(json('brief') as object),
     v: 1,
@@ -58,12 +65,22 @@ export function storedForm(task: NewTask): { brief: string; prompt: string } {
 }
 
 /** The current ticket of a task. */
-export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title'>): Ticket {
-  return { v: 1, task_id: task.id, n: task.ticket, agent_id: task.agent_id, mode: task.mode, title: task.title, min_worker: MIN_WORKER }
+export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle'>): Ticket {
+  const { id, ticket, agent_id, mode, title, route, handle } = task
+  // A worker that knows no checkpoints would find nothing to attach to and start over: the session would be lost.
+  const min_worker = handle?.checkpoint === true ? MIN_WORKER.checkpoint : MIN_WORKER.any
+  return { v: 1, task_id: id, n: ticket, agent_id, mode, title, ...(route === undefined ? {} : { engine_id: route }), min_worker }
 }
 
-/** The same from the stored fields, without parsing a whole record: rounds over 100,000 tasks stay cheap. */
-export function ticketFrom(id: TaskId, brief: string, n: number): Ticket {
-  const { agent_id, mode, title } = JSON.parse(brief) as Pick<NewTask, 'agent_id' | 'mode' | 'title'>
-  return ticketOf({ id, ticket: n, agent_id, mode: MODES.find((known) => known === mode) ?? 'docker', title })
+/** What a ticket is made of, in the hash. */
+export const TICKET_FIELDS = ['brief', 'route', 'handle'] as const
+
+/** The ticket, as `ticketOf` has it, and the time in the queue, from `TICKET_FIELDS` alone: rounds over 100,000 tasks stay cheap. undefined: there is no record. */
+export function waitingFrom(id: TaskId, n: number, [stored, route, handle]: readonly (string | null)[]): { ticket: Ticket; queueTtlMs: number } | undefined {
+  if (typeof stored !== 'string') return undefined
+  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms'>
+  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity } = brief
+  const mode = MODES.find((known) => known === brief.mode) ?? 'docker'
+  const at = typeof handle === 'string' ? Handle.safeParse(JSON.parse(handle)).data : undefined
+  return { ticket: ticketOf({ id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at }), queueTtlMs }
 }

@@ -39,11 +39,11 @@ local function with(json, fields)
 end
 -- the part of a record that decisions are made by; nil for an unknown task
 local function open(id)
-  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last')
+  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv')
   if not r[1] then return nil end
   return {
     id = id, state = r[1], claim = tonumber(r[2]) or 0, ticket = tonumber(r[3]) or 0, attempt = tonumber(r[4]) or 0, seq = tonumber(r[5]) or 0,
-    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], changes = {}
+    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, changes = {}
   }
 end
 local function set(t, field, value)
@@ -56,6 +56,8 @@ local function save(t)
   if t.appended then set(t, 'seq', t.seq); set(t, 'last', t.last) end
   if #t.changes > 0 then redis.call('HSET', taskKey(t.id), unpack(t.changes)) end
 end
+-- the immutable part, decoded once
+local function brief(t) t.decoded = t.decoded or cjson.decode(t.brief); return t.decoded end
 local function record(id) return redis.call('HGETALL', taskKey(id)) end
 local function saved(kind, t) save(t); return { kind, record(t.id) } end
 local function append(t, eventType, payload, eventId, at)
@@ -87,13 +89,13 @@ local function nextTicket(t, due)
 end
 local function queue(t, reason, at, delay, eventId)
   nextTicket(t, at + delay)
-  local b = cjson.decode(t.brief)
+  local b = brief(t)
   local payload = '{"reason":"' .. reason .. '","mode":"' .. b.mode .. '","title":' .. cjson.encode(b.title) .. '}'
   append(t, 'task.queued', with(payload, delay > 0 and { 'ticket', t.ticket, 'delay_ms', delay } or { 'ticket', t.ticket }), eventId, at)
 end
 -- a new attempt; the deadline is set once, by the first (G9)
 local function start(t, payload, eventId, at)
-  local b = cjson.decode(t.brief)
+  local b = brief(t)
   set(t, 'attempt', t.attempt + 1)
   set(t, 'started_at', at)
   set(t, 'deadline_at', t.deadline_at or (at + b.timeout_ms))
@@ -106,14 +108,31 @@ local function finish(t, to, payload, eventId, extra)
   local at = now()
   local duration = at - (t.started_at or at)
   set(t, 'ended_at', at)
-  for i = 1, #extra, 2 do set(t, extra[i], extra[i + 1]) end
-  redis.call('HDEL', taskKey(t.id), 'position', 'cancel')
+  for i = 1, #extra, 2 do
+    set(t, extra[i], extra[i + 1])
+    -- plain text is safe to look for: in the words of a failure its quotes would be escaped
+    if extra[i] == 'failure' and string.find(extra[i + 1], '"code":"poison"', 1, true) then redis.call('ZADD', P .. 'poisoned', int(at), t.id) end
+  end
+  redis.call('HDEL', taskKey(t.id), 'position', 'cancel', 'route')
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
   append(t, 'task.' .. to, with(payload, { 'attempt', t.attempt, 'duration_ms', duration }), eventId, at)
   save(t)
   return duration
+end
+`
+
+/**
+ * Ends a task that was never started within its time in the queue, by the clock of the caller's step; whether it did. After the first
+ * start there is a deadline, and waiting counts against that.
+ */
+export const EXPIRE = `
+local function expire(t, at, eventId)
+  if t.deadline_at then return false end
+  local ttl = brief(t).queue_ttl_ms
+  if not ttl or at < redis.call('HGET', taskKey(t.id), 'created_at') + ttl then return false end
+  return finish(t, 'timeout', '{"limit":"queue_ttl_ms","limit_ms":' .. int(ttl) .. '}', eventId, { 'limit', 'queue_ttl_ms' }) ~= nil
 end
 `
 

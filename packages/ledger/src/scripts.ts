@@ -1,6 +1,13 @@
 import { MAX_EVENTS_PER_TASK } from '@longshore/contracts'
 
-import { script } from './script.ts'
+import { RECORD_VERSION } from './record.ts'
+import { EXPIRE, script } from './script.ts'
+
+/**
+ * An owner that held its task for longer before it died is not held against the task: what kills its worker does so soon, and a host that
+ * goes away now and then is no task's doing. On top of that the lock of a dead worker, which passes before anybody can take over.
+ */
+const POISON_WINDOW_MS = 60_000 + 5_000
 
 /** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms. */
 export const SUBMIT = script(`
@@ -19,7 +26,7 @@ if key ~= '' then
   redis.call('HSET', idem, 'task', id, 'print', print)
   redis.call('PEXPIRE', idem, ttl)
 end
-local t = { id = id, ticket = 0, seq = 0, brief = brief, changes = { 'brief', brief, 'prompt', prompt, 'state', 'queued', 'created_at', int(at) } }
+local t = { id = id, ticket = 0, seq = 0, brief = brief, changes = { 'brief', brief, 'prompt', prompt, 'state', 'queued', 'created_at', int(at), 'rv', '${RECORD_VERSION}' } }
 redis.call('ZADD', P .. 'tasks', int(at), id)
 redis.call('ZADD', P .. 'agent:' .. agent, int(at), id)
 redis.call('SADD', P .. 'live', id)
@@ -29,20 +36,37 @@ save(t)
 return { 'new', int(at) }
 `)
 
-/** ARGV: id, ticket, worker, event id, payload with worker and isolation. A task with a handle is taken over, without a new attempt. */
-export const TAKE = script(`
-local id, n, worker, eventId, payload = unpack(ARGV)
+/**
+ * ARGV: id, ticket, worker, event id, payload with worker and isolation, '1' when only executions on the next are taken over, engine id or ''.
+ * A task with a handle is taken over, without a new attempt. Sent again after a lost answer it changes nothing: `taken` is the take's own name.
+ */
+export const TAKE = script(`${EXPIRE}
+local id, n, worker, eventId, payload, isBound, engine = unpack(ARGV)
 local t = open(id)
 if not t then return { 'unknown' } end
 if over(t.state) then return { 'over' } end
 if t.ticket ~= tonumber(n) then return { 'stale_ticket' } end
 if t.state ~= 'queued' and t.state ~= 'running' then return { 'not_runnable' } end
+local lives = isBound == '1' and t.handle and cjson.decode(t.handle).engine_id
+if lives and lives ~= engine then return { 'elsewhere', lives } end
+local at = now()
+if expire(t, at, eventId) then return { 'over' } end
 local kind = (t.handle or t.state == 'running') and 'takeover' or 'started'
+if t.state == 'running' then
+  local before = redis.call('HMGET', taskKey(id), 'taken', 'taken_at', 'crashes')
+  if before[1] == eventId then return { t.last == eventId and 'started' or 'takeover', record(id) } end
+  local isSoon = before[2] and at - before[2] < ${POISON_WINDOW_MS}
+  set(t, 'crashes', isSoon and (tonumber(before[3]) or 0) + 1 or 1)
+end
 move(t, 'running')
 set(t, 'claim', t.claim + 1)
 set(t, 'worker', worker)
+set(t, 'taken', eventId)
+set(t, 'taken_at', at)
+if t.rv < ${RECORD_VERSION} then set(t, 'rv', ${RECORD_VERSION}) end
+if t.route then redis.call('HDEL', taskKey(id), 'route') end
 redis.call('ZREM', P .. 'pending', id .. '-' .. n)
-if kind == 'started' then start(t, payload, eventId, now()) end
+if kind == 'started' then start(t, payload, eventId, at) end
 return saved(kind, t)
 `)
 
@@ -53,7 +77,7 @@ local t = owned(id, claim)
 if not t or t.state ~= 'running' then return { 'lost' } end
 if t.last == startId then return { 'started', record(id) } end
 local at = now()
-redis.call('HDEL', taskKey(id), 'handle', 'position')
+redis.call('HDEL', taskKey(id), 'handle', 'position', 'route')
 append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":0}', retryId, at)
 start(t, payload, startId, at)
 return saved('started', t)
@@ -61,7 +85,7 @@ return saved('started', t)
 
 /**
  * ARGV: id, claim, position or '', then (event id, type, payload) for each event.
- * A full log drops what an execution says (counted in \`dropped\`); changes of state are never dropped.
+ * A full log drops what an execution says (counted in `dropped`); changes of state are never dropped.
  * A client sends again what it got no answer for: events that are in the log already are not appended twice (G5).
  */
 export const APPEND = script(`
@@ -106,7 +130,7 @@ end
 if not move(t, 'queued') then return { 'lost' } end
 local at = now()
 set(t, 'claim', t.claim + 1)
-redis.call('HDEL', taskKey(id), 'worker')
+redis.call('HDEL', taskKey(id), 'worker', 'crashes', 'route')
 if failure ~= '' then
   redis.call('HDEL', taskKey(id), 'handle', 'position')
   append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":' .. int(delay) .. '}', retryId, at)
@@ -125,55 +149,6 @@ local duration = t and finish(t, to, payload, eventId, { unpack(ARGV, 6) })
 if duration then return { 'won', to, duration } end
 local stands = redis.call('HMGET', taskKey(id), 'state', 'last')
 return { stands[2] == eventId and 'won' or 'lost', stands[1] }
-`)
-
-/** ARGV: id, event id, payload, request JSON. The time is added here. */
-export const CANCEL = script(`
-local id, eventId, payload, request = unpack(ARGV)
-local t = open(id)
-if not t then return { 'unknown' } end
-local before = t.state
-if over(before) then return { 'already_over', before, record(id) } end
-if before == 'running' then
-  if redis.call('HEXISTS', taskKey(id), 'cancel') == 0 then redis.call('HSET', taskKey(id), 'cancel', with(request, { 'at', now() })) end
-  ring(id, 'control')
-  return { 'requested', before, record(id) }
-end
-finish(t, 'cancelled', payload, eventId, {})
-return { 'ended', before, record(id) }
-`)
-
-/** ARGV: id, ticket, event id, payload, failure JSON. Answers as END does. */
-export const FAIL_UNOWNED = script(`
-local id, n, eventId, payload, failure = unpack(ARGV)
-local t = open(id)
-if not t then return { 'unknown' } end
-local isCurrent = not over(t.state) and t.ticket == tonumber(n)
-local duration = isCurrent and finish(t, 'failed', payload, eventId, { 'failure', failure })
-if duration then return { 'won', 'failed', duration } end
-return { 'lost', t.state }
-`)
-
-/** ARGV: id, ticket, event id, grace ms. An owner ends its task at the deadline itself; this is for those that have none. */
-export const TIMEOUT_UNOWNED = script(`
-local id, n, eventId, grace = unpack(ARGV)
-local t = open(id)
-if not t or t.ticket ~= tonumber(n) or not t.deadline_at or (t.state ~= 'queued' and t.state ~= 'running') then return 0 end
-if now() < t.deadline_at + (t.state == 'running' and tonumber(grace) or 0) then return 0 end
-local payload = '{"limit":"timeout_ms","limit_ms":' .. int(cjson.decode(t.brief).timeout_ms) .. '}'
-return finish(t, 'timeout', payload, eventId, { 'limit', 'timeout_ms' }) and 1 or 0
-`)
-
-/** ARGV: id, ticket, event id. A ticket that is still pending is not lost: the dispatcher brings it when it is due. */
-export const REISSUE = script(`
-local id, n, eventId = unpack(ARGV)
-local t = open(id)
-if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and t.state ~= 'running') then return {} end
-if redis.call('ZSCORE', P .. 'pending', id .. '-' .. n) then return {} end
-local at = now()
-if t.state == 'queued' then queue(t, 'ticket_lost', at, 0, eventId) else nextTicket(t, at) end
-save(t)
-return record(id)
 `)
 
 /** ARGV: id, seq, limit. Record fields that a reader needs, and of what is kept of the log the event with that seq and those after it. */

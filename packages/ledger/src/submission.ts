@@ -42,9 +42,11 @@ function conflict(other: string): LongshoreError {
 }
 
 /** What must be equal for a repeat to be the same submit. Mode is not: it may be the canary's choice, made anew. */
-function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts'>): string {
-  const { prompt, timeout_ms, profile, observers, max_attempts } = task
-  return sha256(JSON.stringify([prompt, timeout_ms, profile, observers, max_attempts]))
+function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms'>): string {
+  const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms } = task
+  // What came later counts only where it is given: earlier builds wrote prints without it, and those still hold.
+  const later = queue_ttl_ms === undefined ? [] : [queue_ttl_ms]
+  return sha256(JSON.stringify([prompt, timeout_ms, profile, observers, max_attempts, ...later]))
 }
 
 function sha256(text: string): string {

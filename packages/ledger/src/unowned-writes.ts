@@ -1,3 +1,5 @@
+import { randomUUID } from 'node:crypto'
+
 import { type Task, ticketId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
@@ -5,13 +7,17 @@ import { endedOf } from './ending.ts'
 import { newEventId } from './event-id.ts'
 import type { Ledger } from './ledger.ts'
 import { fieldsOf, taskFrom, ticketOf } from './record.ts'
-import { CANCEL, FAIL_UNOWNED, REISSUE, TIMEOUT_UNOWNED } from './scripts.ts'
+import { CANCEL, FAIL_UNOWNED, IDENTITY, REISSUE, REROUTE, TIMEOUT_UNOWNED } from './unowned-scripts.ts'
 
 /** An owner whose ledger answers ends its task within milliseconds of the deadline. */
 const OWNER_GRACE_MS = 30_000
 
 /** What controls, the dispatcher and the reconciler write; the state table and the ticket's number guard it. */
-export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue'> {
+export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity'> {
+  const nextTicket = (record: unknown) => {
+    const fields = fieldsOf(record)
+    return fields === undefined ? undefined : ticketOf(taskFrom(fields))
+  }
   return {
     async cancel(taskId, by, reason) {
       const words = JSON.stringify({ by, ...(reason === undefined ? {} : { reason }) })
@@ -29,9 +35,12 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
     async ticketAdded(...tickets) {
       if (tickets.length > 0) await redis.zrem(keys.pending, ...tickets.map(ticketId))
     },
-    async reissue(taskId, n) {
-      const fields = fieldsOf(await run(REISSUE, taskId, n, newEventId()))
-      return fields === undefined ? undefined : ticketOf(taskFrom(fields))
+    reissue: async (taskId, n) => nextTicket(await run(REISSUE, taskId, n, newEventId())),
+    reroute: async (taskId, n, engineId) => nextTicket(await run(REROUTE, taskId, n, engineId ?? '')),
+    unpoison: async (taskId) => (await redis.zrem(keys.poisoned, taskId)) === 1,
+    async identity() {
+      const [id, createdAt] = (await run(IDENTITY, randomUUID())) as [string, string]
+      return { id, createdAt: Number(createdAt) }
     },
   }
 }
