@@ -4,7 +4,7 @@ import { once } from 'node:events'
 import { mkdir, mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Backend, SILENT, TaskId, taskIdFrom } from '@longshore/contracts'
+import { type Backend, SILENT, type TaskId, taskIdFrom } from '@longshore/contracts'
 import { describeNeeding, engineHost, runnerImage, type ScriptedProvider } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { createDockerMode } from '../docker-mode.ts'
@@ -39,7 +39,7 @@ describeNeeding(['docker', 'opencode'], 'what a backend finds of its deployment 
     ;({ provider, model, origin } = await scriptedModel())
   })
   afterEach(async () => {
-    for (const end of endings.splice(0).toReversed()) await end()
+    for (const ending of endings.splice(0).toReversed()) await ending()
   })
   afterAll(async () => {
     await provider.stop()
