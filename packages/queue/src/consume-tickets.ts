@@ -1,12 +1,11 @@
-import { type Job, UnrecoverableError, Worker } from 'bullmq'
+import { UnrecoverableError } from 'bullmq'
 import type { Redis } from 'ioredis'
 
 import { type DeploymentId, type Log, type Mode, type Ticket } from '@longshore/contracts'
 
-import { queueKeys, queueName } from './names.ts'
 import { createSlots, type Slots } from './slots.ts'
 import { judgeJob } from './ticket-job.ts'
-import { keepLocks, type TicketLocks } from './ticket-locks.ts'
+import { closeLine, type Fetched, fetchTicket, type Gate, isOpen, type Line, type ModeGate, openLine } from './ticket-line.ts'
 
 export interface ConsumeTicketsOptions {
   /** In the `background` role; stays the caller's. */
@@ -29,9 +28,14 @@ export interface ConsumeTicketsOptions {
   stalledIntervalMs?: number
 }
 
+/** `one`: a single ticket at a time, until it is set to something else; those taken before do not count. */
+export type Openness = boolean | 'one'
+
 export interface TicketConsumer {
   /** Takes tickets of this mode, or leaves them to others; all modes begin closed. */
-  setOpen(mode: Mode, isOpen: boolean): void
+  setOpen(mode: Mode, openness: Openness): void
+  /** Takes those tickets of the mode, too, that only workers of this engine get; undefined: no such ones. May change as often as engines do. */
+  setEngine(mode: Mode, engineId: string | undefined): void
   running(): number
   /** Takes nothing more; what runs goes on under its locks. */
   stopTaking(): Promise<void>
@@ -41,40 +45,40 @@ export interface TicketConsumer {
   stop(): Promise<void>
 }
 
-const DEFAULT_LOCK_MS = 5_000
-const DEFAULT_STALLED_INTERVAL_MS = 1_000
-/** A crash is never counted against a ticket: the ledger decides what a lost worker means. */
-const MAX_STALLED_COUNT = 1_000_000
-/** How long one blocking wait for a job lasts, in seconds; `stopTaking` waits for it. */
-const BLOCK_S = 0.5
 const HAND_BACK_MS = 1_000
 const MAX_BATCH = 16
 const ERROR_PAUSE_MS = 500
 
-type TicketJob = Job<unknown, null>
-
 /**
- * Takes tickets from the queues of several modes with one pool of slots. BullMQ's own loop has a pool per queue, so its
- * manual mode is used: `getNextJob`, our renewal with a watchdog (ticket-locks.ts), `moveTo…`.
+ * Takes tickets from a line per mode, and one more per mode whose engine is known, with one pool of slots; lines that
+ * have work take turns, those of one mode too. BullMQ's own loop has a pool per queue, so its manual mode is used:
+ * `getNextJob`, our renewal with a watchdog (ticket-locks.ts), `moveTo…`.
  */
 export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
-  const { lockMs = DEFAULT_LOCK_MS, log } = options
+  const { log } = options
   const slots = createSlots(options.concurrency)
   const stopping = new AbortController()
   const running = new Set<Promise<void>>()
-  const lines = options.modes.map((mode) => openLine(mode, lockMs, options))
-  const lineOf = (mode: Mode) => lines.find((line) => line.mode === mode)
-  // A slot goes on with its own mode only while every other one waits for work: those that have it take turns.
-  const mayGoOn = (line: Line) => !stopping.signal.aborted && line.isOpen && lines.every((other) => other === line || !other.isOpen || other.isWaiting)
+  const modes = new Map(options.modes.map((mode): [Mode, ModeGate] => [mode, { mode, gate: gateOf(false), engineId: undefined }]))
+  const lines: Line[] = []
+  const loops: Promise<void>[] = []
+  // A slot goes on with its own line only while every other one waits for work: those that have it take turns.
+  const mayGoOn = (line: Line, { gate }: Permit) =>
+    !stopping.signal.aborted && line.of.gate === gate && gate.limit === Infinity && isOpen(line) && lines.every((other) => other === line || !isOpen(other) || other.isWaiting)
 
-  const start = (line: Line, fetched: Fetched) => {
-    const work = workThrough(line, fetched, () => mayGoOn(line), options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
+  const start = (line: Line, { permit, ...fetched }: Taken) => {
+    const work = workThrough(line, fetched, () => mayGoOn(line, permit), options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
       running.delete(work)
-      slots.release()
+      permit.release()
     })
     running.add(work)
   }
-  const loops = lines.map((line) => follow({ line, slots, stopping: stopping.signal, start, log }))
+  const follow = (of: ModeGate, engineId?: string) => {
+    const line = openLine(of, engineId, options)
+    lines.push(line)
+    loops.push(followLine({ line, slots, stopping: stopping.signal, start, log }))
+  }
+  for (const of of modes.values()) follow(of)
 
   const stopTaking = async () => {
     stopping.abort()
@@ -82,10 +86,17 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
     await Promise.all(loops)
   }
   return {
-    setOpen: (mode, isOpen) => {
-      const line = lineOf(mode)
-      if (line === undefined || line.isOpen === isOpen) return
-      line.isOpen = isOpen
+    setOpen: (mode, openness) => {
+      const [of, gate] = [modes.get(mode), gateOf(openness)]
+      if (of === undefined || of.gate.limit === gate.limit) return
+      of.gate = gate
+      slots.ring()
+    },
+    setEngine: (mode, engineId) => {
+      const of = modes.get(mode)
+      if (of === undefined || of.engineId === engineId || stopping.signal.aborted) return
+      of.engineId = engineId
+      if (engineId !== undefined && !lines.some((line) => line.of === of && line.engineId === engineId)) follow(of, engineId)
       slots.ring()
     },
     running: () => running.size,
@@ -94,76 +105,62 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
     stop: async () => {
       await stopTaking()
       await Promise.all(running)
-      for (const line of lines) {
-        line.locks.stop()
-        await line.worker.close(true).catch((error: unknown) => log.debug({ err: error }, 'queue connection'))
-      }
+      for (const line of lines) await closeLine(line, log)
     },
   }
 }
 
-/** `isWaiting`: its queue had nothing, and it will notice when there is something. */
-interface Line { mode: Mode; worker: TicketWorker; locks: TicketLocks; isOpen: boolean; isWaiting: boolean; tokens: number }
-interface Fetched { job: TicketJob; token: string }
-
-class TicketWorker extends Worker<unknown, null> {
-  /** With a delayed job in the queue BullMQ would block for up to 10 s, and nothing could be stopped meanwhile. */
-  override get maximumBlockTimeout(): number {
-    return BLOCK_S
-  }
-
-  /** One step ends a job and takes the next, if one is wanted and there: a busy worker needs no round trip to fetch. */
-  async complete({ job, token }: Fetched, wantsNext: () => boolean): Promise<Fetched | undefined> {
-    // BullMQ's types promise a job; there may be none.
-    const next = (await this.handleCompleted(null, job, token, wantsNext)) as TicketJob | undefined
-    return next === undefined ? undefined : { job: next, token }
-  }
+function gateOf(openness: Openness): Gate {
+  return { limit: openness === 'one' ? 1 : openness ? Infinity : 0, inWork: 0 }
 }
 
-function openLine(mode: Mode, lockMs: number, { redis, deployment, name, log, stalledIntervalMs = DEFAULT_STALLED_INTERVAL_MS }: ConsumeTicketsOptions): Line {
-  const worker = new TicketWorker(queueName(mode), null, {
-    connection: redis, prefix: queueKeys(deployment).prefix, name, autorun: false, drainDelay: BLOCK_S,
-    lockDuration: lockMs, stalledInterval: stalledIntervalMs, maxStalledCount: MAX_STALLED_COUNT,
-  })
-  worker.on('error', (error) => log.debug({ reason: error.message, mode }, 'queue connection'))
-  worker.on('stalled', (id) => log.info({ ticket: id, mode }, 'a ticket lost its worker and waits again'))
-  worker.startStalledCheckTimer().catch((error: unknown) => log.error({ err: error }, 'stalled tickets are not looked for'))
-  const locks = keepLocks({ lockMs, log, extend: (ids, tokens) => worker.extendJobLocks(ids, tokens, lockMs) })
-  return { mode, worker, locks, isOpen: false, isWaiting: false, tokens: 0 }
+/** A slot, and a place behind the gate that was there when it was given. */
+interface Permit { gate: Gate; release: () => void }
+interface Taken extends Fetched { permit: Permit }
+
+function admit(line: Line, slots: Slots): Permit | undefined {
+  const { gate } = line.of
+  if (!isOpen(line) || !slots.take()) return undefined
+  gate.inWork += 1
+  const release = () => {
+    gate.inWork -= 1
+    slots.release()
+  }
+  return { gate, release }
 }
 
-interface Following { line: Line; slots: Slots; stopping: AbortSignal; start: (line: Line, fetched: Fetched) => void; log: Log }
+interface Following { line: Line; slots: Slots; stopping: AbortSignal; start: (line: Line, taken: Taken) => void; log: Log }
 
-/** One mode's loop: waits for a free slot, then for a job. */
-async function follow({ line, slots, stopping, start, log }: Following): Promise<void> {
+/** One line's loop: waits for a free slot, then for a job. */
+async function followLine({ line, slots, stopping, start, log }: Following): Promise<void> {
   let isEmpty = false
   let batch = 1
   while (!stopping.aborted) {
-    if (!line.isOpen || !slots.isFree()) {
+    if (!isOpen(line) || !slots.isFree()) {
       await slots.change()
       continue
     }
     try {
-      // With work waiting slots are taken first; on an empty queue one would only be blocked for the other modes.
-      const found: Fetched[] | 'nothing' = isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlots(line, slots, batch)
+      // With work waiting slots are taken first; on an empty queue one would only be blocked for the other lines.
+      const found: Taken[] | 'nothing' = isEmpty ? await awaitJob(line, slots, stopping) : await fetchWithSlots(line, slots, batch)
       isEmpty = found === 'nothing'
       if (found === 'nothing') continue
       batch = found.length < batch ? 1 : Math.min(batch * 2, MAX_BATCH)
-      for (const fetched of found) start(line, fetched)
+      for (const taken of found) start(line, taken)
     } catch (error) {
-      log.debug({ err: error, mode: line.mode }, 'no ticket could be taken')
+      log.debug({ err: error, queue: line.worker.name }, 'no ticket could be taken')
       await new Promise((resolve) => setTimeout(resolve, ERROR_PAUSE_MS))
     }
   }
 }
 
 /** Several at once: one after the other, the round trips would be what a busy worker waits for. */
-async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise<Fetched[] | 'nothing'> {
-  let taken = 0
-  while (taken < atMost && slots.take()) taken += 1
-  const answers = await Promise.allSettled(Array.from({ length: taken }, () => fetch(line, false)))
-  const found = answers.map((answer) => (answer.status === 'fulfilled' ? answer.value : undefined)).filter((fetched) => fetched !== undefined)
-  for (let spare = taken - found.length; spare > 0; spare--) slots.release()
+async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise<Taken[] | 'nothing'> {
+  const permits: Permit[] = []
+  for (let permit = admit(line, slots); permit !== undefined; permit = permits.length < atMost ? admit(line, slots) : undefined) permits.push(permit)
+  const answers = await Promise.allSettled(permits.map(async (permit) => ({ permit, fetched: await fetchTicket(line, false) })))
+  const found = answers.flatMap((answer) => (answer.status === 'fulfilled' && answer.value.fetched !== undefined ? [{ ...answer.value.fetched, permit: answer.value.permit }] : []))
+  for (const permit of permits) if (!found.some((taken) => taken.permit === permit)) permit.release()
   const refused = answers.find((answer) => answer.status === 'rejected')
   if (found.length > 0) return found
   if (refused !== undefined) throw refused.reason
@@ -171,20 +168,14 @@ async function fetchWithSlots(line: Line, slots: Slots, atMost: number): Promise
 }
 
 /** Blocks without a slot; a job that comes when there is none left goes back to its place, and is fetched with a slot. */
-async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Fetched[] | 'nothing'> {
+async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promise<Taken[] | 'nothing'> {
   line.isWaiting = true
-  const fetched = await fetch(line, true).finally(() => { line.isWaiting = false })
+  const fetched = await fetchTicket(line, true).finally(() => { line.isWaiting = false })
   if (fetched === undefined) return 'nothing'
-  if (!stopping.aborted && line.isOpen && slots.take()) return [fetched]
+  const permit = stopping.aborted ? undefined : admit(line, slots)
+  if (permit !== undefined) return [{ ...fetched, permit }]
   await fetched.job.moveToWait(fetched.token)
   return []
-}
-
-async function fetch(line: Line, block: boolean): Promise<Fetched | undefined> {
-  const token = `${line.worker.id}:${line.tokens++}`
-  // BullMQ's types promise a job; there may be none.
-  const job = (await line.worker.getNextJob(token, { block })) as TicketJob | undefined
-  return job === undefined ? undefined : { job, token }
 }
 
 /** Works on a ticket, and on those that come with the end of each. */
@@ -196,11 +187,11 @@ async function workOn(line: Line, fetched: Fetched, mayGoOn: () => boolean, { ha
   const { job, token } = fetched
   const judged = judgeJob(job.id, job.data)
   if (judged.kind === 'too_new') {
-    await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+    await handBack(fetched)
     return undefined
   }
   if (judged.kind === 'refused') {
-    log.warn({ job: job.id, mode: line.mode, reason: judged.reason }, 'refused a job that is no ticket')
+    log.warn({ job: job.id, queue: line.worker.name, reason: judged.reason }, 'refused a job that is no ticket')
     await job.moveToFailed(new UnrecoverableError(judged.reason), token)
     return undefined
   }
@@ -216,10 +207,18 @@ async function workOn(line: Line, fetched: Fetched, mayGoOn: () => boolean, { ha
   line.locks.drop(id)
   try {
     if (verdict === 'done') return await line.worker.complete(fetched, mayGoOn)
-    await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+    await handBack(fetched)
   } catch (error) {
     // The lock ran out in this very moment, or somebody removed the job: its task has an owner elsewhere, or the reconciler acts.
     log.info({ ticket: id, reason: error instanceof Error ? error.message : String(error) }, 'a ticket could not be closed')
   }
   return undefined
+}
+
+/**
+ * Behind the others, and a second later: at once, with nobody else there, it would go round and round. BullMQ counts the
+ * delay by the clock of whoever fetches next; as we are one of those, clocks that differ can only shorten it.
+ */
+async function handBack({ job, token }: Fetched): Promise<void> {
+  await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
 }

@@ -3,6 +3,7 @@ import { z } from 'zod'
 
 import { type DeploymentId, Isolation, Mode } from '@longshore/contracts'
 
+import { memberOf } from './engines.ts'
 import { queueKeys } from './names.ts'
 
 /** What a mode is on one worker. `reason`: why it takes no tickets, and what to do about it. */
@@ -37,27 +38,36 @@ export type Heartbeat = z.infer<typeof Heartbeat>
 export const HEARTBEAT_TTL_MS = 15_000
 
 export interface Heartbeats {
-  beat(heartbeat: Heartbeat): Promise<void>
-  /** A worker that ends says so; nobody waits for its silence. */
+  /** In one round trip: says it, and asks whether somebody wants this worker to drain (drain-requests.ts). */
+  beat(heartbeat: Heartbeat): Promise<{ isDrainAsked: boolean }>
+  /** A worker that ends says so; nobody waits for its silence. What was asked of it is asked of no successor. */
   remove(name: string): Promise<void>
   /** Workers that are there, by name; those that this build cannot read are left out. */
   list(): Promise<Heartbeat[]>
 }
 
+// Of the workers' names only an hour is kept; what counts is whether the key is still there.
+const BEAT = `
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('SET', KEYS[1], ARGV[2], 'PX', ARGV[3])
+redis.call('ZADD', KEYS[2], now, ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[2], '-inf', now - 3600000)
+for i = 4, #ARGV do redis.call('ZADD', KEYS[3], now, ARGV[i]) end
+return redis.call('EXISTS', KEYS[4])
+`
+
 export function createHeartbeats(redis: Redis, deployment: DeploymentId): Heartbeats {
   const keys = queueKeys(deployment)
   return {
     beat: async (heartbeat) => {
-      const now = Date.now()
-      await redis.multi()
-        .set(keys.worker(heartbeat.name), JSON.stringify(heartbeat), 'PX', HEARTBEAT_TTL_MS)
-        .zadd(keys.workers, now, heartbeat.name)
-        // Names only; what counts is whether the key is still there. An hour covers any difference of clocks.
-        .zremrangebyscore(keys.workers, '-inf', String(now - 3_600_000))
-        .exec()
+      const { name } = heartbeat
+      const engines = enginesOf(heartbeat).map(({ mode, engineId }) => memberOf(mode, engineId))
+      const asked = await redis.eval(BEAT, 4, keys.worker(name), keys.workers, keys.engines, keys.drain(name), name, JSON.stringify(heartbeat), HEARTBEAT_TTL_MS, ...engines)
+      return { isDrainAsked: asked === 1 }
     },
     remove: async (name) => {
-      await redis.multi().del(keys.worker(name)).zrem(keys.workers, name).exec()
+      await redis.multi().del(keys.worker(name), keys.drain(name)).zrem(keys.workers, name).exec()
     },
     list: async () => {
       const names = await redis.zrange(keys.workers, 0, '-1')
@@ -66,4 +76,15 @@ export function createHeartbeats(redis: Redis, deployment: DeploymentId): Heartb
       return values.filter((value) => value !== null).map((value) => Heartbeat.safeParse(JSON.parse(value)).data).filter((found) => found !== undefined)
     },
   }
+}
+
+/** The engines that this worker can run tasks on now. */
+function enginesOf({ draining, modes }: Heartbeat): { mode: Mode; engineId: string }[] {
+  if (draining) return []
+  return modes.flatMap(({ mode, ok, engine_id: engineId }) => (ok && engineId !== undefined ? [{ mode, engineId }] : []))
+}
+
+/** Those workers that could take a task back to this engine now: they reach it, the mode is on, and they are not ending. */
+export function reaching(workers: readonly Heartbeat[], mode: Mode, engineId: string): Heartbeat[] {
+  return workers.filter((worker) => enginesOf(worker).some((engine) => engine.mode === mode && engine.engineId === engineId))
 }

@@ -1,8 +1,9 @@
 import type { Redis } from 'ioredis'
 
-import { type Mode, MODES, type Ticket, ticketId } from '@longshore/contracts'
+import { type Mode, type Ticket, ticketId } from '@longshore/contracts'
 
-import type { QueueKeys } from './names.ts'
+import type { Engine } from './engines.ts'
+import { queueOf, type QueueKeys } from './names.ts'
 import { parseTicketId } from './ticket-job.ts'
 
 // A job is alive while its hash exists and it stands in neither end set: waiting, prioritized, delayed or active.
@@ -18,10 +19,24 @@ end
 return lost
 `
 
-/** Those of the tickets that BullMQ will never give to a worker (again). One round trip, O(1) per ticket. */
-export async function findLost(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[]): Promise<Ticket[]> {
+/**
+ * Those of the tickets that BullMQ will never give to a worker (again). O(1) per ticket. One that is in work may stand in
+ * the queue of an engine, and its task say nothing of that any more: the ledger forgets a route at the take.
+ */
+export async function findLost(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], engines: readonly Pick<Engine, 'mode' | 'queue'>[]): Promise<Ticket[]> {
+  let lost = await missingFrom(redis, keys, tickets, queueOf)
+  for (const { mode, queue } of engines) {
+    const [here, elsewhere] = [lost.filter((ticket) => isFor(ticket, mode)), lost.filter((ticket) => !isFor(ticket, mode))]
+    lost = [...elsewhere, ...(await missingFrom(redis, keys, here, () => queue))]
+  }
+  return lost
+}
+
+const isFor = ({ mode, engine_id }: Ticket, wanted: Mode) => mode === wanted && engine_id === undefined
+
+async function missingFrom(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], queue: (ticket: Ticket) => string): Promise<Ticket[]> {
   if (tickets.length === 0) return []
-  const args = tickets.flatMap((ticket) => [keys.of(ticket.mode, ''), ticketId(ticket)])
+  const args = tickets.flatMap((ticket) => [keys.of(queue(ticket), ''), ticketId(ticket)])
   const lost = (await redis.eval(FIND_LOST, 1, keys.prefix, ...args)) as number[]
   return lost.map((index) => tickets[index]).filter((ticket) => ticket !== undefined)
 }
@@ -40,19 +55,21 @@ end
 return { from, ids }
 `
 
-export interface GivenUp { ids: Pick<Ticket, 'task_id' | 'n'>[]; cursors: Map<Mode, string> }
+/** `cursors`: by queue. */
+export interface GivenUp { ids: Pick<Ticket, 'task_id' | 'n'>[]; cursors: Map<string, string> }
 
 /**
  * Tickets that BullMQ's event streams name as failed or removed since the cursors, filtered inside Redis: a busy queue
  * writes several events per job. A hint that shortens the wait; the rounds of the reconciler find what it misses.
  */
-export async function readGivenUp(redis: Redis, keys: QueueKeys, since: ReadonlyMap<Mode, string>): Promise<GivenUp> {
-  const cursors = new Map<Mode, string>()
+export async function readGivenUp(redis: Redis, keys: QueueKeys, queues: readonly string[], since: ReadonlyMap<string, string>): Promise<GivenUp> {
+  const cursors = new Map<string, string>()
   const ids: GivenUp['ids'] = []
-  for (const mode of MODES) {
-    const from = since.get(mode) ?? (await newest(redis, keys.of(mode, 'events')))
-    const [cursor, jobs] = (await redis.eval(READ_GIVEN_UP, 1, keys.of(mode, 'events'), from)) as [string, string[]]
-    cursors.set(mode, cursor)
+  for (const queue of queues) {
+    const stream = keys.of(queue, 'events')
+    const from = since.get(queue) ?? (await newest(redis, stream))
+    const [cursor, jobs] = (await redis.eval(READ_GIVEN_UP, 1, stream, from)) as [string, string[]]
+    cursors.set(queue, cursor)
     ids.push(...jobs.map(parseTicketId).filter((id) => id !== undefined))
   }
   return { ids, cursors }

@@ -1,19 +1,24 @@
 import type { Redis } from 'ioredis'
 
-import type { DeploymentId, Failure, Log, Mode, Ticket } from '@longshore/contracts'
+import { type DeploymentId, type Failure, type Log, MODES, type Task, type Ticket } from '@longshore/contracts'
 import { keepRounds, type Rounds } from '@longshore/runtime'
 
+import { type Engine, forgetEngine, listEngines, memberOf } from './engines.ts'
+import { HEARTBEAT_TTL_MS } from './heartbeat.ts'
 import { findLost, readGivenUp } from './lost-tickets.ts'
-import { queueKeys, type QueueKeys } from './names.ts'
+import { queueKeys, type QueueKeys, queueName } from './names.ts'
 
 /** The part of the ledger that knows which tickets should be in the queue. */
 export interface LiveTickets {
   liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: Ticket[]; next?: string }>
   /** The next ticket, unless the task is over or has moved on from `n`. */
   reissue(taskId: Ticket['task_id'], n: number): Promise<Ticket | undefined>
-  /** Ends a task past its deadline, unless somebody owns it. */
+  /** The next ticket, for the workers of one engine or for all; undefined when somebody took the task meanwhile. */
+  reroute(taskId: Ticket['task_id'], n: number, engineId: string | undefined): Promise<Ticket | undefined>
+  /** Ends a task past its deadline or its time in the queue, unless somebody owns it. */
   timeoutUnowned(taskId: Ticket['task_id'], n: number): Promise<boolean>
   failUnowned(taskId: Ticket['task_id'], ticket: number, failure: Failure): Promise<unknown>
+  get(taskId: Ticket['task_id']): Promise<Pick<Task, 'limit'> | undefined>
 }
 
 export interface ReconcileOptions {
@@ -35,10 +40,13 @@ const BATCH = 1_000
 const LEASE_ROUNDS = 5
 /** A task that loses more tickets than any retry, handover or pause could use is ended: somebody deletes them as they come. */
 const MAX_TICKETS = 1_000
+/** A queue whose engine nobody speaks for stays so long for people to see; its tasks are elsewhere seconds after the silence began. */
+const FORGET_ENGINE_MS = 60 * 60 * 1_000
 
 /**
  * Nothing that happens in BullMQ leaves a task hanging (decision 2): a ticket that was deleted, failed or lost with its
- * queue is replaced by the task's next one, and a deadline holds also while no worker takes the task (G9). Two observations a round apart: a ticket may be on its way into the queue.
+ * queue is replaced by the task's next one, a deadline holds also while no worker takes the task (G9), and nobody waits for
+ * an engine that is gone (decision 12). Two observations a round apart: a ticket may be on its way into the queue.
  */
 export function reconcileTickets(options: ReconcileOptions): Rounds {
   const { log, everyMs = 1_000 } = options
@@ -52,21 +60,36 @@ export function reconcileTickets(options: ReconcileOptions): Rounds {
   })
 }
 
-interface Scan { suspects: Ticket[]; cursor: string | undefined; events: ReadonlyMap<Mode, string> }
+interface Scan { suspects: Ticket[]; cursor: string | undefined; events: ReadonlyMap<string, string> }
 
 async function lookRound(options: ReconcileOptions, keys: QueueKeys, scan: Scan): Promise<void> {
-  const { redis, ledger } = options
-  for (const ticket of await findLost(redis, keys, scan.suspects)) await replace(options, ticket)
-  const given = await readGivenUp(redis, keys, scan.events)
+  const { redis, deployment, ledger, log } = options
+  const engines = await listEngines(redis, deployment)
+  for (const ticket of await findLost(redis, keys, scan.suspects, engines)) await replace(options, ticket)
+  const given = await readGivenUp(redis, keys, [...MODES.map((mode) => queueName(mode)), ...engines.map(({ queue }) => queue)], scan.events)
   scan.events = given.cursors
   // BullMQ itself said so, and the ledger checks the number: one observation is enough.
   for (const { task_id, n } of given.ids) await replace(options, { task_id, n })
   const { tickets, overdue, next } = await ledger.liveTickets(scan.cursor, BATCH)
   scan.cursor = next
   for (const { task_id, n } of overdue) {
-    if (await ledger.timeoutUnowned(task_id, n)) options.log.warn({ task_id, ticket: n }, 'the deadline of a task passed while nobody ran it; it is over')
+    if (await ledger.timeoutUnowned(task_id, n)) log.warn({ task_id, ticket: n, limit: (await ledger.get(task_id))?.limit }, 'a time limit of a task passed while nobody ran it; it is over')
   }
-  scan.suspects = await findLost(redis, keys, tickets)
+  await freeStranded(options, tickets, engines)
+  scan.suspects = await findLost(redis, keys, tickets, engines)
+  for (const engine of engines.filter(({ silentMs }) => silentMs > FORGET_ENGINE_MS)) await forgetEngine(redis, keys, engine, FORGET_ENGINE_MS)
+}
+
+/** Tasks that wait for an engine of which nothing was heard for as long as a heartbeat lives are for everybody again. */
+async function freeStranded({ ledger, log, onReissued }: ReconcileOptions, tickets: readonly Ticket[], engines: readonly Engine[]): Promise<void> {
+  const alive = new Set(engines.filter(({ silentMs }) => silentMs <= HEARTBEAT_TTL_MS).map(({ mode, engineId }) => memberOf(mode, engineId)))
+  for (const { task_id, n, mode, engine_id } of tickets) {
+    if (engine_id === undefined || alive.has(memberOf(mode, engine_id))) continue
+    const next = await ledger.reroute(task_id, n, undefined)
+    if (next === undefined) continue
+    log.warn({ task_id, ticket: n, next: next.n, engine: engine_id }, 'no worker speaks for the engine that holds the execution of a task; any worker may go on with it')
+    onReissued?.()
+  }
 }
 
 async function replace({ ledger, log, onReissued }: ReconcileOptions, { task_id, n }: Pick<Ticket, 'task_id' | 'n'>): Promise<void> {

@@ -3,7 +3,8 @@ import { Queue } from 'bullmq'
 import { type DeploymentId, type Log, LongshoreError, type Mode, MODES, type Ticket } from '@longshore/contracts'
 import { connectRedis } from '@longshore/runtime'
 
-import { queueKeys, queueName } from './names.ts'
+import { listEngines, memberOf } from './engines.ts'
+import { queueKeys, queueName, queueOf } from './names.ts'
 import { type AddOptions, jobOf } from './ticket-job.ts'
 
 /** BullMQ's event stream is only a hint for us (see lost-tickets.ts), so a short one does. */
@@ -12,12 +13,13 @@ const EVENTS_KEPT = 2_000
 /** Tickets of one mode, by what becomes of them next. */
 export interface QueueCounts { waiting: number; delayed: number; active: number; failed: number }
 
-/** Puts tickets into their mode's queue. Every method fails at once while Redis is away. */
+/** Puts tickets into their mode's queue, or that of their engine. Every method fails at once while Redis is away. */
 export interface TicketProducer {
   /** Idempotent while the ticket is in the queue. @throws LongshoreError unavailable, overloaded */
   add(ticket: Ticket, options?: AddOptions): Promise<void>
   /** The same for many, in few round trips. */
   addMany(items: readonly (AddOptions & { ticket: Ticket })[]): Promise<void>
+  /** With those of the mode's engines. */
   counts(): Promise<Record<Mode, QueueCounts>>
   /** Redis TIME in ms: what `due_at` is measured by. */
   time(): Promise<number>
@@ -26,14 +28,17 @@ export interface TicketProducer {
 
 export function createTicketProducer(options: { redisUrl: string; deployment: DeploymentId; log: Log }): TicketProducer {
   const redis = connectRedis(options.redisUrl, 'caller', options.log)
-  const open = (mode: Mode) => {
-    const queue = new Queue<Ticket>(queueName(mode), {
-      connection: redis, prefix: queueKeys(options.deployment).prefix, streams: { events: { maxLen: EVENTS_KEPT } },
-    })
-    queue.on('error', (error) => options.log.debug({ reason: error.message, mode }, 'queue connection'))
+  const keys = queueKeys(options.deployment)
+  const queues = new Map<string, Queue<Ticket>>()
+  const open = (name: string) => {
+    const known = queues.get(name)
+    if (known !== undefined) return known
+    const queue = new Queue<Ticket>(name, { connection: redis, prefix: keys.prefix, streams: { events: { maxLen: EVENTS_KEPT } } })
+    queue.on('error', (error) => options.log.debug({ reason: error.message, queue: name }, 'queue connection'))
+    queues.set(name, queue)
     return queue
   }
-  const queues = Object.fromEntries(MODES.map((mode) => [mode, open(mode)])) as Record<Mode, Queue<Ticket>>
+  for (const mode of MODES) open(queueName(mode))
   const ask = async <T>(call: () => Promise<T>): Promise<T> => {
     // BullMQ waits for the first connection without limit; a caller must not.
     if (redis.status !== 'ready') throw new LongshoreError('unavailable', 'the queue does not answer', { next: 'try again in a moment' })
@@ -43,28 +48,45 @@ export function createTicketProducer(options: { redisUrl: string; deployment: De
       throw refusal(error)
     }
   }
+  const addMany: TicketProducer['addMany'] = async (items) => {
+    for (const [name, group] of Map.groupBy(items, ({ ticket }) => queueOf(ticket))) {
+      await ask(() => open(name).addBulk(group.map(({ ticket, ...more }) => jobOf(ticket, more))))
+    }
+    // After the tickets: an engine is forgotten with its queue, and whoever does that knows of those that stand in it.
+    const engines = new Set(items.flatMap(({ ticket: { mode, engine_id } }) => (engine_id === undefined ? [] : [memberOf(mode, engine_id)])))
+    if (engines.size > 0) await ask(() => redis.zadd(keys.engines, 'NX', ...[...engines].flatMap((member) => [0, member])))
+  }
+  const counts = async () => {
+    const found = Object.fromEntries(MODES.map((mode) => [mode, NONE])) as Record<Mode, QueueCounts>
+    const engines = await ask(() => listEngines(redis, options.deployment))
+    const parts = [...MODES.map((mode) => ({ mode, queue: queueName(mode) })), ...engines]
+    await Promise.all(parts.map(async ({ mode, queue }) => {
+      const part = await ask(() => countsOf(open(queue)))
+      found[mode] = sum(found[mode], part)
+    }))
+    return found
+  }
   return {
-    add: async (ticket, more) => {
+    add: async (ticket, more = {}) => {
+      if (ticket.engine_id !== undefined) return addMany([{ ticket, ...more }])
       const { name, data, opts } = jobOf(ticket, more)
-      await ask(() => queues[ticket.mode].add(name, data, opts))
+      await ask(() => open(queueOf(ticket)).add(name, data, opts))
     },
-    addMany: async (items) => {
-      for (const mode of MODES) {
-        const jobs = items.filter(({ ticket }) => ticket.mode === mode).map(({ ticket, ...more }) => jobOf(ticket, more))
-        if (jobs.length > 0) await ask(() => queues[mode].addBulk(jobs))
-      }
-    },
-    counts: async () => Object.fromEntries(await Promise.all(MODES.map(async (mode) => [mode, await ask(() => countsOf(queues[mode]))]))) as Record<Mode, QueueCounts>,
+    addMany,
+    counts,
     time: () => ask(async () => {
       const [seconds, micros] = await redis.time()
       return Number(seconds) * 1_000 + Math.floor(Number(micros) / 1_000)
     }),
     close: async () => {
-      await Promise.allSettled(Object.values(queues).map((queue) => queue.close()))
+      await Promise.allSettled([...queues.values()].map((queue) => queue.close()))
       redis.disconnect()
     },
   }
 }
+
+const NONE: QueueCounts = { waiting: 0, delayed: 0, active: 0, failed: 0 }
+const sum = (a: QueueCounts, b: QueueCounts): QueueCounts => ({ waiting: a.waiting + b.waiting, delayed: a.delayed + b.delayed, active: a.active + b.active, failed: a.failed + b.failed })
 
 async function countsOf(queue: Queue<Ticket>): Promise<QueueCounts> {
   const { waiting = 0, prioritized = 0, delayed = 0, active = 0, failed = 0 } = await queue.getJobCounts('waiting', 'prioritized', 'delayed', 'active', 'failed')
