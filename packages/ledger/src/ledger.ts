@@ -1,4 +1,4 @@
-import type { AnyEvent, Cursor, EventDraft, EventPayload, Failure, Handle, Isolation, NewTask, PendingTicket, Task, TaskId, Ticket } from '@longshore/contracts'
+import type { AnyEvent, Cursor, EventDraft, EventPayload, Failure, Handle, Isolation, NewTask, PendingTicket, Task, TaskId, Ticket, TimeLimit } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -74,8 +74,10 @@ export interface Ledger {
    * Without `reach` the place of an execution does not matter.
    */
   take(ticket: Pick<Ticket, 'task_id' | 'n'>, worker: string, isolation?: Isolation, reach?: Reach): Promise<Take>
-  /** A new attempt inside the same take (the execution could not be found again). Appends `started`. @throws ClaimLost */
-  restart(claim: Claim, worker: string, isolation?: Isolation): Promise<Task>
+  /** A new attempt inside the same take: the execution could not be found again, as `failure` says. Appends `retrying` and `started`. @throws ClaimLost */
+  restart(claim: Claim, worker: string, isolation?: Isolation, failure?: Failure): Promise<Task>
+  /** The owner is alive and lets go without an end or a requeue, so that its ticket's next holder takes over: no crash. @throws ClaimLost */
+  letGo(claim: Claim): Promise<void>
   /** Appends events and stores the source position in the same step (G5). @throws ClaimLost */
   append(claim: Claim, drafts: readonly EventDraft[], position?: string): Promise<Task['seq']>
   saveHandle(claim: Claim, handle: Handle): Promise<void>
@@ -83,8 +85,11 @@ export interface Ledger {
   confirm(claim: Claim): Promise<void>
   /** The current request to cancel, if any. */
   cancelRequested(claim: Claim): Promise<Task['cancel_requested']>
-  /** Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for. @throws ClaimLost */
-  requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number } | { reason: 'handover' }): Promise<Task>
+  /**
+   * Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for. @throws ClaimLost
+   * An `uncounted` retry gives the attempt's number back: the place was to blame.
+   */
+  requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number; uncounted?: boolean } | { reason: 'handover' }): Promise<Task>
   /** The one ending, by the owner. Records the cleanup debt in the same step. Never throws ClaimLost: `won` says it. */
   end(claim: Claim, ending: Ending): Promise<Ended>
   /** The execution is disposed of and nothing is left (G9). */
@@ -113,10 +118,11 @@ export interface Ledger {
    */
   timeoutUnowned(taskId: TaskId, ticket: number): Promise<boolean>
   /** Live tasks from the one after `after`, for the reconciler's rounds, and which of them are past their deadline or their time in the queue; `next` is undefined at the end of a round. */
-  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: Ticket[]; next?: string }>
+  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: (Ticket & { limit: TimeLimit })[]; next?: string }>
 
   /** Tasks that ended as failed with `poison`, newest first. Written in the same step as the end. */
   poisoned(limit: number, offset?: number): Promise<TaskSummary[]>
+  isPoisoned(taskId: TaskId): Promise<boolean>
   /** Takes a task off that list (it was replayed). Whether it stood there. */
   unpoison(taskId: TaskId): Promise<boolean>
   /** The deployment's own, made by the first call and the same ever after. */

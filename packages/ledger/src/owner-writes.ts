@@ -8,7 +8,9 @@ import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
 import { fieldsOf, taskFrom } from './record.ts'
 import { APPEND, END, REQUEUE, RESTART, SET_OWNED, TAKE } from './scripts.ts'
 
-type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'append' | 'saveHandle' | 'confirm' | 'cancelRequested' | 'requeue' | 'end' | 'strikeDebt'>
+type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'append' | 'saveHandle' | 'confirm' | 'cancelRequested' | 'requeue' | 'end' | 'strikeDebt'>
+
+const NOTHING_FOUND: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
 
 /** G4: what only the owner of a task writes; every script asks for the claim first. */
 export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
@@ -20,8 +22,7 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
       const scope = [reach.anywhere === true ? 0 : 1, reach.engineId ?? '']
       return takeOf(await run(TAKE, ticket.task_id, ticket.n, worker, newEventId(), JSON.stringify({ worker, isolation }), ...scope))
     },
-    async restart(claim, worker, isolation) {
-      const failure: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
+    async restart(claim, worker, isolation, failure = NOTHING_FOUND) {
       return taken(claim, await run(RESTART, claim.taskId, claim.claim, newEventId(), JSON.stringify(failure), newEventId(), JSON.stringify({ worker, isolation })))
     },
     async append(claim, drafts, position) {
@@ -32,13 +33,14 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     },
     saveHandle: (claim, handle) => setOwned(claim, 'handle', JSON.stringify(handle)),
     confirm: (claim) => setOwned(claim),
+    letGo: (claim) => setOwned(claim, 'taken', ''),
     async cancelRequested({ taskId }) {
       const stored = await redis.hget(keys.task(taskId), 'cancel')
       return stored === null ? undefined : (JSON.parse(stored) as NonNullable<Task['cancel_requested']>)
     },
     async requeue(claim, why) {
-      const [delayMs, failure] = why.reason === 'retry' ? [why.delayMs, JSON.stringify(why.failure)] : [0, '']
-      const answer = await run(REQUEUE, claim.taskId, claim.claim, why.reason, delayMs, failure, newEventId(), newEventId())
+      const retry = why.reason === 'retry' ? [why.delayMs, JSON.stringify(why.failure), why.uncounted === true ? 1 : 0] : [0, '', 0]
+      const answer = await run(REQUEUE, claim.taskId, claim.claim, why.reason, ...retry, newEventId(), newEventId())
       return taken(claim, answer)
     },
     async end(claim, ending) {

@@ -7,7 +7,7 @@ import { fieldsOf, SUMMARY_FIELDS, summaryFrom, taskFrom, TICKET_FIELDS, waiting
 import { READ } from './scripts.ts'
 
 /** Everything that only reads. */
-export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'debts' | 'poisoned'> {
+export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'debts' | 'poisoned' | 'isPoisoned'> {
   const summary = async (taskId: TaskId) => summaryFrom(await redis.hmget(keys.task(taskId), ...SUMMARY_FIELDS))
   const latest = async (index: string, limit: number, offset: number) => {
     const ids = await redis.zrevrange(index, offset, offset + limit - 1)
@@ -21,6 +21,7 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
     },
     list: ({ agentId, limit, offset = 0 }) => latest(agentId === undefined ? keys.tasks : keys.agent(agentId), limit, offset),
     poisoned: (limit, offset = 0) => latest(keys.poisoned, limit, offset),
+    isPoisoned: async (taskId) => (await redis.zscore(keys.poisoned, taskId)) !== null,
     async counts() {
       const fields = fieldsOf(await redis.hgetall(keys.counts)) ?? {}
       return Object.fromEntries(TASK_STATES.map((state) => [state, Number(fields[state] ?? 0)])) as Record<Task['state'], number>
@@ -71,11 +72,12 @@ async function liveTickets({ redis, keys }: Pick<LedgerContext, 'redis' | 'keys'
     const [n, deadline, createdAt, ...parts] = (rows[i]?.[1] ?? []) as (string | null)[]
     const waiting = waitingFrom(TaskId.parse(id), Number(n), parts)
     if (waiting === undefined) return []
-    const endsAt = typeof deadline === 'string' ? Number(deadline) : Number(createdAt) + waiting.queueTtlMs
-    return [{ ticket: waiting.ticket, isOverdue: endsAt <= now }]
+    const { ticket, queueTtlMs } = waiting
+    const [bound, endsAt] = typeof deadline === 'string' ? ['timeout_ms' as const, Number(deadline)] : ['queue_ttl_ms' as const, Number(createdAt) + queueTtlMs]
+    return [{ ticket, overdue: endsAt <= now ? [Object.assign({ limit: bound }, ticket)] : [] }]
   })
   const tickets = found.map(({ ticket }) => ticket)
-  const overdue = found.filter(({ isOverdue }) => isOverdue).map(({ ticket }) => ticket)
+  const overdue = found.flatMap((waiting) => waiting.overdue)
   return next === '0' ? { tickets, overdue } : { tickets, overdue, next }
 }
 

@@ -56,7 +56,8 @@ if t.state == 'running' then
   local before = redis.call('HMGET', taskKey(id), 'taken', 'taken_at', 'crashes')
   if before[1] == eventId then return { t.last == eventId and 'started' or 'takeover', record(id) } end
   local isSoon = before[2] and at - before[2] < ${POISON_WINDOW_MS}
-  set(t, 'crashes', isSoon and (tonumber(before[3]) or 0) + 1 or 1)
+  -- an owner that let go is alive
+  if before[1] ~= '' then set(t, 'crashes', isSoon and (tonumber(before[3]) or 0) + 1 or 1) end
 end
 move(t, 'running')
 set(t, 'claim', t.claim + 1)
@@ -114,12 +115,12 @@ return 1
 `)
 
 /**
- * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', retrying event id, queued event id. A retry forgets the handle; the caller disposed of it.
+ * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', '1' when it is not counted, retrying event id, queued event id. A retry forgets the handle; the caller disposed of it.
  * An attempt that is handed over before anything was started was none: the next take begins it again under the same number.
  * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3).
  */
 export const REQUEUE = script(`
-local id, claim, reason, delay, failure, retryId, queuedId = unpack(ARGV)
+local id, claim, reason, delay, failure, isUncounted, retryId, queuedId = unpack(ARGV)
 local t = owned(id, claim)
 if not t then return { 'lost' } end
 local asked = redis.call('HGET', taskKey(id), 'cancel')
@@ -134,9 +135,9 @@ redis.call('HDEL', taskKey(id), 'worker', 'crashes', 'route')
 if failure ~= '' then
   redis.call('HDEL', taskKey(id), 'handle', 'position')
   append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":' .. int(delay) .. '}', retryId, at)
-elseif not t.handle and t.attempt > 0 then
-  set(t, 'attempt', t.attempt - 1)
 end
+local isNone = failure == '' and not t.handle or isUncounted == '1'
+if isNone and t.attempt > 0 then set(t, 'attempt', t.attempt - 1) end
 queue(t, reason, at, tonumber(delay), queuedId)
 return saved('queued', t)
 `)
