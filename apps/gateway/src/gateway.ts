@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Log } from '@longshore/contracts'
 import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
-import { createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
+import { createDrainRequests, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
 import { checkRedis, connectRedis, createMetrics, type Settings } from '@longshore/runtime'
 import { createAllowLists } from './allow-lists.ts'
@@ -86,6 +86,7 @@ function connectParts({ settings, redisUrl, log }: GatewayOptions) {
   return {
     redis, ledger, doorbell, producer, tickets,
     heartbeats: createHeartbeats(redis, deployment),
+    drains: createDrainRequests(redis, deployment),
     apiKeys: createApiKeys(redis, deployment),
     rollout: createRolloutStore(redis, deployment),
     /** Callers of the first moment should not meet connections that are only being made; a Redis that is away does not keep us from listening. */
@@ -115,6 +116,8 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     dispatch: parts.tickets.dispatch,
     rollout: createLiveRollout(parts.rollout, settings, monotonic),
     modes: async () => modeStatuses(await parts.heartbeats.list()),
+    workers: parts.heartbeats.list,
+    drains: parts.drains,
     newTaskId,
     now: Date.now,
     version,

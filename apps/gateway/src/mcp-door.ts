@@ -15,7 +15,7 @@ const INSTRUCTIONS = `Longshore runs coding tasks in the background. Submit one 
 get_task_status tells how it stands and, once it is over, its output; get_task_history shows what happened; send_task_control cancels. \
 Give an idempotency_key when you may have to repeat a submit. Errors are JSON: {"error":{"code","message","next"}}.`
 
-/** How long clients of the 2026-07-28 revision may keep the tool list (ms); it changes only with a new version of the gateway. */
+/** How long clients of the 2026-07-28 revision may keep the tool list (ms); it depends on the key, and changes with a new version of the gateway. */
 const TOOL_LIST_TTL_MS = 60_000
 
 /**
@@ -25,13 +25,14 @@ const TOOL_LIST_TTL_MS = 60_000
 export function createMcpDoor(options: { operations: readonly Operation[]; callOperation: CallOperation; version: string; log: Log }): McpDoor {
   const byName = new Map(options.operations.filter((operation) => operation.isTool).map((operation) => [operation.name, operation]))
   const tools = toolList(options.operations)
+  const toolsFor = ({ scopes }: Call['caller']) => tools.filter(({ scope }) => scopes.includes(scope)).map(({ tool }) => tool)
   const identity = { name: 'longshore', title: 'Longshore', version: options.version }
   const handler = createMcpHandler(({ authInfo }) => {
     const call = authInfo?.extra?.['call'] as Call
     const server = new Server(identity, {
-      capabilities: { tools: {} }, instructions: INSTRUCTIONS, cacheHints: { 'tools/list': { ttlMs: TOOL_LIST_TTL_MS, cacheScope: 'public' } },
+      capabilities: { tools: {} }, instructions: INSTRUCTIONS, cacheHints: { 'tools/list': { ttlMs: TOOL_LIST_TTL_MS, cacheScope: 'private' } },
     })
-    server.setRequestHandler('tools/list', () => ({ tools }))
+    server.setRequestHandler('tools/list', () => ({ tools: toolsFor(call.caller) }))
     server.setRequestHandler('tools/call', async ({ params }) => {
       const operation = byName.get(params.name) ?? unknownTool(params.name, [...byName.keys()])
       return toResult(await options.callOperation(operation, params.arguments, call))

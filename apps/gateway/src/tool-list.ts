@@ -3,15 +3,14 @@ import { z } from 'zod'
 
 import type { Operation } from './operations/operation.ts'
 
-/** The operations as MCP describes tools: made once, served to every client. */
-export function toolList(operations: readonly Operation[]): Tool[] {
-  return operations.filter((operation) => operation.isTool).map(({ name, title, description, input, output, hints }) => ({
-    name,
-    title,
-    description,
-    inputSchema: schemaOf(input),
-    outputSchema: schemaOf(output),
-    annotations: { title, ...hints },
+/** A tool, and the scope that a key needs to see it. */
+interface ScopedTool { tool: Tool; scope: Operation['scope'] }
+
+/** The operations as MCP describes tools: made once, served to every client whose key may call them. */
+export function toolList(operations: readonly Operation[]): ScopedTool[] {
+  return operations.filter((operation) => operation.isTool).map(({ name, title, description, input, output, hints, scope }) => ({
+    tool: { name, title, description, inputSchema: schemaOf(input), outputSchema: schemaOf(output), annotations: { title, ...hints } },
+    scope,
   }))
 }
 

@@ -32,6 +32,8 @@ export const NewTask = z.object({
   prompt: Prompt,
   title: z.string().min(1).max(MAX_TITLE_CHARACTERS),
   mode: Mode,
+  /** The caller chose the mode, not the rollout: whoever runs the same work again keeps it. */
+  mode_asked: z.literal(true).optional(),
   profile: ProfileName.default('opencode'),
   timeout_ms: TimeoutMs.default(DEFAULT_TIMEOUT_MS),
   /** How long it may wait for its first start; without it, for ever. Later waits count against the deadline. */

@@ -60,6 +60,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     prompt: input.task_description,
     title: input.title === undefined ? titleOf(input.task_description) : titleOf(input.title),
     mode: chooseMode({ policy, stickyKey: agentId, explicit: input.mode }),
+    ...(input.mode === undefined ? {} : { mode_asked: true as const }),
     profile: 'opencode',
     timeout_ms: input.timeout_ms ?? ports.limits.defaultTimeoutMs,
     queue_ttl_ms: input.queue_ttl_ms ?? ports.limits.defaultQueueTtlMs,

@@ -1,5 +1,6 @@
 import type { NewTask, Task, Ticket } from '@longshore/contracts'
 import type { Doorbell, Ledger, Scope } from '@longshore/ledger'
+import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
 import type { z } from 'zod'
 import type { ModeStatus } from './mode-status.ts'
@@ -26,13 +27,16 @@ export interface Call {
 
 /** What the handlers stand on. */
 export interface Ports {
-  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'counts' | 'cancel' | 'read'>
+  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'counts' | 'cancel' | 'read' | 'poisoned' | 'isPoisoned' | 'unpoison'>
   doorbell: Pick<Doorbell, 'listen'>
   /** Brings an accepted task's ticket into the queue. Never throws: what it cannot do the reconciler does. */
   dispatch(ticket: Ticket): void
   rollout: { get(): Promise<RolloutPolicy>; set(percent: number, by: string): Promise<RolloutPolicy> }
   /** Modes that live workers name. */
   modes(): Promise<ModeStatus[]>
+  /** Workers that are alive, by name. */
+  workers(): Promise<Heartbeat[]>
+  drains: DrainRequests
   newTaskId(): Task['id']
   /** Milliseconds since the epoch. */
   now(): number
@@ -67,7 +71,7 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   scope: Scope
   /** `{x}` stands for parameter x. Query parameters and body fill the others. */
   route: { method: 'GET' | 'POST' | 'PUT'; path: string; status?: number }
-  /** Whether it is an MCP tool too. */
+  /** Whether it is an MCP tool too; listed for keys that have its scope. */
   isTool: boolean
   /** How long the handler may wait on purpose (ms), besides its work. */
   patienceMs?(input: z.output<I>): number

@@ -5,10 +5,15 @@ import { health } from './health.ts'
 import { listTasks } from './list-tasks.ts'
 import type { Operation, Ports } from './operation.ts'
 import { ping } from './ping.ts'
+import { listPoisonedTasks, replayTask } from './poison.ts'
 import { getRollout, setRollout } from './rollout.ts'
 import { sendTaskControl } from './send-task-control.ts'
+import { drainWorker, listWorkers } from './workers.ts'
 
 /** Everything that the doors serve, in the order in which tools are listed. */
 export function operationTable(ports: Ports): readonly Operation[] {
-  return [executeTask, getTaskStatus, getTaskHistory, sendTaskControl, ping, health, listTasks, getRollout, setRollout].map((make) => make(ports))
+  return [
+    executeTask, getTaskStatus, getTaskHistory, sendTaskControl, ping, health, listTasks,
+    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
+  ].map((make) => make(ports))
 }

@@ -1,0 +1,76 @@
+import { LongshoreError, type NewTask, type Task } from '@longshore/contracts'
+import { chooseMode } from '@longshore/rollout'
+import { z } from 'zod'
+import { defineOperation, type Operation, type Ports } from './operation.ts'
+import { TaskIdParameter } from './parameters.ts'
+import { TaskView, viewTask } from './task-view.ts'
+import { visibleTask } from './visible-task.ts'
+
+export function listPoisonedTasks(ports: Ports): Operation {
+  return defineOperation({
+    name: 'list_poisoned_tasks',
+    title: 'List poisoned tasks',
+    description: 'Tasks that were ended because worker after worker died while it held them (POISON_LIMIT), newest first. They stay in this list until they are replayed.',
+    input: z.strictObject({
+      limit: z.int().min(1).max(200).default(50).describe('How many at most, 1 to 200.'),
+      offset: z.int().min(0).max(1_000_000).default(0).describe('How many to skip from the newest.'),
+    }),
+    output: z.object({ tasks: z.array(TaskView) }),
+    hints: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
+    scope: 'operate',
+    route: { method: 'GET', path: '/api/poisoned-tasks' },
+    isTool: true,
+    async handle({ limit, offset }) {
+      const tasks = await ports.ledger.poisoned(limit, offset)
+      return { tasks: tasks.map((task) => viewTask(task, ports.now())) }
+    },
+  })
+}
+
+/**
+ * The same work as a new task; the old one keeps its end and its log (G3). The new task's idempotency key is made of the old
+ * task's id, and the old one leaves the list only after the submit: a replay that was cut short or sent twice makes one task.
+ */
+export function replayTask(ports: Ports): Operation {
+  return defineOperation({
+    name: 'replay_task',
+    title: 'Replay a poisoned task',
+    description: 'Submits a poisoned task again as a new one, for the same agent with the same prompt and settings, and takes the old one off the list.',
+    input: z.strictObject({ task_id: TaskIdParameter }),
+    output: z.object({ ...TaskView.shape, replayed_task_id: z.string().describe('The poisoned task. task_id and all else here is the new one.'), message: z.string() }),
+    hints: { readOnlyHint: false, destructiveHint: false, idempotentHint: false, openWorldHint: true },
+    scope: 'operate',
+    route: { method: 'POST', path: '/api/tasks/{task_id}/replay', status: 202 },
+    isTool: true,
+    async handle({ task_id }, call) {
+      const old = await visibleTask(ports, call, task_id)
+      if (!(await ports.ledger.isPoisoned(old.id))) throw notPoisoned(old)
+      const { task, ticket } = await ports.ledger.submit(await again(ports, old))
+      if (ticket !== undefined) ports.dispatch(ticket)
+      await ports.ledger.unpoison(old.id)
+      return { ...viewTask(task, ports.now()), replayed_task_id: old.id, message: `Task ${task.id} does the work of ${old.id} again.` }
+    },
+  })
+}
+
+async function again(ports: Ports, old: Task): Promise<NewTask> {
+  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked } = old
+  return {
+    id: ports.newTaskId(),
+    agent_id, prompt, title, profile, timeout_ms, max_attempts, observers,
+    // The rollout may have moved on since; what the caller wanted has not.
+    mode: chooseMode({ policy: await ports.rollout.get(), stickyKey: agent_id, explicit: mode_asked === true ? old.mode : undefined }),
+    idempotency_key: `replay:${old.id}`,
+    ...(queue_ttl_ms === undefined ? {} : { queue_ttl_ms }),
+    ...(mode_asked === undefined ? {} : { mode_asked }),
+  }
+}
+
+function notPoisoned({ id, state, failure }: Task): LongshoreError {
+  if (failure?.code === 'poison') {
+    return new LongshoreError('not_supported', `${id} was replayed before: it is not in the list of poisoned tasks any more`, { field: 'task_id', next: 'Its new task is in the list of its agent\'s tasks.' })
+  }
+  return new LongshoreError('not_supported', `only a poisoned task can be replayed; ${id} is ${state}${failure === undefined ? '' : ` (${failure.code})`}`, {
+    field: 'task_id', next: 'list_poisoned_tasks names those that can. Any other work is submitted again.',
+  })
+}
