@@ -71,7 +71,7 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
     'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,
   ]
   const environment = { ...options.env, HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id }
-  const id = await containers.start({ taskId: task.id, claim: run.claim, image, command, environment, workspace, network })
+  const id = await containers.start({ taskId: task.id, claim: run.claim, image, command, environment, workspace, network, signal: run.signal })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
   return execution(options, task, precise, run)

@@ -68,7 +68,7 @@ async function list({ place, storage, mode }: OpencodeBackendOptions): Promise<F
 async function start(options: OpencodeBackendOptions, task: Task, run: RunContext): Promise<Execution> {
   const { place, storage } = options
   const workspace = workspaceOf(storage, task.id)
-  const launch = { task, claim: run.claim, deadlineAt: run.deadlineAt, workspace, log: run.log }
+  const launch = { task, claim: run.claim, deadlineAt: run.deadlineAt, workspace, log: run.log, signal: run.signal }
   const engineId = await place.engineId()
   const handleWith = (data: HandleData): Handle => ({ v: 1, mode: options.mode, storage_id: storage.id, ...(engineId === undefined ? {} : { engine_id: engineId }), data })
 

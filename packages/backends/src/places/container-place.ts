@@ -31,7 +31,7 @@ export function containerPlace({ containers, image, model, hostOrigin }: Contain
       const password = await renewPassword(launch.workspace)
       const reachable = hostOrigin === undefined ? model : withOrigin(model, hostOrigin, `http://${network.gateway}:${new URL(hostOrigin).port}`)
       const environment = serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp' })
-      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, network })
+      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, network, signal: launch.signal })
       return { ...reserved, container_id: id }
     },
     address: async (data, workspace) => {

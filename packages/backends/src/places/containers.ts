@@ -5,7 +5,8 @@ import { z } from 'zod'
 import type { Owner } from '../workspace/prepare.ts'
 import type { Storage, Workspace } from '../workspace/storage.ts'
 import { containerName, containerOptions, LABEL, type Limits } from './container-spec.ts'
-import { asEngineFailure, connectEngine, engineStatus } from './engine.ts'
+import { asEngineFailure, connectEngine, engineStatus, lacksImage } from './engine.ts'
+import { createImages, type Images } from './images.ts'
 import { createHostGateway, type HostGateway } from './host-gateway.ts'
 import { probeStorage } from './storage-probe.ts'
 import { ensureNetwork, removeIdleNetwork, type TaskNetwork } from './task-network.ts'
@@ -37,19 +38,21 @@ interface StartSpec {
   environment: Record<string, string>
   workspace: Workspace
   network: TaskNetwork
+  /** Aborts the wait for an image that has to be pulled first. */
+  signal: AbortSignal
 }
 
 /** The containers of one deployment on one engine. */
 export interface Containers {
   readonly docker: Docker
   readonly user: Owner
-  /** Whether the engine answers, has `image`, and shows the storage's files to the agent's user at the same path. */
+  /** Whether the engine answers, has `image` (else it begins to pull it), and shows the storage's files to the agent's user at the same path. */
   probe(image: string): Promise<BackendHealth>
   engineId(): Promise<string>
   /** The network, made if need be, with the relay to the host's service. */
   network(): Promise<TaskNetwork>
   nameOf(taskId: TaskId, claim: number): string
-  /** Creates and starts; returns its id. @throws TaskFailure */
+  /** Creates and starts, and pulls the image before that if need be; returns its id. @throws TaskFailure */
   start(spec: StartSpec): Promise<string>
   /** undefined: there is none of that name that is ours. @throws TaskFailure when the engine does not answer */
   state(name: string): Promise<ContainerState | undefined>
@@ -80,6 +83,7 @@ export function createContainers(options: ContainersOptions): Containers {
   if (user.uid === 0) throw new Error('agents in containers do not run as root: give a uid other than 0')
   const docker = connectEngine(options.engine)
   const gateway = options.hostService === undefined ? undefined : createHostGateway(options.hostService, log)
+  const images = createImages(docker, log)
   const isStorageSeen = new Map<string, Promise<string | undefined>>()
   let engineId: string | undefined
   const inspect = (name: string): Promise<ContainerState | undefined> => inspectOwn(docker, deployment, name)
@@ -87,7 +91,7 @@ export function createContainers(options: ContainersOptions): Containers {
     docker,
     user,
     probe: async (image) => {
-      const reason = await whyNot(options, docker, image, isStorageSeen)
+      const reason = await whyNot(options, docker, images, image, isStorageSeen)
       return reason === undefined ? { ok: true } : { ok: false, reason }
     },
     engineId: async () => {
@@ -96,12 +100,19 @@ export function createContainers(options: ContainersOptions): Containers {
     },
     network: () => openNetwork(docker, deployment, gateway).catch(rethrow('make the task network')),
     nameOf: (taskId, claim) => containerName(deployment, taskId, claim),
-    start: async ({ network, ...spec }) => {
+    start: async ({ network, signal, ...spec }) => {
+      const create = (): Promise<Docker.Container> =>
+        docker.createContainer(containerOptions({ ...spec, deployment, storage: options.storage.id, user, limits: options.limits, network: network.name }))
       try {
-        const container = await docker.createContainer(containerOptions({ ...spec, deployment, storage: options.storage.id, user, limits: options.limits, network: network.name }))
+        const container = await create().catch(async (error: unknown) => {
+          if (!lacksImage(error)) throw error
+          await images.pull(spec.image, signal)
+          return create()
+        })
         await container.start()
         return container.id
       } catch (error) {
+        signal.throwIfAborted()
         throw asEngineFailure(error, 'start the container')
       }
     },
@@ -134,7 +145,7 @@ function rethrow(what: string): (error: unknown) => never {
   }
 }
 
-async function whyNot(options: ContainersOptions, docker: Docker, image: string, seen: Map<string, Promise<string | undefined>>): Promise<string | undefined> {
+async function whyNot(options: ContainersOptions, docker: Docker, images: Images, image: string, seen: Map<string, Promise<string | undefined>>): Promise<string | undefined> {
   try {
     const late = delay(PING_TIMEOUT_MS, undefined, { ref: false }).then(() => Promise.reject(new TaskFailure('backend_unavailable', `no answer within ${PING_TIMEOUT_MS / 1000} s`)))
     await Promise.race([docker.ping(), late])
@@ -146,7 +157,7 @@ async function whyNot(options: ContainersOptions, docker: Docker, image: string,
     if (reason !== undefined) seen.delete(id)
     return reason
   } catch (error) {
-    return asEngineFailure(error, 'answer').message
+    return lacksImage(error) ? images.pullSoon(image) : asEngineFailure(error, 'answer').message
   }
 }
 

@@ -20,13 +20,19 @@ export function engineStatus(error: unknown): number | undefined {
   return EngineError.safeParse(error).data?.statusCode
 }
 
+/** Whether the engine refused because it does not have an image. */
+export function lacksImage(error: unknown): boolean {
+  const { statusCode, message } = EngineError.safeParse(error).data ?? {}
+  return statusCode === 404 && message !== undefined && /no such image|image not known/i.test(message)
+}
+
 /** Whatever the engine's client threw, as the failure of a task. */
 export function asEngineFailure(error: unknown, what: string): TaskFailure {
   if (error instanceof TaskFailure) return error
   const { statusCode, code, message } = EngineError.safeParse(error).data ?? { message: String(error) }
   if (code === 'EACCES' || code === 'EPERM') return new TaskFailure('bad_credentials', `this user may not talk to the Docker Engine: ${message}`, { cause: error })
   if (statusCode === undefined) return new TaskFailure('backend_unavailable', `the Docker Engine does not answer (${what}): ${message}`, { cause: error })
-  if (statusCode === 404 && /image/i.test(message)) return new TaskFailure('image_missing', `${message.trim()}; build or pull it on the engine`, { cause: error })
+  if (lacksImage(error)) return new TaskFailure('image_missing', `${message.trim()}; build or pull it on the engine`, { cause: error })
   // Refusals pass, too: a network that a leaving worker takes with it, a name that is being removed, a full disk. One that does not is the task's last failure.
   return new TaskFailure('backend_unavailable', `the Docker Engine could not ${what}: ${message.trim()}`, { cause: error })
 }

@@ -14,6 +14,8 @@ export interface Launch {
   deadlineAt: number
   workspace: Workspace
   log: Log
+  /** Aborts when nobody wants it any more: nothing is started after that. */
+  signal: AbortSignal
 }
 
 /** Something that a place holds of a task, whether or not anybody's handle names it (G10). */

@@ -14,6 +14,7 @@ type Check = (env: NodeJS.ProcessEnv) => Promise<boolean>
 const CHECKS: Readonly<Record<Need, Check>> = {
   docker: async (env) => (await onPath(['docker'], env)) !== undefined && hasEngine(devFolder('engine'), env),
   compose: async (env) => (await composeCommand(env)) !== undefined,
+  registry: async (env) => (await onPath(['docker-registry'], env)) !== undefined,
   opencode: () => isExecutable(join(dirname(createRequire(import.meta.url).resolve('opencode-ai/package.json')), 'bin/opencode.exe')),
   synapse: () => hasSynapse(devFolder('synapse')),
   chromium: async (env) => (await onPath(CHROMIUM, env)) !== undefined,

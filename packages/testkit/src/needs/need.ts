@@ -1,10 +1,11 @@
 /** A part that a suite cannot do without and that a machine may lack. */
-export type Need = 'docker' | 'compose' | 'opencode' | 'synapse' | 'chromium' | 'namespaces'
+export type Need = 'docker' | 'compose' | 'registry' | 'opencode' | 'synapse' | 'chromium' | 'namespaces'
 
 /** The one command that brings it in. */
 export const CURES: Readonly<Record<Need, string>> = {
   docker: 'start Docker, or as root on Debian or Ubuntu: apt-get install docker.io debootstrap iptables',
   compose: 'install the Compose plugin of Docker, or as root on Debian or Ubuntu: apt-get install docker-compose',
+  registry: 'as root on Debian or Ubuntu: apt-get install docker-registry',
   opencode: 'npx pnpm install --force',
   synapse: 'node_modules/.bin/node infra/dev/synapse.ts fetch   (Debian or Ubuntu, no root, 65 MB)',
   chromium: 'as root on Debian: apt-get install chromium',
