@@ -3,9 +3,13 @@ import { cpus } from 'node:os'
 import process from 'node:process'
 
 import { type Result, tableOf } from './figures.ts'
+import { benchCrowd } from './crowd.ts'
 import { benchMemory } from './memory.ts'
 import { benchLatency } from './latency.ts'
 import { benchLifecycle } from './lifecycle.ts'
+import { benchOverhead } from './overhead.ts'
+import { benchRecovery } from './recovery.ts'
+import { benchStart } from './start.ts'
 import { benchSubmit } from './submit.ts'
 
 type Bench = (rounds: number, count: number) => Promise<Result>
@@ -15,6 +19,10 @@ const BENCHES: Record<string, { about: string; rounds: number; count: number; ru
   lifecycle: { about: 'tasks per second, submit to completed, against bare BullMQ jobs', rounds: 7, count: 3_000, run: benchLifecycle },
   latency: { about: 'from add to started, one at a time, against bare BullMQ', rounds: 7, count: 500, run: benchLatency },
   memory: { about: 'memory of an idle gateway and an idle worker, with an empty and a long queue; bytes of Redis per queued task', rounds: 5, count: 100_000, run: benchMemory },
+  recovery: { about: 'from SIGKILL of a worker to `task.adopted`, against bare BullMQ; COUNT means nothing', rounds: 5, count: 1, run: benchRecovery },
+  overhead: { about: 'the same container run and session run, directly and through us; COUNT means nothing', rounds: 9, count: 1, run: benchOverhead },
+  start: { about: 'from the claim to the first model call, in its parts; COUNT means nothing', rounds: 25, count: 1, run: benchStart },
+  crowd: { about: 'one worker with COUNT tasks at once: memory per task, event loop delay', rounds: 15, count: 20, run: benchCrowd },
 }
 
 const HELP = ['usage: npm run bench -- NAME [ROUNDS [COUNT]]', '', ...Object.entries(BENCHES).map(([name, { about }]) => `  ${name.padEnd(12)}${about}`)].join('\n')

@@ -1,6 +1,4 @@
-import { type ChildProcess, spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
-import { once } from 'node:events'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -9,7 +7,6 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { NewTask, SILENT, taskIdFrom } from '@longshore/contracts'
 import { createLedger } from '@longshore/ledger'
 import { createTicketProducer } from '@longshore/queue'
-import { freePort } from '@longshore/redis-server'
 import { startRedis, waitFor } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { median, type Result } from './figures.ts'
@@ -17,6 +14,7 @@ import { startGateway } from './gateway-process.ts'
 import { inParallel } from './in-parallel.ts'
 import { rssMb } from './process-figures.ts'
 import { PROMPT, TICKET_DATA } from './ticket-data.ts'
+import { startWorkerProcess, type WorkerProcess } from './worker-process.ts'
 
 const BATCH = 500
 const SAMPLE_EVERY_MS = 2_000
@@ -73,7 +71,7 @@ export async function benchMemory(rounds: number, count: number): Promise<Result
   }
 }
 
-interface Pair { gateway: Awaited<ReturnType<typeof startGateway>>; worker: Awaited<ReturnType<typeof startIdleWorker>> }
+interface Pair { gateway: Awaited<ReturnType<typeof startGateway>>; worker: WorkerProcess }
 
 async function sample({ gateway, worker }: Pair, rounds: number): Promise<{ gateway: number; worker: number }> {
   const samples: { gateway: number; worker: number }[] = []
@@ -113,24 +111,6 @@ async function usedMemory(redis: Redis): Promise<number> {
   return Number(/used_memory:(\d+)/.exec(await redis.info('memory'))?.[1])
 }
 
-async function startIdleWorker(redisUrl: string, home: string, env: Readonly<Record<string, string>>): Promise<{ pid: number; stop(): Promise<void> }> {
-  const port = await freePort()
-  const child: ChildProcess = spawn(process.execPath, [join(import.meta.dirname, '../../apps/worker/src/main.ts')], {
-    env: {
-      PATH: process.env['PATH'], HOME: home, LONGSHORE_HOME: home, REDIS_URL: redisUrl, LONGSHORE_DEPLOYMENT: 'bench', LOG_LEVEL: 'warn',
-      WORKER_MODES: 'opencode', WORKER_HEALTH_PORT: String(port), ...env,
-    },
-    stdio: ['ignore', 'inherit', 'inherit'],
-  })
-  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { timeoutMs: 30_000, what: 'the worker to answer' }).catch((error: unknown) => {
-    child.kill('SIGKILL')
-    throw error
-  })
-  return {
-    pid: child.pid ?? Number.NaN,
-    async stop() {
-      child.kill('SIGTERM')
-      if (child.exitCode === null) await once(child, 'exit')
-    },
-  }
+function startIdleWorker(redisUrl: string, home: string, env: Readonly<Record<string, string>>): Promise<WorkerProcess> {
+  return startWorkerProcess({ HOME: home, LONGSHORE_HOME: home, REDIS_URL: redisUrl, WORKER_MODES: 'opencode', ...env })
 }
