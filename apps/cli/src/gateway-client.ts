@@ -4,7 +4,8 @@ import { Complaint } from './command.ts'
 
 /** What the commands read of a task; the whole answer stands in `--json`. */
 export const TaskAnswer = z.looseObject({
-  task_id: z.string(), status: TaskState, title: z.string(), agent_id: z.string(), mode: Mode, attempt: z.int(), created_at: z.string(),
+  task_id: z.string(), status: TaskState, title: z.string(), agent_id: z.string(), mode: Mode, attempt: z.int(), created_at: z.string(), completed_at: z.string().optional(),
+  timeout_ms: z.int().optional(), queue_ttl_ms: z.int().optional(),
   worker: z.string().optional(), duration_ms: z.int().optional(), output: z.string().optional(), files_changed: z.int().optional(),
   error: z.string().optional(), error_code: z.string().optional(), limit: z.string().optional(), message: z.string().optional(),
 })
@@ -20,14 +21,23 @@ type HistoryAnswer = z.infer<typeof HistoryAnswer>
 
 const HealthAnswer = z.looseObject({
   status: z.string(), version: z.string().optional(), metrics: z.looseObject({ active_tasks: z.int(), queued_tasks: z.int() }),
-  modes: z.array(z.looseObject({ mode: z.string(), isolation: z.string(), workers: z.int(), slots: z.int() })),
+  modes: z.array(z.looseObject({ mode: z.string(), isolation: z.string(), workers: z.int(), slots: z.int(), reason: z.string().optional() })),
 })
 type HealthAnswer = z.infer<typeof HealthAnswer>
 
 const RolloutAnswer = z.looseObject({ opencode_percent: z.number(), updated_by: z.string() })
 export type RolloutAnswer = z.infer<typeof RolloutAnswer>
 
-interface SubmitInput { task_description: string; agent_id?: string; mode?: string; timeout_ms?: number; sync?: boolean; idempotency_key?: string }
+const WorkerAnswer = z.looseObject({
+  name: z.string(), host: z.string(), version: z.string(), started_at: z.string(), slots: z.int(), running: z.int(), draining: z.boolean(),
+  modes: z.array(z.looseObject({ mode: z.string(), available: z.boolean(), reason: z.string().optional(), engine_id: z.string().optional() })),
+})
+export type WorkerAnswer = z.infer<typeof WorkerAnswer>
+
+const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
+const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
+
+interface SubmitInput { task_description: string; agent_id?: string; mode?: string; timeout_ms?: number; queue_ttl_ms?: number; sync?: boolean; idempotency_key?: string }
 
 /** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
 export interface GatewayClient {
@@ -40,6 +50,10 @@ export interface GatewayClient {
   health(): Promise<HealthAnswer>
   rollout(): Promise<RolloutAnswer>
   setRollout(percent: number): Promise<RolloutAnswer>
+  workers(): Promise<WorkerAnswer[]>
+  drain(worker: string, isUndo: boolean): Promise<z.infer<typeof DrainAnswer>>
+  poisoned(limit: number, offset: number): Promise<TaskAnswer[]>
+  replay(taskId: string): Promise<z.infer<typeof ReplayAnswer>>
 }
 
 /** The gateway is not there at all, as opposed to one that refuses. */
@@ -66,6 +80,10 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
     cancel: (taskId, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control: 'cancel', ...(reason === undefined ? {} : { reason }) }),
     health: () => call(HealthAnswer, 'GET', '/api/health'),
     rollout: () => call(RolloutAnswer, 'GET', '/api/rollout'),
+    workers: async () => (await call(z.object({ workers: z.array(WorkerAnswer) }), 'GET', '/api/workers')).workers,
+    drain: (worker, isUndo) => call(DrainAnswer, 'POST', `/api/workers/${encodeURIComponent(worker)}/drain`, { undo: isUndo }),
+    poisoned: async (limit, offset) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/poisoned-tasks?limit=${limit}&offset=${offset}`)).tasks,
+    replay: (taskId) => call(ReplayAnswer, 'POST', `${task(taskId)}/replay`),
     setRollout: (percent) => call(RolloutAnswer, 'PUT', '/api/rollout', { opencode_percent: percent }),
   }
 }

@@ -15,7 +15,7 @@ beforeEach(async () => {
 test('--help says what there is, on standard output, with exit code 0', async () => {
   const { code, said, complained } = await longshore(['--help'])
   expect({ code, complained }).toEqual({ code: 0, complained: '' })
-  for (const name of ['up', 'submit', 'watch', 'status', 'list', 'cancel', 'rollout set', 'keys make', 'health', 'settings']) expect(said).toContain(`  ${name}`)
+  for (const name of ['up', 'submit', 'watch', 'status', 'list', 'cancel', 'rollout set', 'keys make', 'health', 'workers', 'drain', 'poisoned', 'replay', 'settings']) expect(said).toContain(`  ${name}`)
 })
 
 test('an unknown command is one line on standard error, with exit code 1', async () => {

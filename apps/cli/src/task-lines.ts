@@ -6,7 +6,7 @@ import { columns, duration, plain, type Terminal } from './terminal.ts'
 
 const STATE_STYLE = { queued: 'yellow', running: 'cyan', paused: 'yellow', input_required: 'magenta', completed: 'green', failed: 'red', timeout: 'red', cancelled: 'dim' } as const
 const EVENT_STYLE: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'dim' | 'cyan'>> = {
-  'task.completed': 'green', 'task.failed': 'red', 'task.timeout': 'red', 'task.cancelled': 'yellow', 'task.retrying': 'yellow', 'task.usage': 'dim', 'task.queued': 'dim', 'task.tool': 'cyan',
+  'task.completed': 'green', 'task.failed': 'red', 'task.timeout': 'red', 'task.cancelled': 'yellow', 'task.retrying': 'yellow', 'task.resumed': 'yellow', 'task.adopted': 'yellow', 'task.usage': 'dim', 'task.queued': 'dim', 'task.tool': 'cyan',
 }
 /** The longest kinds that come often: `file_changed`. */
 const KIND_WIDTH = 13
@@ -28,12 +28,19 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
     ...(task.duration_ms === undefined ? [] : [['duration', duration(task.duration_ms)]]),
     ...(task.files_changed === undefined ? [] : [['files', `${task.files_changed} changed`]]),
     ...(task.error === undefined ? [] : [['error', plain(`${task.error}${task.error_code === undefined ? '' : ` (${task.error_code})`}`, 500)]]),
-    ...(task.limit === undefined ? [] : [['limit', task.limit]]),
+    ...(task.limit === undefined ? [] : [['limit', limitLine(task.limit, task)]]),
   ]
   for (const line of columns(rows)) terminal.say(line)
   if (task.output === undefined || task.output.trim() === '') return
   terminal.say()
   for (const line of task.output.trimEnd().split('\n')) terminal.say(plain(line, 2_000))
+}
+
+/** Which limit ended it, and what that means. */
+function limitLine(limit: string, { timeout_ms, queue_ttl_ms }: TaskAnswer): string {
+  if (limit === 'queue_ttl_ms' && queue_ttl_ms !== undefined) return `${limit}: no worker was free to start it within ${duration(queue_ttl_ms)}`
+  if (limit === 'timeout_ms' && timeout_ms !== undefined) return `${limit}: it may run for ${duration(timeout_ms)}`
+  return plain(limit, 80)
 }
 
 /** A table of tasks, as it comes: newest first. */

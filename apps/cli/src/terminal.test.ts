@@ -11,12 +11,16 @@ test('a long text is cut, never inside a character', () => {
   expect(plain('🚢'.repeat(10), 4).isWellFormed()).toBe(true)
 })
 
-test.each([[0, '0 ms'], [850, '850 ms'], [12_345, '12.3 s'], [245_000, '4 min 5 s']])('%d ms reads %s', (ms, text) => {
+test.each([[0, '0 ms'], [850, '850 ms'], [12_345, '12.3 s'], [245_000, '4 min 5 s'], [240_000, '4 min'], [59_970, '60.0 s'], [7_500_000, '2 h 5 min'], [86_400_000, '1 d'], [275_000_000, '3 d 4 h']])('%d ms reads %s', (ms, text) => {
   expect(duration(ms)).toBe(text)
 })
 
 test('columns line up, and the last one is not padded', () => {
   expect(columns([['a', 'bb', 'c'], ['aaa', 'b', 'cc']])).toEqual(['a    bb  c', 'aaa  b   cc'])
+})
+
+test('a coloured cell takes the room of its text', () => {
+  expect(columns([['\u001B[31ma\u001B[39m', 'x'], ['bb', 'x']])).toEqual(['\u001B[31ma\u001B[39m   x', 'bb  x'])
 })
 
 test.each([

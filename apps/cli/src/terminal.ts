@@ -1,4 +1,4 @@
-import { styleText } from 'node:util'
+import { stripVTControlCharacters, styleText } from 'node:util'
 
 type Style = Parameters<typeof styleText>[0]
 
@@ -40,16 +40,23 @@ export function plain(text: string, max = 200): string {
   return clean.length <= max ? clean : `${clean.slice(0, max - 1).toWellFormed()}…`
 }
 
-/** A duration in milliseconds as people say it: 850 ms, 12.3 s, 4 min 5 s. */
+/** A duration in milliseconds as people say it: 850 ms, 12.3 s, 4 min 5 s, 2 h 5 min, 3 d 4 h. */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`
   if (ms < 60_000) return `${(ms / 1_000).toFixed(1)} s`
-  return `${Math.floor(ms / 60_000)} min ${Math.round((ms % 60_000) / 1_000)} s`
+  const seconds = Math.round(ms / 1_000)
+  if (seconds < 3_600) return inTwo(seconds, 60, 'min', 's')
+  const minutes = Math.round(ms / 60_000)
+  return minutes < 24 * 60 ? inTwo(minutes, 60, 'h', 'min') : inTwo(Math.round(minutes / 60), 24, 'd', 'h')
 }
 
-/** Rows under each other with columns as wide as their longest cell; the last column is left as it is. */
+const inTwo = (n: number, per: number, large: string, small: string): string => `${Math.floor(n / per)} ${large}${n % per === 0 ? '' : ` ${n % per} ${small}`}`
+
+/** Rows under each other with columns as wide as their longest cell; the last column is left as it is. Colours take no room. */
 export function columns(rows: readonly (readonly string[])[]): string[] {
   const widths: number[] = []
-  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, cell.length)
-  return rows.map((row) => row.map((cell, i) => i === row.length - 1 ? cell : cell.padEnd(widths[i] ?? 0)).join('  '))
+  for (const row of rows) for (const [i, cell] of row.entries()) widths[i] = Math.max(widths[i] ?? 0, widthOf(cell))
+  return rows.map((row) => row.map((cell, i) => i === row.length - 1 ? cell : cell + ' '.repeat((widths[i] ?? 0) - widthOf(cell))).join('  '))
 }
+
+const widthOf = (cell: string): number => stripVTControlCharacters(cell).length

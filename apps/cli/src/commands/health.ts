@@ -1,6 +1,6 @@
 import type { Command } from '../command.ts'
 import { gatewayOf } from '../stack.ts'
-import { columns } from '../terminal.ts'
+import { columns, plain } from '../terminal.ts'
 import { JSON_OPTION, URL_OPTION, urlOf } from './tasks.ts'
 
 /** Exit code 1 unless tasks are accepted and run. */
@@ -20,7 +20,7 @@ export const healthCommand: Command = {
     const rows = [
       ['status', isHealthy ? paint('green', health.status) : paint('yellow', `${health.status}: no worker is there to run tasks`)],
       ['tasks', `${health.metrics.active_tasks} running, ${health.metrics.queued_tasks} queued`],
-      ...health.modes.map((mode) => [mode.mode, `${mode.workers} worker${mode.workers === 1 ? '' : 's'}, ${mode.slots} at once, isolation: ${mode.isolation}`]),
+      ...health.modes.map((mode) => [mode.mode, `${mode.workers} worker${mode.workers === 1 ? '' : 's'}, ${mode.slots} at once, isolation: ${mode.isolation}${mode.reason === undefined ? '' : paint('yellow', `; off: ${plain(mode.reason, 300)}`)}`]),
     ]
     for (const line of columns(rows)) context.terminal.say(line)
     return isHealthy ? 0 : 1

@@ -1,9 +1,11 @@
 import type { Command } from '../command.ts'
 import { healthCommand } from './health.ts'
 import { keyCommands } from './keys.ts'
+import { poisonCommands } from './poison.ts'
 import { rolloutCommands } from './rollout.ts'
 import { settingsCommand } from './settings.ts'
 import { taskCommands } from './tasks.ts'
 import { upCommand } from './up.ts'
+import { workerCommands } from './workers.ts'
 
-export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, ...rolloutCommands, ...keyCommands, healthCommand, settingsCommand]
+export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, healthCommand, ...workerCommands, ...poisonCommands, ...rolloutCommands, ...keyCommands, settingsCommand]

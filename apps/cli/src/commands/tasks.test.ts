@@ -1,35 +1,16 @@
-import { type ChildProcess, spawn } from 'node:child_process'
-import { randomUUID } from 'node:crypto'
-import { once } from 'node:events'
-import { mkdtemp, rm } from 'node:fs/promises'
-import { tmpdir } from 'node:os'
-import { join } from 'node:path'
-import { freePort } from '@longshore/redis-server'
-import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type GatewayProcess, startGateway } from '../testing/gateway-process.ts'
 import { longshore, runLongshore } from '../testing/run-longshore.ts'
 
-// A real gateway without a worker: what is submitted stays queued until it is cancelled.
-let home: string
-let gateway: ChildProcess
+let gateway: GatewayProcess
 let env: Record<string, string>
 
 beforeAll(async () => {
-  home = await mkdtemp(join(tmpdir(), 'longshore-tasks-'))
-  const port = String(await freePort())
-  env = { LONGSHORE_HOME: home, REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: `t-${randomUUID().slice(0, 20)}`, MCP_PORT: port, PATH: process.env['PATH'] ?? '' }
-  gateway = spawn(process.execPath, [join(import.meta.dirname, '../../../gateway/src/main.ts')], { env, stdio: 'ignore' })
-  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
-  for (const [name, args] of [['LONGSHORE_API_KEY', ['--operator']], ['LONGSHORE_AGENT_KEY', ['--agent', 'agent-7', '--name', 'for the tests']]] as const) {
-    env[name] = (await longshore(['keys', 'make', ...args], env)).said.trim()
-  }
+  gateway = await startGateway()
+  env = gateway.env
 })
-
-afterAll(async () => {
-  gateway.kill('SIGTERM')
-  if (gateway.exitCode === null) await once(gateway, 'exit')
-  await rm(home, { recursive: true, force: true })
-})
+afterAll(() => gateway.stop())
 
 const run = (...args: string[]) => longshore(args, env)
 
@@ -61,6 +42,10 @@ test('a task is submitted, listed, shown, followed and cancelled', async () => {
   expect(watch.said()).toMatch(/ 1 {2}queued .*\n +2 {2}cancelled +by \S+: no longer wanted\n\ntask +task-/)
 })
 
+test('a task waits as long as it was told', async () => {
+  expect(JSON.parse((await run('submit', 'x', '--queue-ttl', '15m', '--json')).said)).toMatchObject({ queue_ttl_ms: 900_000 })
+})
+
 test('the same idempotency key gets the same task', async () => {
   const [one, two] = [await run('submit', 'once', '--idempotency-key', 'k'), await run('submit', 'once', '--idempotency-key', 'k')]
   expect(two.said).toBe(one.said)
@@ -84,6 +69,8 @@ test.each([
   [['submit', 'x', '--mode', 'cloud'], '--mode: got "cloud", allowed: docker or opencode.'],
   [['submit', 'x', '--timeout-ms', '-5'], '--timeout-ms'],
   [['submit', 'x', '--timeout-ms', '1'], 'timeout_ms'],
+  [['submit', 'x', '--queue-ttl', '5'], '--queue-ttl: got "5", allowed: a duration such as 90s, 15m, 2h or 1d.'],
+  [['submit', 'x', '--queue-ttl', '99d'], 'queue_ttl_ms'],
   [['submit', ''], 'task_description'],
   [['status', 'task-unknown'], '(task_not_found)'],
   [['keys', 'make', '--agent', 'a b'], '--agent: got "a b", allowed: an agent id'],

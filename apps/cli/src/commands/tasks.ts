@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { isOver, Mode } from '@longshore/contracts'
 import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
+import { durationOption } from '../duration-option.ts'
 import type { TaskAnswer } from '../gateway-client.ts'
 import { gatewayOf } from '../stack.ts'
 import { eventLine, followTask, showTask, showTasks } from '../task-lines.ts'
@@ -17,6 +18,7 @@ const submit: Command = {
   options: {
     mode: { type: 'string', value: 'MODE', about: 'docker or opencode. Default: the rollout decides.' },
     'timeout-ms': { type: 'string', value: 'MS', about: 'Time limit of the run. Default: RUNNER_TIMEOUT_MS.' },
+    'queue-ttl': { type: 'string', value: 'TIME', about: 'How long it may wait for its first start: 90s, 15m, 2h, 1d. Default: QUEUE_TTL_MS.' },
     'idempotency-key': { type: 'string', value: 'KEY', about: 'The same key gets the same task for 24 hours.' },
     sync: { type: 'boolean', about: 'Follow the task until it is over; exit code 0 only when it completed.' },
     url: URL_OPTION, json: JSON_OPTION,
@@ -26,12 +28,14 @@ const submit: Command = {
     const { options, words } = input
     const mode = options['mode'] === undefined ? undefined : parseMode(options['mode'] as string)
     const timeout = options['timeout-ms'] === undefined ? undefined : wholeNumber('--timeout-ms', options['timeout-ms'] as string)
+    const queueTtl = options['queue-ttl'] === undefined ? undefined : durationOption('--queue-ttl', options['queue-ttl'] as string)
     const gateway = await gatewayOf(context, 'agent', urlOf(input))
     const task = await gateway.submit({
       task_description: words[0] ?? '',
       // A lost answer must not mean two tasks (G2).
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
       ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
+      ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }),
     })
     if (options['sync'] === true) return follow(task.task_id, input, context)
     if (options['json'] === true) context.terminal.say(JSON.stringify(task, null, 2))
@@ -111,7 +115,8 @@ function parseMode(text: string): string {
   return mode.data
 }
 
-function wholeNumber(option: string, text: string): number {
+/** @throws Complaint */
+export function wholeNumber(option: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new Complaint(`${option}: got "${text}", allowed: a whole number.`)
   return Number(text)
 }

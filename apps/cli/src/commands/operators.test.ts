@@ -1,0 +1,103 @@
+import { SILENT, type TaskId } from '@longshore/contracts'
+import { createLedger, type Ledger } from '@longshore/ledger'
+import { createHeartbeats, type Heartbeat, type Heartbeats } from '@longshore/queue'
+import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { Redis } from 'ioredis'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type GatewayProcess, startGateway } from '../testing/gateway-process.ts'
+import { longshore } from '../testing/run-longshore.ts'
+
+let gateway: GatewayProcess
+let redis: Redis
+let ledger: Ledger
+let heartbeats: Heartbeats
+
+beforeAll(async () => {
+  gateway = await startGateway()
+  redis = new Redis(sharedRedisUrl())
+  ledger = createLedger({ redis, deployment: gateway.deployment, log: SILENT })
+  heartbeats = createHeartbeats(redis, gateway.deployment)
+})
+afterAll(async () => {
+  redis.disconnect()
+  await gateway.stop()
+})
+
+const run = (...args: string[]) => longshore(args, gateway.env)
+
+const capabilities = { adopt: true, resume: true, steer: false, pause: false, usage: true, files: false }
+const mode = (name: 'docker' | 'opencode', more: object = {}) => ({ mode: name, ok: true, isolation: 'container' as const, capabilities, ...more })
+const worker = (name: string, more: Partial<Heartbeat> = {}): Heartbeat => ({
+  v: 1, name, host: 'box', version: '0.1.0', started_at: Date.now() - 7_500_000, slots: 4, running: 0, draining: false, modes: [mode('docker', { engine_id: 'ABCD' })], ...more,
+})
+
+test('without a worker the list says that nothing is lost', async () => {
+  expect(await run('workers')).toMatchObject({ code: 0, said: expect.stringMatching(/^No worker is alive: tasks wait in the queue and are not lost\./) as string })
+  expect(await run('workers', '--json')).toMatchObject({ code: 0, said: '[]\n' })
+})
+
+test('workers are shown with what they run, and each mode that is off with its reason', async () => {
+  await heartbeats.beat(worker('one', { running: 2 }))
+  await heartbeats.beat(worker('second', { draining: true, modes: [mode('opencode')] }))
+  await heartbeats.beat(worker('third', { modes: [mode('docker'), mode('opencode', { ok: false, reason: 'no server\u001B[2J answers' })] }))
+  expect((await run('workers')).said.split('\n')).toEqual([
+    'one     ok          2 of 4 running  up 2 h 5 min  version 0.1.0  on box',
+    '    docker  takes tasks, engine ABCD',
+    'second  draining    0 of 4 running  up 2 h 5 min  version 0.1.0  on box',
+    '    opencode  takes none',
+    'third   partly off  0 of 4 running  up 2 h 5 min  version 0.1.0  on box',
+    '    docker    takes tasks',
+    '    opencode  off: no server[2J answers',
+    '',
+  ])
+})
+
+test('G12: drain asks one worker, says what follows, and warns when no other takes tasks', async () => {
+  await heartbeats.remove('third')
+  await heartbeats.beat(worker('one', { running: 1 }))
+  const asked = await run('drain', 'one')
+  expect(asked).toMatchObject({ code: 0, complained: '' })
+  expect(asked.said.split('\n')).toEqual([
+    expect.stringMatching(/^one: It takes no more tasks\./),
+    'It holds 1 task now. Follow it: longshore workers. Take it back: longshore drain one --undo',
+    'No other worker takes tasks: what this one hands over waits until one does.',
+    '',
+  ])
+  expect(await heartbeats.beat(worker('one'))).toEqual({ isDrainAsked: true })
+  expect((await run('drain', 'one', '--undo')).said).toMatch(/^one: It takes tasks again/)
+  expect(await heartbeats.beat(worker('one'))).toEqual({ isDrainAsked: false })
+  await heartbeats.beat(worker('third'))
+  expect((await run('drain', 'one')).said).not.toContain('No other worker')
+})
+
+test('an unknown worker is refused with the names of those there are', async () => {
+  expect(await run('drain', 'on/e')).toEqual({ code: 1, said: '', complained: 'name: no worker "on/e" is alive (invalid_input). Alive: one, second, third.\n' })
+})
+
+test('poisoned tasks are listed, and one is replayed once as a new task', async () => {
+  expect((await run('poisoned')).said).toBe('No task is poisoned.\n')
+  const old = (JSON.parse((await run('submit', 'Break things', '--mode', 'docker', '--json')).said) as { task_id: TaskId }).task_id
+  const taken = await ledger.take({ task_id: old, n: 1 }, 'w')
+  await ledger.end({ taskId: old, claim: taken.kind === 'taken' ? taken.task.claim : 0 }, { state: 'failed', payload: { failure: { code: 'poison', message: '5 workers died' } } })
+  expect((await run('poisoned')).said).toMatch(new RegExp(`^TASK +ENDED \\(UTC\\) +AGENT +MODE +TITLE\n${old}  [-\\d]+ [:\\d]+  agent-7  docker  Break things\n\n.*longshore replay TASK\n$`))
+  expect((await run('poisoned', '--offset', '1')).said).toBe('No more of them after the first 1.\n')
+  const replayed = await run('replay', old)
+  const id = /^task-[0-9a-z]{26}/.exec(replayed.said)?.[0] ?? ''
+  expect(id).not.toBe(old)
+  expect(replayed.said).toBe(`${id}  queued, docker mode, in place of ${old}\nFollow it: longshore watch ${id}\n`)
+  expect(await run('replay', old)).toMatchObject({ code: 1, said: '', complained: expect.stringContaining('was replayed before') as string })
+  expect(await run('replay', id)).toMatchObject({ code: 1, complained: expect.stringContaining('only a poisoned task can be replayed') as string })
+  expect((await run('poisoned')).said).toBe('No task is poisoned.\n')
+})
+
+test('G9: a task that nobody started in time says which limit that was', async () => {
+  const { task_id } = JSON.parse((await run('submit', 'late', '--queue-ttl', '1s', '--json')).said) as { task_id: TaskId }
+  await waitFor(() => ledger.timeoutUnowned(task_id, 1), { what: 'the end of its time in the queue' })
+  expect((await run('status', task_id)).said).toMatch(/status +timeout\n(.*\n)*limit +queue_ttl_ms: no worker was free to start it within 1\.0 s\n/)
+})
+
+test('the help of each names what it needs', async () => {
+  expect((await run('drain', '--help')).said).toMatch(/^Let one worker take no more tasks.*\n\nUsage {2}longshore drain NAME \[options\]\n\n {2}--undo/)
+  expect(await run('drain')).toMatchObject({ code: 1, complained: 'longshore drain: NAME is missing.\nSee: longshore drain --help\n' })
+  expect(await run('replay')).toMatchObject({ code: 1, complained: expect.stringContaining('TASK is missing') as string })
+})
