@@ -18,6 +18,8 @@ export interface AppProcess {
   /** What it has written so far. */
   output(): string
   isRunning(): boolean
+  /** SIGSTOP, SIGCONT and what else it is sent while it runs. */
+  signal(name: NodeJS.Signals): void
   /** SIGKILL; resolves when it is gone. */
   kill9(): Promise<void>
   /** SIGTERM, and SIGKILL when it does not leave. @returns its exit code; null when it had to be killed */
@@ -62,11 +64,14 @@ function launch(app: AppName, name: string, env: Record<string, string>, url: st
   return {
     app, name, pid, url, isRunning,
     output: () => output,
+    signal: (sent) => void child.kill(sent),
     async kill9() {
       child.kill('SIGKILL')
       await exited
     },
     async stop() {
+      // One that is suspended would not hear it.
+      child.kill('SIGCONT')
       child.kill('SIGTERM')
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
       const code = await exited

@@ -39,6 +39,13 @@ export async function sweep(left: readonly Leftover[], { engineSocket }: Places)
   }
 }
 
+/** SIGKILL of the OpenCode servers of a task, in a container or not; their children are left to themselves. @returns how many there were */
+export async function killServersOf(taskId: string): Promise<number> {
+  const servers = (await processesOf(taskId)).filter(({ about }) => /^\S*opencode(\.exe)? serve /.test(about))
+  for (const { id } of servers) killIfThere(Number(id))
+  return servers.length
+}
+
 function killIfThere(pid: number): void {
   try {
     process.kill(pid, 'SIGKILL')

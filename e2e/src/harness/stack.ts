@@ -3,8 +3,8 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { SILENT } from '@longshore/contracts'
-import { createApiKeys } from '@longshore/ledger'
+import { DeploymentId, SILENT } from '@longshore/contracts'
+import { createApiKeys, createLedger, type Ledger } from '@longshore/ledger'
 import { type RedisServer, type ScriptedProvider, startRedis, startScriptedProvider } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { type Agent, createAgent } from './agent.ts'
@@ -39,6 +39,8 @@ export interface Stack {
   /** The storage: one folder per task. */
   readonly workspaces: string
   readonly keys: Keys
+  /** The records, read past the doors: what changes within milliseconds is seen. */
+  readonly ledger: Pick<Ledger, 'get'>
   /** Alice and Bob are agents; all over HTTP, each call to the next gateway. */
   readonly alice: Agent
   readonly bob: Agent
@@ -67,7 +69,9 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
   const keys = await makeKeys(redis.url, deployment)
   const env = { ...baseEnv(deployment, home, options.engine), REDIS_URL: redis.url, SCRIPTED_PROVIDER_URL: provider.url, SCRIPTED_PROVIDER_TOKEN: token, ...options.env }
   const apps: AppProcess[] = []
-  const stack = assemble({ deployment, home, redis, provider, providerToken: token, engine: options.engine, keys, env, apps })
+  const reader = new Redis(redis.url, { maxRetriesPerRequest: null })
+  reader.on('error', () => undefined) // tests take Redis away
+  const stack = assemble({ reader, deployment, home, redis, provider, providerToken: token, engine: options.engine, keys, env, apps })
   const wanted = [...times<AppName>('gateway', options.gateways ?? 1), ...times<AppName>('worker', options.workers ?? 1), ...times<AppName>('notifier', options.notifiers ?? 0)]
   const started = await Promise.allSettled(wanted.map((name) => stack.add(name)))
   const failed = started.find((one) => one.status === 'rejected')
@@ -79,12 +83,13 @@ export async function startStack(options: StackOptions = {}): Promise<Stack> {
 /** Of each app, in the report of a failure. */
 const LOG_CHARACTERS = 6_000
 
-interface Parts extends Pick<Stack, 'deployment' | 'redis' | 'provider' | 'providerToken' | 'engine' | 'keys'> { home: string; env: Env; apps: AppProcess[] }
+interface Parts extends Pick<Stack, 'deployment' | 'redis' | 'provider' | 'providerToken' | 'engine' | 'keys'> { home: string; env: Env; apps: AppProcess[]; reader: Redis }
 
 function assemble(parts: Parts): Stack {
-  const { deployment, home, redis, provider, providerToken, engine, keys, env, apps } = parts
+  const { deployment, home, redis, provider, providerToken, engine, keys, env, apps, reader } = parts
   const running = (name: AppName): AppProcess[] => apps.filter((one) => one.app === name && one.isRunning())
   let [turn, count] = [0, 0]
+  const starting: Promise<AppProcess>[] = []
   const nextUrl = (): string => {
     const gateways = running('gateway')
     const gateway = gateways[turn++ % gateways.length]
@@ -94,24 +99,28 @@ function assemble(parts: Parts): Stack {
   return {
     deployment, redis, provider, providerToken, engine, keys,
     workspaces: join(home, 'workspaces'),
+    ledger: createLedger({ redis: reader, deployment: DeploymentId.parse(deployment), log: SILENT }),
     alice: createAgent(nextUrl, keys.alice), bob: createAgent(nextUrl, keys.bob), operator: createAgent(nextUrl, keys.operator),
     mcp: (client) => createMcpAgent(client, nextUrl, keys.alice),
     apps: running,
     async add(name, more = {}, until = 'ready') {
       // Tests ask often: what a gateway says of each call would bury the rest.
-      const one = await startApp(name, `${name}-${++count}`, { ...env, ...(name === 'gateway' ? { LOG_LEVEL: 'info' } : {}), ...more }, until)
-      apps.push(one)
-      return one
+      const start = startApp(name, `${name}-${++count}`, { ...env, ...(name === 'gateway' ? { LOG_LEVEL: 'info' } : {}), ...more }, until).then((one) => (apps.push(one), one))
+      starting.push(start)
+      return start
     },
     async endApps(how) {
       await Promise.all(apps.filter((one) => one.isRunning()).map((one) => (how === 'SIGKILL' ? one.kill9() : one.stop())))
     },
     logs: () => apps.map((one) => `-- ${one.name}\n${one.output().slice(-LOG_CHARACTERS)}`).join('\n'),
-    stop: () => stopAll({ deployment, home, redis, provider, engine, apps }),
+    stop: async () => {
+      await Promise.allSettled(starting)
+      await stopAll({ deployment, home, redis, provider, engine, apps, reader })
+    },
   }
 }
 
-async function stopAll({ deployment, home, redis, provider, engine, apps }: Omit<Parts, 'keys' | 'env' | 'providerToken'>): Promise<void> {
+async function stopAll({ deployment, home, redis, provider, engine, apps, reader }: Omit<Parts, 'keys' | 'env' | 'providerToken'>): Promise<void> {
   const faults: string[] = []
   // Who takes tasks first, who tells of them last.
   for (const name of ['gateway', 'worker', 'notifier'] as const) {
@@ -119,6 +128,7 @@ async function stopAll({ deployment, home, redis, provider, engine, apps }: Omit
     const codes = await Promise.all(running.map((one) => one.stop()))
     running.forEach((one, index) => { if (codes[index] !== 0) faults.push(`${one.name} left with ${codes[index] ?? 'SIGKILL'}`) })
   }
+  reader.disconnect()
   await Promise.all([provider.stop(), redis.stop()])
   const places = { engineSocket: engine?.socket }
   const left = await leftoversOf(deployment, places)

@@ -2,7 +2,7 @@ import type { Directive, Progress } from './script.ts'
 
 /** What one request gets, before it is put on the wire. */
 export type Reply =
-  | { kind: 'text'; chunks: string[]; waitMs: number; goesOn: boolean }
+  | { kind: 'text'; chunks: string[]; waitMs: number; pauseMs: number; goesOn: boolean }
   | { kind: 'tool'; name: string; input: object }
   | { kind: 'status'; code: number }
   | { kind: 'hang' }
@@ -39,7 +39,7 @@ function replyWith(directive: Directive, tools: ReadonlySet<string>): Reply {
     })
     case 'say': return said(directive.text)
     case 'sleep': return { ...said(`[scripted] waited ${directive.ms} ms. `), waitMs: directive.ms }
-    case 'stream': return { ...said(''), chunks: Array.from({ length: directive.chunks }, (_, i) => `chunk-${i + 1} `) }
+    case 'stream': return { ...said(''), pauseMs: directive.pauseMs, chunks: Array.from({ length: directive.chunks }, (_, i) => `chunk-${i + 1} `) }
     case 'hang':
     default: return { kind: 'hang' }
   }
@@ -50,7 +50,7 @@ function call(tools: ReadonlySet<string>, name: string, input: object): Reply {
 }
 
 function said(text: string): Reply & { kind: 'text' } {
-  return { kind: 'text', chunks: [text], waitMs: 0, goesOn: false }
+  return { kind: 'text', chunks: [text], waitMs: 0, pauseMs: 0, goesOn: false }
 }
 
 function closing(steps: number): string {

@@ -9,10 +9,10 @@ const turn = (text = '') => ({ role: 'assistant', text })
 
 describe('directives', () => {
   test('are found in order, with what they take', () => {
-    expect(parseDirectives('do [[write a/b.txt|one|two]] then [[ask Go on?|yes|no]] [[sleep 20]] [[stream 3]] [[status 429]] [[hang]]')).toEqual([
+    expect(parseDirectives('do [[write a/b.txt|one|two]] then [[ask Go on?|yes|no]] [[sleep 20]] [[stream 3]] [[stream 2|50]] [[status 429]] [[hang]]')).toEqual([
       { do: 'write', path: 'a/b.txt', text: 'one|two' },
       { do: 'ask', question: 'Go on?', choices: ['yes', 'no'] },
-      { do: 'sleep', ms: 20 }, { do: 'stream', chunks: 3 }, { do: 'status', code: 429 }, { do: 'hang' },
+      { do: 'sleep', ms: 20 }, { do: 'stream', chunks: 3, pauseMs: 0 }, { do: 'stream', chunks: 2, pauseMs: 50 }, { do: 'status', code: 429 }, { do: 'hang' },
     ])
   })
 
@@ -23,7 +23,7 @@ describe('directives', () => {
   })
 
   test('that are unknown, unclosed or have a bad number are words', () => {
-    expect(parseDirectives('[[fly high]] [[sleep soon]] [[sleep -1]] [[status 200]] [[bash echo')).toEqual([])
+    expect(parseDirectives('[[fly high]] [[sleep soon]] [[sleep -1]] [[stream x]] [[stream 2|soon]] [[status 200]] [[bash echo')).toEqual([])
   })
 })
 

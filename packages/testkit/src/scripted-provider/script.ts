@@ -11,7 +11,7 @@ export type Directive =
   | { do: 'say'; text: string }
   | { do: 'sleep'; ms: number }
   | { do: 'ask'; question: string; choices: string[] }
-  | { do: 'stream'; chunks: number }
+  | { do: 'stream'; chunks: number; pauseMs: number }
   | { do: 'status'; code: number }
   | { do: 'hang' }
 
@@ -74,6 +74,12 @@ function closingOf(text: string, from: number): number | undefined {
   return undefined
 }
 
+/** `[[stream N]]`, and `[[stream N|MS]]` with a pause before each chunk. */
+function streamOf(chunks: number, pauseMs: number): Directive | undefined {
+  const areCounts = [chunks, pauseMs].every((number) => Number.isSafeInteger(number) && number >= 0)
+  return areCounts ? { do: 'stream', chunks, pauseMs } : undefined
+}
+
 function directiveOf(name: string, argument: string): Directive | undefined {
   const [first = '', ...rest] = argument.split('|')
   const number = Number(argument)
@@ -85,7 +91,7 @@ function directiveOf(name: string, argument: string): Directive | undefined {
     case 'ask': return { do: 'ask', question: first, choices: rest }
     case 'hang': return { do: 'hang' }
     case 'sleep': return isCount ? { do: 'sleep', ms: number } : undefined
-    case 'stream': return isCount ? { do: 'stream', chunks: number } : undefined
+    case 'stream': return streamOf(Number(first), Number(rest[0] ?? 0))
     case 'status': return number >= 400 && number <= 599 && isCount ? { do: 'status', code: number } : undefined
     default: return undefined
   }

@@ -25,6 +25,8 @@ export interface ScriptedProvider {
   port: number
   /** How many completions were asked for (titles included). */
   requests(): number
+  /** Resolves when the next completion is asked for whose conversation holds this text. */
+  nextRequest(about: string): Promise<void>
   /** Ends all streams, hanging ones too. */
   stop(): Promise<void>
 }
@@ -34,7 +36,7 @@ const MAX_BODY_BYTES = 32 * 1024 * 1024
 /** What the status directives remember; the oldest go first. */
 const MAX_FAILED = 10_000
 
-interface State { options: ScriptedProviderOptions; failed: Set<string>; requests: number }
+interface State { options: ScriptedProviderOptions; failed: Set<string>; requests: number; awaited: Set<{ about: string; resolve: () => void }> }
 
 /**
  * Starts an OpenAI-compatible model that follows the directives in the conversation; it is no model and says so.
@@ -45,7 +47,7 @@ export async function startScriptedProvider(options: ScriptedProviderOptions): P
   if (options.token === undefined && host !== '127.0.0.1' && host !== '::1' && host !== 'localhost') {
     throw new Error(`the scripted provider listens on ${host} only with a token; give one, or use 127.0.0.1`)
   }
-  const state: State = { options, failed: new Set(), requests: 0 }
+  const state: State = { options, failed: new Set(), requests: 0, awaited: new Set() }
   const server = createServer((request, response) => {
     answer(state, request, response).catch((error: unknown) => {
       options.log.warn({ err: error }, 'scripted provider: request failed')
@@ -55,7 +57,10 @@ export async function startScriptedProvider(options: ScriptedProviderOptions): P
   server.listen(options.port ?? 0, host)
   await once(server, 'listening')
   const { port } = server.address() as AddressInfo
-  return { url: `http://${host}:${port}/v1`, port, requests: () => state.requests, stop: () => stop(server) }
+  return {
+    url: `http://${host}:${port}/v1`, port, requests: () => state.requests, stop: () => stop(server),
+    nextRequest: (about) => new Promise((resolve) => state.awaited.add({ about, resolve })),
+  }
 }
 
 async function stop(server: Server): Promise<void> {
@@ -77,6 +82,11 @@ async function answer(state: State, request: IncomingMessage, response: ServerRe
   const parsed = body === undefined ? undefined : ChatRequest.safeParse(body)
   if (parsed?.success !== true) return json(response, 400, { error: { message: 'not a chat completion request' } })
   state.requests += 1
+  for (const one of state.awaited) {
+    if (!messagesOf(parsed.data).some(({ text }) => text.includes(one.about))) continue
+    state.awaited.delete(one)
+    one.resolve()
+  }
   const reply = decide(state, parsed.data)
   state.options.log.debug({ reply: reply.kind }, 'scripted provider: answers')
   await send(response, reply, parsed.data)
@@ -119,6 +129,7 @@ async function send(response: ServerResponse, reply: Reply, request: ChatRequest
   response.once('close', () => gone.abort())
   if (reply.waitMs > 0) await delay(reply.waitMs, undefined, { signal: gone.signal }).catch(() => {})
   for (const content of reply.chunks) {
+    if (reply.pauseMs > 0) await delay(reply.pauseMs, undefined, { signal: gone.signal }).catch(() => {})
     if (gone.signal.aborted) return
     if (!response.write(write.delta({ role: 'assistant', content }))) await Promise.race([once(response, 'drain'), once(response, 'close')])
   }

@@ -1,0 +1,20 @@
+/** One guarantee that is shown again and again: a test file and which of its tests. */
+export interface SoakCase {
+  /** Relative to the repository. */
+  readonly file: string
+  /** What the tests' full names must match; default: all of the file. */
+  readonly test?: string
+  /** Of the test process, besides what every run gets. */
+  readonly env?: Readonly<Record<string, string>>
+}
+
+/** By name, as `npm run soak -- --case` takes it. */
+export const CASES: Readonly<Record<string, SoakCase>> = {
+  'g7-sigkill-docker': { file: 'e2e/src/g7-sigkill.test.ts', test: 'in docker mode' },
+  'g4-sigstop': { file: 'e2e/src/g4-fencing.test.ts', test: 'is suspended' },
+  'g4-blackhole': { file: 'e2e/src/g4-fencing.test.ts', test: 'packets' },
+  'g1-redis-kill': { file: 'e2e/src/g1-redis-dies.test.ts', test: 'kill -9' },
+  'g1-redis-stall': { file: 'e2e/src/g1-redis-dies.test.ts', test: 'stalled' },
+  'g7-opencode-sigkill': { file: 'e2e/src/g7-agent-killed.test.ts' },
+  'g7-sigkill-opencode': { file: 'e2e/src/g7-sigkill.test.ts', test: 'in opencode mode' },
+}
