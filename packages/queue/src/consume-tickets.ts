@@ -5,7 +5,7 @@ import { type DeploymentId, type Log, type Mode, type Ticket } from '@longshore/
 
 import { createSlots, type Slots } from './slots.ts'
 import { judgeJob } from './ticket-job.ts'
-import { closeLine, type Fetched, fetchTicket, type Gate, isOpen, type Line, type ModeGate, openLine } from './ticket-line.ts'
+import { closeLine, type Fetched, fetchTicket, type Gate, isOfEngine, isOpen, type Line, type ModeGate, openLine } from './ticket-line.ts'
 
 export interface ConsumeTicketsOptions {
   /** In the `background` role; stays the caller's. */
@@ -62,12 +62,13 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
   const modes = new Map(options.modes.map((mode): [Mode, ModeGate] => [mode, { mode, gate: gateOf(false), engineId: undefined }]))
   const lines: Line[] = []
   const loops: Promise<void>[] = []
+  // Whether what was asked for under this permit is still wanted: it may come after the mode was closed, or the engine changed.
+  const isWanted = (line: Line, { gate }: Permit) => !stopping.signal.aborted && line.of.gate === gate && isOfEngine(line)
   // A slot goes on with its own line only while every other one waits for work: those that have it take turns.
-  const mayGoOn = (line: Line, { gate }: Permit) =>
-    !stopping.signal.aborted && line.of.gate === gate && gate.limit === Infinity && isOpen(line) && lines.every((other) => other === line || !isOpen(other) || other.isWaiting)
+  const mayGoOn = (line: Line, permit: Permit) => isWanted(line, permit) && permit.gate.limit === Infinity && lines.every((other) => other === line || !isOpen(other) || other.isWaiting)
 
   const start = (line: Line, { permit, ...fetched }: Taken) => {
-    const work = workThrough(line, fetched, () => mayGoOn(line, permit), options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
+    const work = workThrough(line, fetched, { isWanted: () => isWanted(line, permit), mayGoOn: () => mayGoOn(line, permit) }, options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
       running.delete(work)
       permit.release()
     })
@@ -178,9 +179,13 @@ async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promis
   return []
 }
 
+interface Leave { isWanted: () => boolean; mayGoOn: () => boolean }
+
 /** Works on a ticket, and on those that come with the end of each. */
-async function workThrough(line: Line, first: Fetched, mayGoOn: () => boolean, options: ConsumeTicketsOptions): Promise<void> {
-  for (let next: Fetched | undefined = first; next !== undefined;) next = await workOn(line, next, mayGoOn, options)
+async function workThrough(line: Line, first: Fetched, { isWanted, mayGoOn }: Leave, options: ConsumeTicketsOptions): Promise<void> {
+  let next: Fetched | undefined = first
+  while (next !== undefined && isWanted()) next = await workOn(line, next, mayGoOn, options)
+  await next?.job.moveToWait(next.token)
 }
 
 async function workOn(line: Line, fetched: Fetched, mayGoOn: () => boolean, { handle, log }: ConsumeTicketsOptions): Promise<Fetched | undefined> {

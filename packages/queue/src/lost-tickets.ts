@@ -2,7 +2,6 @@ import type { Redis } from 'ioredis'
 
 import { type Mode, type Ticket, ticketId } from '@longshore/contracts'
 
-import type { Engine } from './engines.ts'
 import { queueOf, type QueueKeys } from './names.ts'
 import { parseTicketId } from './ticket-job.ts'
 
@@ -19,20 +18,21 @@ end
 return lost
 `
 
+/** A queue of a mode: its own or one of its engines'. */
+export interface ModeQueue { mode: Mode; queue: string }
+
 /**
  * Those of the tickets that BullMQ will never give to a worker (again). O(1) per ticket. One that is in work may stand in
  * the queue of an engine, and its task say nothing of that any more: the ledger forgets a route at the take.
  */
-export async function findLost(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], engines: readonly Pick<Engine, 'mode' | 'queue'>[]): Promise<Ticket[]> {
+export async function findLost(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], queues: readonly ModeQueue[]): Promise<Ticket[]> {
   let lost = await missingFrom(redis, keys, tickets, queueOf)
-  for (const { mode, queue } of engines) {
-    const [here, elsewhere] = [lost.filter((ticket) => isFor(ticket, mode)), lost.filter((ticket) => !isFor(ticket, mode))]
-    lost = [...elsewhere, ...(await missingFrom(redis, keys, here, () => queue))]
+  for (const { mode, queue } of queues) {
+    const [here, others] = [lost.filter((ticket) => ticket.mode === mode), lost.filter((ticket) => ticket.mode !== mode)]
+    lost = [...others, ...(await missingFrom(redis, keys, here, () => queue))]
   }
   return lost
 }
-
-const isFor = ({ mode, engine_id }: Ticket, wanted: Mode) => mode === wanted && engine_id === undefined
 
 async function missingFrom(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], queue: (ticket: Ticket) => string): Promise<Ticket[]> {
   if (tickets.length === 0) return []
@@ -62,10 +62,10 @@ export interface GivenUp { ids: Pick<Ticket, 'task_id' | 'n'>[]; cursors: Map<st
  * Tickets that BullMQ's event streams name as failed or removed since the cursors, filtered inside Redis: a busy queue
  * writes several events per job. A hint that shortens the wait; the rounds of the reconciler find what it misses.
  */
-export async function readGivenUp(redis: Redis, keys: QueueKeys, queues: readonly string[], since: ReadonlyMap<string, string>): Promise<GivenUp> {
+export async function readGivenUp(redis: Redis, keys: QueueKeys, queues: readonly ModeQueue[], since: ReadonlyMap<string, string>): Promise<GivenUp> {
   const cursors = new Map<string, string>()
   const ids: GivenUp['ids'] = []
-  for (const queue of queues) {
+  for (const { queue } of queues) {
     const stream = keys.of(queue, 'events')
     const from = since.get(queue) ?? (await newest(redis, stream))
     const [cursor, jobs] = (await redis.eval(READ_GIVEN_UP, 1, stream, from)) as [string, string[]]

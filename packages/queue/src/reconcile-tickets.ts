@@ -1,6 +1,6 @@
 import type { Redis } from 'ioredis'
 
-import { type DeploymentId, type Failure, type Log, MODES, type Task, type Ticket } from '@longshore/contracts'
+import { type DeploymentId, type Failure, type Log, MODES, type Ticket, type TimeLimit } from '@longshore/contracts'
 import { keepRounds, type Rounds } from '@longshore/runtime'
 
 import { type Engine, forgetEngine, listEngines, memberOf } from './engines.ts'
@@ -10,7 +10,7 @@ import { queueKeys, type QueueKeys, queueName } from './names.ts'
 
 /** The part of the ledger that knows which tickets should be in the queue. */
 export interface LiveTickets {
-  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: Ticket[]; next?: string }>
+  liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: (Ticket & { limit: TimeLimit })[]; next?: string }>
   /** The next ticket, unless the task is over or has moved on from `n`. */
   reissue(taskId: Ticket['task_id'], n: number): Promise<Ticket | undefined>
   /** The next ticket, for the workers of one engine or for all; undefined when somebody took the task meanwhile. */
@@ -18,7 +18,6 @@ export interface LiveTickets {
   /** Ends a task past its deadline or its time in the queue, unless somebody owns it. */
   timeoutUnowned(taskId: Ticket['task_id'], n: number): Promise<boolean>
   failUnowned(taskId: Ticket['task_id'], ticket: number, failure: Failure): Promise<unknown>
-  get(taskId: Ticket['task_id']): Promise<Pick<Task, 'limit'> | undefined>
 }
 
 export interface ReconcileOptions {
@@ -65,18 +64,19 @@ interface Scan { suspects: Ticket[]; cursor: string | undefined; events: Readonl
 async function lookRound(options: ReconcileOptions, keys: QueueKeys, scan: Scan): Promise<void> {
   const { redis, deployment, ledger, log } = options
   const engines = await listEngines(redis, deployment)
-  for (const ticket of await findLost(redis, keys, scan.suspects, engines)) await replace(options, ticket)
-  const given = await readGivenUp(redis, keys, [...MODES.map((mode) => queueName(mode)), ...engines.map(({ queue }) => queue)], scan.events)
+  const queues = [...MODES.map((mode) => ({ mode, queue: queueName(mode) })), ...engines]
+  for (const ticket of await findLost(redis, keys, scan.suspects, queues)) await replace(options, ticket)
+  const given = await readGivenUp(redis, keys, queues, scan.events)
   scan.events = given.cursors
   // BullMQ itself said so, and the ledger checks the number: one observation is enough.
   for (const { task_id, n } of given.ids) await replace(options, { task_id, n })
   const { tickets, overdue, next } = await ledger.liveTickets(scan.cursor, BATCH)
   scan.cursor = next
-  for (const { task_id, n } of overdue) {
-    if (await ledger.timeoutUnowned(task_id, n)) log.warn({ task_id, ticket: n, limit: (await ledger.get(task_id))?.limit }, 'a time limit of a task passed while nobody ran it; it is over')
+  for (const { task_id, n, limit } of overdue) {
+    if (await ledger.timeoutUnowned(task_id, n)) log.warn({ task_id, ticket: n, limit }, 'a time limit of a task passed while nobody ran it; it is over')
   }
   await freeStranded(options, tickets, engines)
-  scan.suspects = await findLost(redis, keys, tickets, engines)
+  scan.suspects = await findLost(redis, keys, tickets, queues)
   for (const engine of engines.filter(({ silentMs }) => silentMs > FORGET_ENGINE_MS)) await forgetEngine(redis, keys, engine, FORGET_ENGINE_MS)
 }
 

@@ -54,9 +54,14 @@ export function openLine(of: ModeGate, engineId: string | undefined, options: Li
   return { of, engineId, worker, locks, isWaiting: false, tokens: 0 }
 }
 
+/** Whether the line is for anybody, or for the engine that is reached now. */
+export function isOfEngine({ of, engineId }: Line): boolean {
+  return engineId === undefined || engineId === of.engineId
+}
+
 /** Whether one more ticket may be taken from this line. */
-export function isOpen({ of: { gate, engineId }, engineId: own }: Line): boolean {
-  return gate.inWork < gate.limit && (own === undefined || own === engineId)
+export function isOpen(line: Line): boolean {
+  return line.of.gate.inWork < line.of.gate.limit && isOfEngine(line)
 }
 
 /** The next ticket of a line, if it has one. `block`: waits for one a moment. */
