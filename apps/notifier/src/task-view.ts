@@ -34,11 +34,12 @@ export function advanceView(view: TaskView, event: AnyEvent): TaskView {
     case 'task.file_changed':
       return { ...moved, files: withFile(view.files, cleanLine(event.payload.path, 120)) }
     case 'task.started':
-      return { ...moved, remark: '', doing: '' }
+      // Why there is another attempt stays true while that one runs.
+      return { ...moved, remark: event.payload.attempt > 1 ? view.remark : '', doing: '' }
     case 'task.resumed':
-      return { ...moved, remark: cleanLine(event.payload.detail, 200) }
+      return { ...moved, remark: cleanLine(`Resumed on ${event.payload.worker}: ${event.payload.detail}`, 240) }
     case 'task.adopted':
-      return { ...moved, remark: 'Taken over by another worker; the run goes on.' }
+      return { ...moved, remark: cleanLine(`Taken over by ${event.payload.worker}; the run goes on, nothing is lost.`, 240) }
     case 'task.retrying':
       return { ...moved, remark: cleanLine(`Attempt ${event.payload.attempt} failed (${event.payload.failure.code}): ${event.payload.failure.message}`, 240) }
     case 'task.input_required':

@@ -1,4 +1,5 @@
 import type { FailureCode, TimeLimit } from '@longshore/contracts'
+import { durationText } from './duration.ts'
 
 const FAILURE_ADVICE: Readonly<Record<FailureCode, string>> = {
   provider_busy: 'The model provider was over its limit through all attempts. Submit again later, or raise the limit there.',
@@ -17,7 +18,7 @@ const FAILURE_ADVICE: Readonly<Record<FailureCode, string>> = {
   output_truncated: 'The model stopped at its length or content limit. Make the task smaller.',
   agent_error: 'The agent itself ended in error. Its last output says why.',
   ticket_lost: 'The task was removed from the queue. Submit it again.',
-  poison: 'This task took down several workers and is not tried again. Look at the workers\' logs; then an operator can replay it.',
+  poison: 'This task took down several workers and is not tried again. Look at the workers\' logs; then an operator can run it again: longshore replay, with the task\'s id.',
   internal: 'This is a defect of Longshore. Please report it with the worker\'s log of this task.',
 }
 
@@ -28,5 +29,13 @@ const LIMIT_ADVICE: Readonly<Record<TimeLimit, string>> = {
 }
 
 /** One sentence or two: what a person can do about a failure. */
+const LIMIT_REACHED: Readonly<Record<TimeLimit, (duration: string) => string>> = {
+  timeout_ms: (duration) => `The limit of ${duration} (timeout_ms) was reached.`,
+  queue_ttl_ms: (duration) => `It waited for ${duration} (queue_ttl_ms) and no worker started it.`,
+  paused_ttl_ms: (duration) => `It was paused for ${duration} (paused_ttl_ms).`,
+}
+
+/** What happened, in words, when a limit ended a task. */
+export const sayLimit = (limit: TimeLimit, limitMs: number): string => LIMIT_REACHED[limit](durationText(limitMs))
 export const adviceOnFailure = (code: FailureCode): string => FAILURE_ADVICE[code]
 export const adviceOnLimit = (limit: TimeLimit): string => LIMIT_ADVICE[limit]

@@ -23,7 +23,7 @@ export function attemptText(task: Pick<Task, 'attempt' | 'max_attempts'>): strin
 }
 
 function timeText(task: Task): string | undefined {
-  if (task.ended_at !== undefined) return `took ${durationText(task.ended_at - (task.started_at ?? task.ended_at))}`
+  if (task.ended_at !== undefined) return task.started_at === undefined ? 'never started' : `took ${durationText(task.ended_at - task.started_at)}`
   return task.state === 'running' && task.started_at !== undefined ? `since ${clockText(task.started_at)}` : undefined
 }
 

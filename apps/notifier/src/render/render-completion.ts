@@ -1,6 +1,6 @@
 import type { EndState, Task, TaskEvent, TaskResult } from '@longshore/contracts'
 import type { TaskView } from '../task-view.ts'
-import { adviceOnFailure, adviceOnLimit } from './advice.ts'
+import { adviceOnFailure, adviceOnLimit, sayLimit } from './advice.ts'
 import { durationText } from './duration.ts'
 import { bold, count, dotted, type Line, quote, type Rendered, renderLines, stateName, text } from './lines.ts'
 import { attemptText } from './render-card.ts'
@@ -17,7 +17,7 @@ const FILES_NAMED = 5
 export function renderCompletion(task: Task, view: TaskView, event: EndEvent): Rendered {
   const lines = [
     bold(`${stateName(endOf(event))} · ${cleanLine(task.title, 120)}`),
-    text(dotted(durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }))),
+    text(dotted(event.payload.attempt === 0 ? 'never started' : durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }))),
     ...reason(event),
     text(filesText(event.payload.result, view)),
     quote(outputText(event.payload.result)),
@@ -42,7 +42,7 @@ function reason(event: EndEvent): Line[] {
     case 'task.failed':
       return [text(cleanLine(`${event.payload.failure.code}: ${event.payload.failure.message}`, 500)), text(`What to do: ${adviceOnFailure(event.payload.failure.code)}`)]
     case 'task.timeout':
-      return [text(`The limit of ${durationText(event.payload.limit_ms)} (${event.payload.limit}) was reached.`), text(`What to do: ${adviceOnLimit(event.payload.limit)}`)]
+      return [text(sayLimit(event.payload.limit, event.payload.limit_ms)), text(`What to do: ${adviceOnLimit(event.payload.limit)}`)]
     case 'task.cancelled':
       return [text(cleanLine(`By ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 500))]
   }

@@ -29,6 +29,15 @@ describe('a card', () => {
     expect(renderCard(aTask({ state: 'queued' }), view).plain).toContain('Attempt 1 failed (provider_busy): status 429')
   })
 
+  test('G7: says on whom it went on and from where, and keeps while it runs why there is another attempt', () => {
+    const resumed: EventDraft = { type: 'task.resumed', payload: { attempt: 1, claim: 2, worker: 'w2', detail: 'its worker and its execution were lost; the agent goes on with its session in its workspace' } }
+    expect(renderCard(aTask(), viewOf(resumed)).plain).toContain('\nResumed on w2: its worker and its execution were lost; the agent goes on with its session in its workspace\n')
+    expect(renderCard(aTask(), viewOf({ type: 'task.adopted', payload: { attempt: 1, claim: 2, worker: 'w2' } })).plain).toContain('\nTaken over by w2; the run goes on, nothing is lost.\n')
+    const started = (attempt: number): EventDraft => ({ type: 'task.started', payload: { attempt, claim: attempt, worker: 'w2', mode: 'docker', deadline_at: 1 } })
+    const view = viewOf(started(1), { type: 'task.retrying', payload: { attempt: 1, delay_ms: 0, failure: { code: 'worker_lost', message: 'nothing could be found again' } } }, started(2))
+    expect(renderCard(aTask({ attempt: 2 }), view).plain).toContain('Attempt 1 failed (worker_lost): nothing could be found again')
+  })
+
   test('is not drafted again when an event changes nothing that it shows', () => {
     const task = aTask()
     const first = draftNotices(task, viewOf(bash('ls')), [anEvent(bash('ls'))])
@@ -56,6 +65,8 @@ describe('a completion', () => {
   test('of a timeout names the limit, of a cancel who and why', () => {
     const timeout = anEvent({ type: 'task.timeout', payload: { attempt: 1, duration_ms: 5_000, limit: 'timeout_ms', limit_ms: 300_000 } }) as EndEvent
     expect(renderCompletion(aTask(), EMPTY_VIEW, timeout).plain).toContain('The limit of 5 min (timeout_ms) was reached.')
+    const late = anEvent({ type: 'task.timeout', payload: { attempt: 0, duration_ms: 0, limit: 'queue_ttl_ms', limit_ms: 3_600_000 } }) as EndEvent
+    expect(renderCompletion(aTask(), EMPTY_VIEW, late).plain).toMatch(/⏰.*\nnever started · docker\nIt waited for 1 h \(queue_ttl_ms\) and no worker started it\.\nWhat to do: No worker was free in time/)
     const cancelled = anEvent({ type: 'task.cancelled', payload: { attempt: 1, duration_ms: 5_000, by: 'agent-local', reason: 'not needed' } }) as EndEvent
     expect(renderCompletion(aTask(), EMPTY_VIEW, cancelled).plain).toContain('By agent-local: not needed')
   })
