@@ -1,59 +1,151 @@
-import { type Execution, isWorthRetrying, TaskFailure } from '@longshore/contracts'
+import { setTimeout as sleep } from 'node:timers/promises'
 
+import { type Execution, type Failure, type FailureCode, type Handle, isWorthRetrying, TaskFailure, toFailure } from '@longshore/contracts'
+import { ClaimLost } from '@longshore/ledger'
+
+import { isOtherEngine, isSameStorage } from './here.ts'
 import type { Run } from './run.ts'
 
-/** The place where the execution may still live does not answer: asked again later, nothing is decided. */
+/** The place where the execution may still live does not answer: given back, nothing is decided, no attempt is burnt. */
 export class PlaceSilent extends Error {
   override readonly name = 'PlaceSilent'
-}
+  readonly failure: Failure
 
-/**
- * Gets the task's execution going (G7): adopted where it is alive, gone on with where its last owner handed it over or
- * never began, else started in a new attempt. A fresh task is simply started.
- * @throws TaskFailure, ClaimLost, PlaceSilent
- */
-export async function beginExecution(run: Run, isTakeover: boolean): Promise<Execution> {
-  const { backend, context } = run
-  if (!isTakeover) return backend.start(run.task, context)
-  const adopted = await adopt(run)
-  if (adopted !== undefined) return adopted
-  if (run.handle !== undefined) await backend.dispose(run.handle, context)
-  await (run.handle === undefined || (await wasHandedOver(run)) ? goOn(run) : startOver(run))
-  return backend.start(run.task, context)
-}
-
-async function adopt(run: Run): Promise<Execution | undefined> {
-  const { backend, context, handle, deps, task } = run
-  if (handle === undefined || !backend.capabilities.adopt) return undefined
-  try {
-    const execution = await backend.attach(task, handle, context)
-    if (execution === undefined) return undefined
-    await context.confirmClaim()
-    await deps.ledger.append(run.claim, [{ type: 'task.adopted', payload: { attempt: task.attempt, claim: task.claim, worker: deps.worker } }])
-    run.log.info({}, 'adopted a running execution')
-    return execution
-  } catch (error) {
-    if (error instanceof TaskFailure && isWorthRetrying(error.code)) throw new PlaceSilent(error.message, { cause: error })
-    throw error
+  constructor(cause: unknown) {
+    const failure = toFailure(cause)
+    super(failure.message, { cause })
+    this.failure = failure
   }
 }
 
-/** The same attempt again: an orderly handover, or a worker that died before it began anything, is not held against the task. */
-async function goOn(run: Run): Promise<void> {
-  const { deps, task, claim, handle } = run
-  const detail = handle === undefined ? 'the last worker was lost before anything was started' : 'its last worker handed it over; started again in its workspace'
-  await deps.ledger.append(claim, [{ type: 'task.resumed', payload: { attempt: task.attempt, claim: task.claim, worker: deps.worker, detail } }])
+/** What a place says that cannot do its part for now; everything else is about the task. */
+const SILENT: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'storage_unavailable', 'image_pull'])
+/** A place is asked again for so long, the time after which its heartbeat is given up, too; an engine that starts again is back sooner. */
+const PATIENCE_MS = 15_000
+const ASK_AGAIN_MS = 1_000
+
+const NOTE = 'You were interrupted in the middle of your task; that was not your doing. Your workspace is as you left it. '
+  + 'A command that was running was cut off and may have done a part of its work. Look where things stand, then go on with the task.'
+
+/**
+ * Gets the task's execution going (G7): adopted where it is alive; else its session is resumed where it is kept; else, after an
+ * orderly handover, started again; else started in a new attempt. A fresh task is simply started.
+ * @throws TaskFailure, ClaimLost, PlaceSilent
+ */
+export async function beginExecution(run: Run, isTakeover: boolean): Promise<Execution> {
+  if (!isTakeover) return start(run)
+  const { handle } = run
+  if (handle === undefined) {
+    await sayResumed(run, 'its last worker was lost before anything was started')
+    return start(run)
+  }
+  const found = await patiently(run, () => takeUp(run, handle))
+  if (found !== undefined) return found
+  if (handle.checkpoint === true && isSameStorage(handle, run.deps)) await sayResumed(run, 'its last worker handed it over; started again in its workspace')
+  else await startOver(run, handle)
+  return start(run)
 }
 
-async function startOver(run: Run): Promise<void> {
+/**
+ * Goes on with a session whose execution was lost while this worker watched; undefined where that is not possible.
+ * @throws TaskFailure, ClaimLost, PlaceSilent
+ */
+export async function resumeLost(run: Run, failure: Failure): Promise<Execution | undefined> {
+  run.log.warn({ code: failure.code, reason: failure.message }, 'the execution was lost')
+  return patiently(run, () => resume(run, `its execution was lost (${failure.message})`))
+}
+
+function start(run: Run): Promise<Execution> {
+  run.isStarting = true
+  return run.backend.start(run.task, run.context)
+}
+
+async function takeUp(run: Run, handle: Handle): Promise<Execution | undefined> {
+  const isElsewhere = isOtherEngine(handle, run.deps)
+  if (!isElsewhere && isSameStorage(handle, run.deps) && handle.checkpoint === undefined) {
+    const adopted = await adopt(run, handle)
+    if (adopted !== undefined) return adopted
+  }
+  const resumed = await resume(run, lossOf(handle, isElsewhere))
+  if (resumed !== undefined || isElsewhere) return resumed
+  // Nothing of it may be left beside what is started next.
+  await run.backend.dispose(handle, run.context).catch((error: unknown) => Promise.reject(error instanceof ClaimLost ? error : new PlaceSilent(error)))
+  return undefined
+}
+
+async function adopt(run: Run, handle: Handle): Promise<Execution | undefined> {
+  const { backend, context, deps, task } = run
+  if (!backend.capabilities.adopt) return undefined
+  run.mirror.hold()
+  const execution = await backend.attach(task, handle, context).catch((error: unknown) => Promise.reject(error instanceof TaskFailure && isWorthRetrying(error.code) ? new PlaceSilent(error) : error))
+  if (execution !== undefined) {
+    await context.confirmClaim()
+    await deps.ledger.append(run.claim, [{ type: 'task.adopted', payload: { attempt: task.attempt, claim: task.claim, worker: deps.worker } }])
+    run.log.info({}, 'adopted a running execution')
+  }
+  run.mirror.release()
+  return execution
+}
+
+async function resume(run: Run, why: string): Promise<Execution | undefined> {
+  const { backend, context, deps, claim, handle } = run
+  if (!backend.capabilities.resume || handle === undefined || !isSameStorage(handle, deps)) return undefined
+  await run.mirror.settled()
+  // Its position has moved on since the take.
+  run.task = (await deps.ledger.get(claim.taskId)) ?? run.task
+  await context.confirmClaim()
+  run.mirror.hold()
+  const execution = await backend.resume(run.task, handle, context, NOTE)
+  if (execution !== undefined) await sayResumed(run, `${why}; the agent goes on with its session in its workspace`)
+  run.mirror.release()
+  return execution
+}
+
+/** Asks a silent place again for a while: an engine that starts again costs seconds, not an attempt. */
+async function patiently<T>(run: Run, ask: () => Promise<T>): Promise<T> {
+  const until = performance.now() + PATIENCE_MS
+  for (;;) {
+    try {
+      return await ask()
+    } catch (error) {
+      const silence = silenceOf(error)
+      if (silence === undefined) throw error
+      if (performance.now() > until) throw silence
+      run.log.info({ reason: silence.message }, 'the place of an execution does not answer; asking again')
+    }
+    await sleep(ASK_AGAIN_MS, undefined, { signal: run.context.signal })
+  }
+}
+
+function silenceOf(error: unknown): PlaceSilent | undefined {
+  if (error instanceof PlaceSilent) return error
+  return error instanceof TaskFailure && SILENT.has(error.code) ? new PlaceSilent(error) : undefined
+}
+
+async function sayResumed({ deps, task, claim, log }: Run, detail: string): Promise<void> {
+  await deps.ledger.append(claim, [{ type: 'task.resumed', payload: { attempt: task.attempt, claim: task.claim, worker: deps.worker, detail } }])
+  log.info({ detail }, 'went on with a task')
+}
+
+async function startOver(run: Run, handle: Handle): Promise<void> {
   const { deps, task, claim, backend } = run
-  if (task.attempt >= task.max_attempts) throw new TaskFailure('worker_lost', 'the worker was lost, nothing of the execution could be found again, and no attempt is left')
-  run.task = await deps.ledger.restart(claim, deps.worker, backend.capabilities.isolation)
+  const { code, message } = whatWasLost(handle, task.attempt, run)
+  if (task.attempt >= task.max_attempts) throw new TaskFailure(code, `${message}; no attempt is left`)
+  run.task = await deps.ledger.restart(claim, deps.worker, backend.capabilities.isolation, { code, message })
   run.handle = undefined
 }
 
-/** A requeue is the last thing an orderly owner writes; after a crash something else is. */
-async function wasHandedOver({ deps, task }: Run): Promise<boolean> {
-  const page = await deps.ledger.read(task.id, { seq: Math.max(0, task.seq - 1), id: '' }, 1)
-  return page?.kind === 'events' && page.events[0]?.type === 'task.queued'
+function lossOf(handle: Handle, isElsewhere: boolean): string {
+  if (handle.checkpoint === true) return 'its last worker handed it over'
+  return isElsewhere ? `no worker reaches the engine ${handle.engine_id ?? ''} any more` : 'its worker and its execution were lost'
+}
+
+function whatWasLost(handle: Handle, attempt: number, { deps }: Run): Failure {
+  if (!isSameStorage(handle, deps)) {
+    return { code: 'backend_lost', message: `the work of attempt ${attempt} stayed on the storage ${handle.storage_id ?? ''}, which this worker does not have` }
+  }
+  if (isOtherEngine(handle, deps)) {
+    return { code: 'backend_lost', message: `the execution of attempt ${attempt} stayed on the engine ${handle.engine_id ?? ''}, which no worker reaches; its workspace is kept` }
+  }
+  return { code: 'worker_lost', message: 'the worker was lost, and nothing of its execution could be found again; its workspace is kept' }
 }

@@ -1,4 +1,4 @@
-import { sharedRedisUrl } from '@longshore/testkit'
+import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
@@ -29,7 +29,9 @@ function deps(): RunTaskDeps {
   return {
     ledger: stack.ledger, doorbell: { listen: () => Promise.reject(new Error('nobody listens')) }, log: SILENT, worker: 'the loser',
     clock: { now: () => Date.now(), measure: () => Promise.resolve() }, metrics: createWorkerMetrics(new Registry()),
-    retryDelayMs: 1, chance: () => 0, handover: new AbortController().signal, onRequeued: () => undefined, onTrouble: () => undefined,
+    retryDelayMs: 1, chance: () => 0, handover: new AbortController().signal, onRequeued: () => undefined, poisonLimit: 5,
+    storageId: undefined, engines: { ownId: () => undefined, isAlive: () => Promise.resolve(false) }, hasSuccessor: () => Promise.resolve(false),
+    place: { begun: () => undefined, done: () => undefined, failed: () => undefined, isOnTrial: () => false },
   }
 }
 
@@ -47,21 +49,23 @@ test('G9: a worker that was taken over does not strike the debt of the execution
   expect(await stack.ledger.debts(10)).toEqual([task.id])
 })
 
-test.each(['handover', 'retry'])('G3: a cancel that comes while the worker cleans up for a %s ends the task at once, and nothing is left', async (why) => {
-  const shell = createShellBackend('docker', stack.root)
+test.each([
+  { why: 'handover', resume: true }, { why: 'handover', resume: false }, { why: 'retry', resume: true },
+])('G3: a cancel that comes while the worker cleans up for a $why (resumable: $resume) ends the task at once, and nothing is left', async ({ why, resume }) => {
+  const shell = createShellBackend('docker', stack.root, { capabilities: { resume } })
+  const cancelled = async () => void (await stack.ledger.cancel(task.id, 'agent-a'))
   const backend: Backend = {
     ...shell,
-    dispose: async (handle, context) => {
-      await stack.ledger.cancel(task.id, 'agent-a')
-      await shell.dispose(handle, context)
-    },
+    checkpoint: (handle, context) => cancelled().then(() => shell.checkpoint(handle, context)),
+    dispose: (handle, context) => cancelled().then(() => shell.dispose(handle, context)),
   }
   const worker = await stack.worker({ backends: [backend], retryDelayMs: 60_000 })
   const task = await stack.submit(why === 'retry' ? 'sleep 0.5; exit 75' : 'sleep 100')
-  await stack.until(task.id, 'running')
+  await waitFor(async () => (await shell.list()).length === 1, { what: 'the script to run' })
   if (why === 'handover') await worker.stop()
   expect(await stack.untilOver(task.id)).toMatchObject({ state: 'cancelled', attempt: 1 })
   expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.cancelled'])
   await worker.stop()
   expect(await stack.ledger.debts(10)).toEqual([])
+  expect(await shell.list()).toEqual([])
 })

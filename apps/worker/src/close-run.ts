@@ -4,6 +4,8 @@ import { type Failure, type FailureCode, isOver, type TaskResult, toFailure } fr
 import { ClaimLost, type Ending, type Ledger } from '@longshore/ledger'
 
 import { afterFailure } from './after-failure.ts'
+import type { PlaceSilent } from './begin-execution.ts'
+import { isOtherEngine, isSameStorage } from './here.ts'
 import type { Run } from './run.ts'
 import { within } from './within.ts'
 
@@ -15,8 +17,8 @@ const DISPOSE_MS = 30_000
 /** Tries to clear a failed attempt while the claim is still ours; then its own watchdog ends it, and the last cleaning up of its task removes it. */
 const CLEAR_TRIES = 3
 
-/** Causes that the backend's probe may see, too: then its mode takes no more tasks for now. */
-const BLAMES_PLACE: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'backend_lost', 'bad_credentials', 'image_missing', 'storage_unavailable'])
+/** Causes that say something about the mode's place, not about the task. */
+const BLAMES_PLACE: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'backend_lost', 'bad_credentials', 'image_missing', 'image_pull', 'storage_unavailable'])
 
 /** How a run ended, for logs and metrics. */
 export type RunOutcome = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'retry' | 'handover' | 'lost'
@@ -36,8 +38,7 @@ export async function endRun(run: Run, ending: Ending, work: Promise<unknown>): 
     run.log.info({ state, duration_ms: durationMs, code: ending.state === 'failed' ? ending.payload.failure.code : undefined }, 'task ended')
   }
   const hasSettled = await settle(work)
-  // Nobody can own a task that is over, so there is no claim to ask for.
-  const isClear = await clear(run, () => Promise.resolve())
+  const isClear = await clear(run, unowned)
   // Whoever did not make the end may have cleared another execution than the one that the debt is about.
   // Not waited for: a debt that stays is paid by the rounds (collect-debts.ts).
   if (won && isClear && hasSettled) deps.ledger.strikeDebt(task.id).catch((error: unknown) => run.log.debug({ err: error }, 'the debt stays for now'))
@@ -48,35 +49,62 @@ export async function endRun(run: Run, ending: Ending, work: Promise<unknown>): 
 export async function failRun(run: Run, thrown: { failure: Failure; result?: TaskResult }, work: Promise<unknown>): Promise<RunOutcome> {
   const { deps, claim, task } = run
   const { failure, result } = thrown
-  if (BLAMES_PLACE.has(failure.code)) deps.onTrouble(task.mode)
+  const isPlaces = BLAMES_PLACE.has(failure.code)
+  const isCounted = !isPlaces || !deps.place.isOnTrial(task.mode)
+  if (isPlaces) run.blamePlace(failure)
   const asked = await deps.ledger.cancelRequested(claim)
   if (asked !== undefined) return endRun(run, { state: 'cancelled', payload: { by: asked.by, ...optional('reason', asked.reason), ...optional('result', result) } }, work)
-  const next = afterFailure({ failure, task, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
+  const next = afterFailure({ failure, task, isCounted, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
   if (next.kind === 'end') return endRun(run, { state: 'failed', payload: { failure, ...optional('result', result) } }, work)
   run.letGo()
   const hasSettled = await settle(work)
   let isClear = false
   for (let i = 1; i <= CLEAR_TRIES && !(isClear = await clear(run, run.context.confirmClaim)); i++) await sleep(500)
-  run.log.warn({ code: failure.code, reason: failure.message, delay_ms: next.delayMs }, 'the attempt failed; the task is tried again')
-  return requeue(run, { reason: 'retry', failure, delayMs: next.delayMs }, isClear && hasSettled)
+  run.log.warn({ code: failure.code, reason: failure.message, delay_ms: next.delayMs, counted: isCounted }, 'the attempt failed; the task is tried again')
+  return requeue(run, { reason: 'retry', failure, delayMs: next.delayMs, ...(isCounted ? {} : { uncounted: true }) }, hasSettled && isClear)
 }
 
-/** G12: the task goes back into the queue; its workspace stays. */
+/** G12: the task goes back into the queue, with all that is needed to go on with it. */
 export async function handOver(run: Run, work: Promise<unknown>): Promise<RunOutcome> {
   run.letGo()
   const hasSettled = await settle(work)
-  await run.mirror.settled().catch(() => undefined)
-  const isClear = await clear(run, run.context.confirmClaim)
-  return requeue(run, { reason: 'handover' }, isClear && hasSettled)
+  await run.mirror.settled()
+  const isClear = await leave(run)
+  return requeue(run, { reason: 'handover' }, hasSettled && isClear)
+}
+
+/** The place does not answer: whoever takes the task next finds it as it is. */
+export function giveBack(run: Run, silence: PlaceSilent): Promise<RunOutcome> {
+  run.log.warn({ reason: silence.message }, 'the place of a running execution does not answer; the task is given back')
+  run.blamePlace(silence.failure)
+  run.letGo()
+  return requeue(run, { reason: 'handover' }, false)
+}
+
+/**
+ * What is alive stays alive for a worker that is there to adopt it; else it is ended so that its session can be gone on with,
+ * where the backend knows how. Whether nothing is left.
+ */
+async function leave(run: Run): Promise<boolean> {
+  const { deps, backend, handle, task, claim } = run
+  if (handle === undefined) return true
+  const mayBeAlive = run.execution !== undefined || !run.isStarting
+  if (mayBeAlive && backend.capabilities.adopt && (await deps.hasSuccessor(task.mode, handle))) return false
+  // First the word, then the deed: whoever finds the handle after a death in between ends what is left before it goes on.
+  await deps.ledger.saveHandle(claim, { ...handle, checkpoint: true })
+  if (!backend.capabilities.resume) return clear(run, run.context.confirmClaim)
+  await quietly(run, backend.checkpoint(handle, { log: run.log, confirmClaim: run.context.confirmClaim }))
+  return false
 }
 
 /** Gives the task back; a cancel that came meanwhile is its end instead (G3), and its debt is ours if nothing is left (G9). */
-async function requeue({ deps, claim, log }: Run, why: Parameters<Ledger['requeue']>[1], isClear: boolean): Promise<RunOutcome> {
+async function requeue(run: Run, why: Parameters<Ledger['requeue']>[1], isClear: boolean): Promise<RunOutcome> {
+  const { deps, claim, log } = run
   const { id, state, mode } = await deps.ledger.requeue(claim, why)
   if (isOver(state)) {
     deps.metrics.ended.inc({ state, mode })
     log.info({ state }, 'task ended: that was asked for while it was given back')
-    if (isClear) await deps.ledger.strikeDebt(id)
+    if (isClear || (await clear(run, unowned))) await deps.ledger.strikeDebt(id)
     return 'cancelled'
   }
   log.info({ reason: why.reason }, 'the task is in the queue again')
@@ -98,8 +126,15 @@ async function settle(work: Promise<unknown>): Promise<boolean> {
 /** Disposes of the execution. Whether nothing is left. */
 async function clear(run: Run, confirmClaim: () => Promise<void>): Promise<boolean> {
   if (run.handle === undefined) return true
+  // Whoever cannot see the place must not say that nothing is left there.
+  if (isOtherEngine(run.handle, run.deps) || !isSameStorage(run.handle, run.deps)) return false
+  return quietly(run, run.backend.dispose(run.handle, { log: run.log, confirmClaim }))
+}
+
+/** Whether it worked; only a lost claim is more than a line in the log. */
+async function quietly(run: Run, cleaning: Promise<void>): Promise<boolean> {
   try {
-    await within(DISPOSE_MS, run.backend.dispose(run.handle, { log: run.log, confirmClaim }), 'cleaning up')
+    await within(DISPOSE_MS, cleaning, 'cleaning up')
     return true
   } catch (error) {
     if (error instanceof ClaimLost) throw error
@@ -107,6 +142,9 @@ async function clear(run: Run, confirmClaim: () => Promise<void>): Promise<boole
     return false
   }
 }
+
+/** Nobody can own a task that is over, so there is no claim to ask for. */
+const unowned = () => Promise.resolve()
 
 function optional<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
   return value === undefined ? {} : ({ [key]: value } as Record<K, V>)

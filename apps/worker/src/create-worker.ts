@@ -1,19 +1,22 @@
-import { setTimeout as sleep } from 'node:timers/promises'
 import type { Redis } from 'ioredis'
 import type { Registry } from 'prom-client'
 
-import type { Backend, DeploymentId, Handle, Log, Mode, Ticket } from '@longshore/contracts'
+import type { Backend, DeploymentId, Log, Mode } from '@longshore/contracts'
 import type { Doorbell, Ledger } from '@longshore/ledger'
-import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, reconcileTickets, type TicketConsumer, type TicketProducer } from '@longshore/queue'
-import { keepRounds, stopAll, type Stoppable } from '@longshore/runtime'
+import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, type Heartbeats, listEngines, type ModeReport, reconcileTickets, type TicketProducer } from '@longshore/queue'
+import { keepRounds, type Rounds, stopAll, type Stoppable } from '@longshore/runtime'
 
+import type { BreakerSettings } from './breaker.ts'
 import { createDebtCollector } from './collect-debts.ts'
+import { createDrain, type Drain } from './drain.ts'
+import { isHere } from './here.ts'
 import { type ModeBoard, watchModes } from './mode-board.ts'
 import { type RedisClock, startRedisClock } from './redis-clock.ts'
 import { runTask } from './run-task.ts'
 import type { RunTaskDeps } from './run.ts'
-import { within } from './within.ts'
-import { createWorkerMetrics } from './worker-metrics.ts'
+import { findSuccessors } from './successors.ts'
+import { createSweeper } from './sweep.ts'
+import { createWorkerMetrics, watchBreakers, type WorkerMetrics } from './worker-metrics.ts'
 
 export interface WorkerDeps {
   /** In the `background` role. */
@@ -29,8 +32,8 @@ export interface WorkerDeps {
   host: string
   version: string
   storageId?: string
-  /** Whether this worker's backends see the place that a handle names. Default: the same storage. */
-  reaches?: (handle: Handle) => boolean
+  /** Whether and how leftovers are looked for. Default: not at all. */
+  sweep?: { everyMs: number; isDryRun: boolean; markFile: string }
   log: Log
   registry: Registry
   settings: WorkerSettings
@@ -43,6 +46,10 @@ export interface WorkerSettings {
   stalledIntervalMs: number
   drainGraceMs: number
   retryDelayMs: number
+  /** Owners in a row that may die soon after they took a task. Default 5. */
+  poisonLimit?: number
+  /** When a mode stops taking tasks because its place fails them. Default: after 3 failures, for 10 s. */
+  breaker?: BreakerSettings
   /** Between two probes of a backend. Default 10 s. */
   probeEveryMs?: number
 }
@@ -56,96 +63,96 @@ export interface RunningWorker {
 
 const HEARTBEAT_MS = 5_000
 const DEBTS_MS = 5_000
-/** A part that hangs does not keep the process from ending. */
+/** Redis may be away, an engine may hang: the process ends all the same. */
 const STOP_MS = 5_000
-/** Telling an execution to stop and disposing of it (see close-run.ts), and some. */
-const HANDOVER_MS = 45_000
+const DEFAULT_BREAKER: BreakerSettings = { failures: 3, openMs: 10_000 }
+const DEFAULT_POISON_LIMIT = 5
 
 /** A worker that takes tickets of its modes and runs their tasks until it is stopped. @throws when Redis does not answer at all */
 export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
   const { redis, ledger, producer, deployment, name, log, settings } = deps
   const clock = await startRedisClock(redis)
-  const handover = new AbortController()
   const dispatcher = dispatchTickets({ source: ledger, producer, log })
   const reconciler = reconcileTickets({ ledger, redis, deployment, name, log, onReissued: dispatcher.wake })
-  const backendOf = (mode: Mode) => deps.backends.find((backend) => backend.mode === mode)
-  const runDeps: RunTaskDeps = {
-    ledger, doorbell: deps.doorbell, clock, log, worker: name, retryDelayMs: settings.retryDelayMs, chance: Math.random,
-    metrics: createWorkerMetrics(deps.registry), handover: handover.signal, onRequeued: dispatcher.wake, onTrouble: (mode) => board.doubt(mode),
-  }
-  const handle = async (ticket: Ticket, lost: AbortSignal) => {
-    const backend = backendOf(ticket.mode)
-    return backend === undefined ? 'again' : runTask(runDeps, backend, ticket, lost)
-  }
-  const consumer = consumeTickets({
-    redis, deployment, name, log, handle, modes: deps.backends.map(({ mode }) => mode),
-    concurrency: settings.concurrency, lockMs: settings.lockMs, stalledIntervalMs: settings.stalledIntervalMs,
-  })
-  const board = watchModes({ backends: deps.backends, log, ...(settings.probeEveryMs === undefined ? {} : { everyMs: settings.probeEveryMs }), onChange: (mode, isOk) => {
-    consumer.setOpen(mode, isOk)
-    heart.wake()
-  } })
-  const startedAt = clock.now()
-  let isDraining = false
-  const status = (): Heartbeat => describe({ deps, consumer, board, startedAt, isDraining })
   const heartbeats = createHeartbeats(redis, deployment)
+  const backendOf = (mode: Mode) => deps.backends.find((backend) => backend.mode === mode)
+  const consumer = consumeTickets({
+    redis, deployment, name, log, modes: deps.backends.map(({ mode }) => mode),
+    concurrency: settings.concurrency, lockMs: settings.lockMs, stalledIntervalMs: settings.stalledIntervalMs,
+    handle: async (ticket, lost) => {
+      const backend = backendOf(ticket.mode)
+      return backend === undefined || drain.isDraining() ? 'again' : runTask(runDeps, backend, ticket, lost)
+    },
+  })
+  const admit = (mode: Mode) => {
+    consumer.setEngine(mode, board.engineOf(mode))
+    consumer.setOpen(mode, !drain.isDraining() && board.admits(mode))
+  }
+  const startedAt = clock.now()
+  const status = () => describe(deps, { startedAt, running: consumer.running(), draining: drain.isDraining(), modes: board.reports() })
+  const drain = createDrain({
+    consumer, log, graceMs: settings.drainGraceMs, announce: () => heartbeats.beat(status()),
+    onChange: () => deps.backends.forEach(({ mode }) => admit(mode)),
+  })
+  const board = watchModes({
+    backends: deps.backends, breaker: settings.breaker ?? DEFAULT_BREAKER, log, ...(settings.probeEveryMs === undefined ? {} : { everyMs: settings.probeEveryMs }),
+    onChange: (mode) => {
+      admit(mode)
+      heart.wake()
+    },
+  })
+  watchBreakers(deps.registry, board)
+  const runDeps = runDepsOf(deps, { clock, board, drain, heartbeats, onRequeued: dispatcher.wake })
   const heart = keepRounds({ everyMs: HEARTBEAT_MS, log, failing: 'the heartbeat could not be written', round: async () => {
     await clock.measure()
-    await heartbeats.beat(status())
+    drain.want((await heartbeats.beat(status())).isDrainAsked)
   } })
-  const debts = watchDebts(deps, clock, backendOf)
+  const collect = createDebtCollector({ ledger, backendOf, clock, log, reaches: (handle) => isHere(handle, runDeps) })
+  const debts = keepRounds({ everyMs: DEBTS_MS, log, failing: 'leftovers could not be looked for', round: async () => void (await collect()) })
+  const sweeps = keepSweeping(deps, clock, runDeps.metrics)
   return {
     status,
     stop: async () => {
-      isDraining = true
-      heart.wake()
-      await drain({ redis, consumer, handover, graceMs: settings.drainGraceMs, log })
+      await drain.finish()
       await stopAll([
-        { name: 'modes', stop: () => board.stop() },
-        { name: 'debts', stop: () => debts.stop() },
-        { name: 'dispatcher', stop: () => dispatcher.stop() },
-        { name: 'reconciler', stop: () => reconciler.stop() },
+        part('rounds', () => Promise.all([consumer, board, debts, ...sweeps, dispatcher, reconciler].map((one) => one.stop()))),
         // What was handed over should wait in the queue, not for the next process that dispatches.
-        { name: 'last dispatch', stop: async () => void (await dispatchOnce(ledger, producer)) },
-        { name: 'heartbeat', stop: async () => {
+        part('last dispatch', () => dispatchOnce(ledger, producer)),
+        part('heartbeat', async () => {
           await heart.stop()
           await heartbeats.remove(name)
-        } },
-        ...deps.backends.map((backend): Stoppable => ({ name: `${backend.mode} backend`, stop: () => backend.close() })),
-      ].map(bounded), log)
+        }),
+        ...deps.backends.map((backend) => part(`${backend.mode} backend`, () => backend.close())),
+      ], log)
     },
   }
 }
 
-/** Redis may be away, an engine may hang: the process ends all the same. */
-function bounded({ name, stop }: Stoppable): Stoppable {
-  return { name, stop: () => within(STOP_MS, stop(), `stopping: ${name}`) }
+function part(name: string, stop: () => Promise<unknown>): Stoppable {
+  return { name, stop: async () => void (await stop()), patienceMs: STOP_MS }
 }
 
-function watchDebts({ ledger, log, storageId, reaches }: WorkerDeps, clock: RedisClock, backendOf: (mode: Mode) => Backend | undefined) {
-  const sameStorage = (handle: Handle) => handle.storage_id === undefined || storageId === undefined || handle.storage_id === storageId
-  const collect = createDebtCollector({ ledger, backendOf, clock, log, reaches: reaches ?? sameStorage })
-  return keepRounds({ everyMs: DEBTS_MS, log, failing: 'leftovers could not be looked for', round: async () => void (await collect()) })
+function keepSweeping({ sweep, ledger, backends, log }: WorkerDeps, clock: RedisClock, { swept }: WorkerMetrics): Rounds[] {
+  if (sweep === undefined) return []
+  const round = createSweeper({ ledger, backends, now: clock.now, log, markFile: sweep.markFile, isDryRun: sweep.isDryRun, onSwept: (mode, count) => swept.inc({ mode }, count) })
+  return [keepRounds({ everyMs: sweep.everyMs, round, log, failing: 'orphans could not be looked for' })]
 }
 
-async function drain({ redis, consumer, handover, graceMs, log }: { redis: Redis; consumer: TicketConsumer; handover: AbortController; graceMs: number; log: Log }): Promise<void> {
-  const running = consumer.running()
-  if (running > 0) log.info({ running, grace_ms: graceMs }, 'draining: no new tasks; what runs has the grace period to end')
-  const taking = consumer.stopTaking()
-  const graceOver = new AbortController()
-  await Promise.race([taking.then(() => consumer.idle()), sleep(graceMs, undefined, { signal: graceOver.signal })])
-  graceOver.abort()
-  handover.abort()
-  // Without Redis nothing can be handed over: the tickets' locks run out, and another worker takes over.
-  const patienceMs = redis.status === 'ready' ? HANDOVER_MS : STOP_MS
-  await within(patienceMs, consumer.stop(), 'handing over').catch((error: unknown) => log.error({ err: error }, 'not everything was handed over; another worker takes over'))
-}
+interface Parts { clock: RedisClock; board: ModeBoard; drain: Drain; heartbeats: Heartbeats; onRequeued: () => void }
 
-function describe({ deps, consumer, board, startedAt, isDraining }: { deps: WorkerDeps; consumer: TicketConsumer; board: ModeBoard; startedAt: number; isDraining: boolean }): Heartbeat {
+function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, storageId, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
+  const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
-    v: 1, name: deps.name, host: deps.host, version: deps.version, started_at: startedAt,
-    slots: deps.settings.concurrency, running: consumer.running(), draining: isDraining,
-    ...(deps.storageId === undefined ? {} : { storage_id: deps.storageId }),
-    modes: board.reports(),
+    ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
+    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT,
+    storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
+    get handover() {
+      return drain.handover()
+    },
   }
+}
+
+function describe({ name, host, version, storageId, settings }: WorkerDeps, now: { startedAt: number; running: number; draining: boolean; modes: ModeReport[] }): Heartbeat {
+  const { startedAt, running, draining, modes } = now
+  return { v: 1, name, host, version, started_at: startedAt, slots: settings.concurrency, running, draining, ...(storageId === undefined ? {} : { storage_id: storageId }), modes }
 }

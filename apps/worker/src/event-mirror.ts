@@ -4,14 +4,23 @@ import type { Claim, Ledger } from '@longshore/ledger'
 /** Appends what an execution says, in order. */
 export interface EventMirror {
   emit(events: readonly ExecutionEvent[], position?: string): Promise<void>
-  /** Resolves when everything emitted so far is in the log or refused. */
+  /** Resolves when everything emitted so far is in the log or refused; what is held back is not waited for. */
   settled(): Promise<void>
+  /** Holds back what is emitted from now on: the event that says how the execution was taken up goes first. */
+  hold(): void
+  /** Lets what was held back into the log. */
+  release(): void
+  /** Refuses what is still held back: nobody goes on with it here, and whoever does gets it from its source again. */
+  drop(): void
 }
 
 interface Batch { events: readonly ExecutionEvent[]; position: string | undefined; done: PromiseWithResolvers<void> }
 
 /** Events of one append: what waits for a Redis that is away may be more than one command can hold. */
 const MAX_EVENTS = 500
+
+// One for all: an error with a stack of its own per run would cost more than the rest of letting go.
+const DROPPED = new Error('the worker let go of the execution before it was taken up')
 
 /**
  * One append is under way at a time; what is emitted meanwhile goes together in the next one, with the newest position:
@@ -21,8 +30,9 @@ export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRef
   const waiting: Batch[] = []
   let writing: Promise<void> | undefined
   let refusal: { error: unknown } | undefined
+  const gate = { isHeld: false }
   const write = async () => {
-    while (waiting.length > 0) {
+    while (waiting.length > 0 && !gate.isHeld) {
       const batches = nextOf(waiting)
       try {
         // What follows a gap would carry a position behind it: whoever goes on from there could not know what is missing.
@@ -37,15 +47,32 @@ export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRef
     }
     writing = undefined
   }
+  const go = () => {
+    // Not in this very step: a round without a wait would be over before it is noted as under way.
+    if (!gate.isHeld && waiting.length > 0) writing ??= Promise.resolve().then(write)
+  }
+  const release = () => {
+    gate.isHeld = false
+    go()
+  }
   return {
     emit: (events, position) => {
       const done = Promise.withResolvers<void>()
       done.promise.catch(() => undefined) // a backend may not wait for each one; `onRefused` has heard of it
       waiting.push({ events, position, done })
-      writing ??= write()
+      go()
       return done.promise
     },
     settled: async () => writing,
+    hold: () => {
+      gate.isHeld = true
+    },
+    release,
+    drop: () => {
+      if (!gate.isHeld) return
+      refusal ??= { error: DROPPED }
+      release()
+    },
   }
 }
 

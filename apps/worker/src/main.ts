@@ -9,8 +9,10 @@ import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, re
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
+import { markFileOf } from './ledger-mark.ts'
 
 const REDIS_WAIT_MS = 30_000
+const STOP_MS = 5_000
 
 async function main(settings: Settings, redisUrl: string): Promise<void> {
   const deployment = settings.LONGSHORE_DEPLOYMENT
@@ -26,9 +28,11 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log }), doorbell: createDoorbell(bells, deployment), producer, backends,
     deployment, name, host: hostname(), version: packageJson.version, storageId: storage.id, log, registry,
+    ...(settings.SWEEP === 'off' ? {} : { sweep: { everyMs: settings.SWEEP_EVERY_MS, isDryRun: settings.SWEEP === 'dry-run', markFile: join(storage.root, markFileOf(deployment)) } }),
     settings: {
       concurrency: settings.WORKER_CONCURRENCY ?? settings.MAX_CONCURRENT_TASKS, lockMs: settings.LOCK_DURATION_MS,
       stalledIntervalMs: settings.STALLED_INTERVAL_MS, drainGraceMs: settings.DRAIN_GRACE_MS, retryDelayMs: settings.RETRY_DELAY_MS,
+      poisonLimit: settings.POISON_LIMIT, breaker: { failures: settings.BREAKER_FAILURES, openMs: settings.BREAKER_OPEN_MS },
     },
   })
   const health = await serveHealth({
@@ -40,7 +44,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   stopOnSignal(process, [
     { name: 'worker', stop: worker.stop },
     { name: 'health', stop: health.stop },
-    { name: 'producer', stop: producer.close },
+    { name: 'producer', stop: producer.close, patienceMs: STOP_MS },
     { name: 'Redis', stop: () => Promise.resolve([redis, bells, probe].forEach((connection) => connection.disconnect())) },
   ], log)
 }

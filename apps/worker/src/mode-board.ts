@@ -2,20 +2,26 @@ import { type Backend, type BackendHealth, type Log, type Mode, toFailure } from
 import type { ModeReport } from '@longshore/queue'
 import { keepRounds, type Rounds } from '@longshore/runtime'
 
+import { admits, afterNews, breakerReason, type BreakerSettings, type BreakerState, closedBreaker, type PlaceNews } from './breaker.ts'
+import type { PlaceWatch } from './run.ts'
 import { within } from './within.ts'
 
-/** Which modes this worker can run now, as their backends' probes say. */
-export interface ModeBoard {
+/** What each mode of this worker can take now: its backend's probe is good, and its breaker is closed. */
+export interface ModeBoard extends PlaceWatch {
+  readonly modes: readonly Mode[]
   reports(): ModeReport[]
-  /** Probes this mode again at once: a task met trouble there. */
-  doubt(mode: Mode): void
+  /** What tickets the mode may take. */
+  admits(mode: Mode): boolean | 'one'
+  /** The engine that its backend reaches, once a probe was good. */
+  engineOf(mode: Mode): string | undefined
   stop(): Promise<void>
 }
 
 export interface ModeBoardOptions {
   backends: readonly Backend[]
-  /** Called after the first probe and at each change. */
-  onChange: (mode: Mode, isOk: boolean) => void
+  /** Called after the first probe, and whenever something that the board says of a mode has changed. */
+  onChange: (mode: Mode) => void
+  breaker: BreakerSettings
   log: Log
   /** Default 10 s. */
   everyMs?: number
@@ -23,41 +29,92 @@ export interface ModeBoardOptions {
 
 const PROBE_MS = 20_000
 
+interface ModeState { backend: Backend; health: BackendHealth | undefined; engineId: string | undefined; breaker: BreakerState; rounds: Rounds; reopening: NodeJS.Timeout | undefined }
+
 /** Probes every backend now and again. A mode whose probe fails is off, with the reason; the others go on. */
-export function watchModes({ backends, onChange, log, everyMs = 10_000 }: ModeBoardOptions): ModeBoard {
-  const health = new Map<Mode, BackendHealth>()
-  const rounds = new Map<Mode, Rounds>(backends.map((backend) => [backend.mode, keepRounds({
-    everyMs, log, failing: 'a probe failed',
-    round: async () => {
-      const found = await probe(backend)
-      const before = health.get(backend.mode)
-      health.set(backend.mode, found)
-      if (before?.ok === found.ok) return
-      if (found.ok) log.info({ mode: backend.mode, isolation: backend.capabilities.isolation }, 'the mode is on')
-      else log.warn({ mode: backend.mode, reason: found.reason }, 'the mode is off')
-      onChange(backend.mode, found.ok)
-    },
-  })]))
+export function watchModes(options: ModeBoardOptions): ModeBoard {
+  const states = new Map(options.backends.map((backend) => [backend.mode, watchMode(backend, options)]))
+  const now = () => performance.now()
+  const of = (mode: Mode) => states.get(mode)
+  const tell = (mode: Mode, news: PlaceNews) => {
+    const state = of(mode)
+    if (state !== undefined) hear(state, news, options)
+  }
   return {
-    reports: () => backends.map((backend) => reportOf(backend, health.get(backend.mode))),
-    doubt: (mode) => rounds.get(mode)?.wake(),
+    modes: options.backends.map(({ mode }) => mode),
+    reports: () => [...states.values()].map(reportOf),
+    admits: (mode) => {
+      const state = of(mode)
+      return state?.health?.ok === true && admits(state.breaker, now())
+    },
+    engineOf: (mode) => of(mode)?.engineId,
+    begun: (mode) => tell(mode, { kind: 'begun' }),
+    done: (mode) => tell(mode, { kind: 'done' }),
+    failed: (mode, failure) => {
+      tell(mode, { kind: 'failed', failure })
+      of(mode)?.rounds.wake() // the probe may say more
+    },
+    isOnTrial: (mode) => of(mode)?.breaker.kind === 'open',
     stop: async () => {
-      await Promise.all([...rounds.values()].map((round) => round.stop()))
+      for (const { reopening } of states.values()) clearTimeout(reopening)
+      await Promise.all([...states.values()].map(({ rounds }) => rounds.stop()))
     },
   }
 }
 
-async function probe(backend: Backend): Promise<BackendHealth> {
+function watchMode(backend: Backend, { onChange, breaker, log, everyMs = 10_000 }: ModeBoardOptions): ModeState {
+  const { mode } = backend
+  const round = async () => {
+    const found = await probe(backend)
+    const before = { ok: state.health?.ok, engineId: state.engineId }
+    state.health = found.health
+    state.engineId = found.health.ok ? found.engineId : state.engineId
+    if (before.ok !== found.health.ok) {
+      if (found.health.ok) log.info({ mode, isolation: backend.capabilities.isolation, engine_id: state.engineId }, 'the mode is on')
+      else log.warn({ mode, reason: found.health.reason }, 'the mode is off')
+    }
+    if (before.ok !== found.health.ok || before.engineId !== state.engineId) onChange(mode)
+  }
+  const state: ModeState = {
+    backend, health: undefined, engineId: undefined, breaker: closedBreaker(breaker), reopening: undefined,
+    rounds: keepRounds({ everyMs, log, failing: 'a probe failed', round }),
+  }
+  return state
+}
+
+function hear(state: ModeState, news: PlaceNews, { breaker, onChange, log }: ModeBoardOptions): void {
+  const now = performance.now()
+  const [before, after] = [state.breaker, afterNews(state.breaker, news, now, breaker)]
+  state.breaker = after
+  if (after.kind === before.kind && untilOf(after) === untilOf(before)) return
+  const { mode } = state.backend
+  clearTimeout(state.reopening)
+  if (after.kind === 'open') {
+    log.warn({ mode, reason: breakerReason(after, now) }, 'the mode takes no tasks for now')
+    // A ms more: timers may be early, and nobody would look again.
+    state.reopening = setTimeout(() => onChange(mode), after.until - now + 1)
+  } else {
+    log.info({ mode }, 'the breaker is closed: the mode takes tasks again')
+  }
+  onChange(mode)
+}
+
+function untilOf(state: BreakerState): number | undefined {
+  return state.kind === 'open' ? state.until : undefined
+}
+
+async function probe(backend: Backend): Promise<{ health: BackendHealth; engineId?: string | undefined }> {
   try {
-    return await within(PROBE_MS, backend.probe(), 'the probe')
+    const health = await within(PROBE_MS, backend.probe(), 'the probe')
+    return health.ok ? { health, engineId: await within(PROBE_MS, backend.engineId(), 'the engine\'s id') } : { health }
   } catch (error) {
-    return { ok: false, reason: toFailure(error).message }
+    return { health: { ok: false, reason: toFailure(error).message } }
   }
 }
 
-function reportOf({ mode, capabilities: { isolation, ...capabilities } }: Backend, health: BackendHealth | undefined): ModeReport {
-  const { adopt, resume, steer, pause, usage, files } = capabilities
-  const report = { mode, isolation, capabilities: { adopt, resume, steer, pause, usage, files } }
-  if (health === undefined) return { ...report, ok: false, reason: 'not probed yet' }
-  return health.ok ? { ...report, ok: true } : { ...report, ok: false, reason: health.reason }
+function reportOf({ backend, health, engineId, breaker }: ModeState): ModeReport {
+  const { mode, capabilities: { isolation, adopt, resume, steer, pause, usage, files } } = backend
+  const report = { mode, isolation, ...(engineId === undefined ? {} : { engine_id: engineId }), capabilities: { adopt, resume, steer, pause, usage, files } }
+  const reason = health === undefined ? 'not probed yet' : health.ok ? breakerReason(breaker, performance.now()) : health.reason
+  return reason === undefined ? { ...report, ok: true } : { ...report, ok: false, reason }
 }

@@ -79,7 +79,7 @@ describe('cancel', () => {
     expect(await stack.types(task.id)).toEqual(['task.queued', 'task.cancelled'])
   })
 
-  test('G3: racing with completion it gives one ending, fifty times', async () => {
+  test('G3, L-13: racing with completion it gives one ending, fifty times', async () => {
     await stack.worker({ concurrency: 5 })
     const tasks = await Promise.all(Array.from({ length: 50 }, () => stack.submit('true')))
     const states = await Promise.all(tasks.map(async (task) => {

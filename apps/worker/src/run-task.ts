@@ -1,10 +1,13 @@
-import { type Backend, type ExecutionOutcome, type Ticket, toFailure } from '@longshore/contracts'
-import { ClaimLost } from '@longshore/ledger'
+import { type Backend, type ExecutionOutcome, TaskFailure, type Ticket, toFailure } from '@longshore/contracts'
+import { ClaimLost, type Take } from '@longshore/ledger'
 
-import { beginExecution, PlaceSilent } from './begin-execution.ts'
-import { endRun, failRun, handOver, resultSoFar, type RunOutcome } from './close-run.ts'
+import { beginExecution, PlaceSilent, resumeLost } from './begin-execution.ts'
+import { endRun, failRun, giveBack, handOver, resultSoFar, type RunOutcome } from './close-run.ts'
 import { openRun, type Run, type RunTaskDeps } from './run.ts'
 import { type Stop, watchRun } from './watch-run.ts'
+
+/** Executions that one worker loses of one take before the retry policy has its turn. */
+const MAX_RESUMES = 3
 
 /**
  * Works on a task by one of its tickets, to an end, a retry, a handover, or until another worker may own it.
@@ -13,7 +16,7 @@ import { type Stop, watchRun } from './watch-run.ts'
  */
 export async function runTask(deps: RunTaskDeps, backend: Backend, ticket: Ticket, lost: AbortSignal): Promise<'done' | 'again'> {
   if (deps.handover.aborted) return 'again'
-  const take = await deps.ledger.take(ticket, deps.worker, backend.capabilities.isolation)
+  const take = await takeTask(deps, backend, ticket)
   if (take.kind === 'nothing') {
     deps.log.debug({ task_id: ticket.task_id, ticket: ticket.n, reason: take.reason }, 'a ticket with nothing to do')
     return 'done'
@@ -27,21 +30,34 @@ export async function runTask(deps: RunTaskDeps, backend: Backend, ticket: Ticke
     const outcome = await conduct(run, take.takeover)
     endTimer({ outcome })
     if (outcome === 'lost') noteLoss(run)
+    // A run that never got an execution says nothing about its place, and neither does one that became another's.
+    else if (run.execution !== undefined && !run.isPlaceBlamed) deps.place.done(mode)
     return 'done'
   } catch (error) {
     endTimer({ outcome: 'lost' })
-    if (error instanceof PlaceSilent) {
-      run.log.warn({ reason: error.message }, 'the place of a running execution does not answer; asking again')
-      deps.onTrouble(mode)
-      return 'again'
+    if (error instanceof ClaimLost || run.lost.aborted) {
+      noteLoss(run)
+      return 'done'
     }
-    if (!(error instanceof ClaimLost) && !run.lost.aborted) throw error
-    noteLoss(run)
-    return 'done'
+    // What Redis refused is not the task's doing; a defect of ours that meets it again and again is for `poison` to end.
+    if (error === run.trouble) await deps.ledger.letGo(run.claim).catch(() => undefined)
+    throw error
   } finally {
     run.letGo()
     deps.metrics.running.dec({ mode })
   }
+}
+
+/** A task whose execution lives on another engine goes to a worker there while one is alive, else it is taken as it is. */
+async function takeTask({ ledger, engines, worker, onRequeued }: RunTaskDeps, backend: Backend, ticket: Ticket): Promise<Take> {
+  const { isolation } = backend.capabilities
+  const engineId = engines.ownId(backend.mode)
+  const take = await ledger.take(ticket, worker, isolation, engineId === undefined ? undefined : { engineId })
+  if (take.kind === 'taken' || take.reason !== 'elsewhere') return take
+  if (!(await engines.isAlive(backend.mode, take.engineId))) return ledger.take(ticket, worker, isolation, { anywhere: true })
+  await ledger.reroute(ticket.task_id, ticket.n, take.engineId)
+  onRequeued()
+  return take
 }
 
 function noteLoss(run: Run): void {
@@ -56,6 +72,7 @@ async function conduct(run: Run, isTakeover: boolean): Promise<RunOutcome> {
   try {
     // What is over before it began is not begun: a cancel or a deadline that came while the task waited.
     const early = await Promise.race([watch.stopped, Promise.resolve(undefined)])
+    if (early === undefined && isTakeover && isPoison(run)) return await endPoison(run)
     const work = early === undefined ? carryOut(run, isTakeover) : Promise.resolve(undefined)
     const first = await Promise.race<First>([
       watch.stopped.then((stop) => ({ stop })),
@@ -67,15 +84,31 @@ async function conduct(run: Run, isTakeover: boolean): Promise<RunOutcome> {
   }
 }
 
+const isPoison = ({ task, deps }: Run) => (task.crashes ?? 0) >= deps.poisonLimit
+
+function endPoison(run: Run): Promise<RunOutcome> {
+  const message = `${run.task.crashes} workers in a row died while they held this task, each within a minute of taking it; it is not given to another`
+  return endRun(run, { state: 'failed', payload: { failure: new TaskFailure('poison', message).toFailure() } }, Promise.resolve())
+}
+
+/** The work until its end, over executions that are lost on the way: their sessions go on in others, in the same attempt (G7). */
 async function carryOut(run: Run, isTakeover: boolean): Promise<ExecutionOutcome> {
   run.execution = await beginExecution(run, isTakeover)
-  return run.execution.outcome
+  run.deps.place.begun(run.task.mode)
+  for (let left = MAX_RESUMES; ; left--) {
+    const outcome = await run.execution.outcome
+    if (outcome.kind === 'completed' || outcome.failure.code !== 'backend_lost' || left === 0) return outcome
+    const next = await resumeLost(run, outcome.failure)
+    if (next === undefined) return outcome
+    run.execution = next
+  }
 }
 
 async function conclude(run: Run, first: First, work: Promise<unknown>): Promise<RunOutcome> {
   if ('thrown' in first) {
-    if (first.thrown instanceof ClaimLost || first.thrown instanceof PlaceSilent || run.lost.aborted) throw first.thrown
+    if (first.thrown instanceof ClaimLost || run.lost.aborted) throw first.thrown
     if (run.trouble !== undefined) throw run.trouble
+    if (first.thrown instanceof PlaceSilent) return giveBack(run, first.thrown)
     return failRun(run, { failure: toFailure(first.thrown) }, work)
   }
   if ('stop' in first) return stopRun(run, first.stop, work)

@@ -1,12 +1,24 @@
-import type { Backend, Execution, Handle, Log, Mode, RunContext, Task } from '@longshore/contracts'
+import { type Backend, type Execution, type Failure, Handle, type Log, type Mode, type RunContext, type Task } from '@longshore/contracts'
 import { type Claim, ClaimLost, type Doorbell, type Ledger } from '@longshore/ledger'
 
 import { type EventMirror, mirrorEvents } from './event-mirror.ts'
+import type { Here } from './here.ts'
 import type { RedisClock } from './redis-clock.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
+/** How a mode's place does, as its tasks find out: what a circuit breaker lives on. */
+export interface PlaceWatch {
+  /** An execution was started, adopted or resumed. */
+  begun(mode: Mode): void
+  /** A run that had an execution is over, and its place was not the cause. */
+  done(mode: Mode): void
+  failed(mode: Mode, failure: Failure): void
+  /** Too many failures in a row: what fails now for the same cause burns no attempt. */
+  isOnTrial(mode: Mode): boolean
+}
+
 /** What running tasks needs besides a backend. */
-export interface RunTaskDeps {
+export interface RunTaskDeps extends Here {
   ledger: Ledger
   doorbell: Pick<Doorbell, 'listen'>
   clock: RedisClock
@@ -17,12 +29,19 @@ export interface RunTaskDeps {
   retryDelayMs: number
   /** 0 to 1. */
   chance: () => number
-  /** Aborts when the worker is to stop: running tasks go back into the queue. */
-  handover: AbortSignal
+  /** Owners in a row that may die soon after they took a task; then it ends as failed (poison). */
+  poisonLimit: number
+  engines: Here['engines'] & {
+    /** Whether another worker that is alive and not draining reaches this engine; one that is silent for now is waited for. */
+    isAlive(mode: Mode, engineId: string): Promise<boolean>
+  }
+  /** Whether another worker takes over what this one leaves running. Asked when `handover` has aborted. */
+  hasSuccessor(mode: Mode, handle: Handle): Promise<boolean>
+  place: PlaceWatch
+  /** Aborts when the worker is to stop: running tasks go back into the queue. Another one after a drain that was undone. */
+  readonly handover: AbortSignal
   /** A ticket is pending: it can be dispatched now. */
   onRequeued: () => void
-  /** A backend failed in a way that its probe may explain. */
-  onTrouble: (mode: Mode) => void
 }
 
 /** One take of a task by this worker. */
@@ -35,6 +54,9 @@ export interface Run {
   readonly mirror: EventMirror
   /** Stops mirroring without stopping the execution. */
   letGo(): void
+  /** Counts a failure of the place, once per run. */
+  blamePlace(failure: Failure): void
+  readonly isPlaceBlamed: boolean
   /** Aborts when another worker may own the task: touch nothing. */
   readonly lost: AbortSignal
   /** As of the last change that this run made. */
@@ -42,9 +64,14 @@ export interface Run {
   /** Where the execution is, as far as it is known. */
   handle: Handle | undefined
   execution: Execution | undefined
+  /** The backend was asked for a fresh start: until there is an execution, nothing is lost with what the handle names. */
+  isStarting: boolean
   /** What the ledger answered instead of doing what was asked: nothing may be concluded about the task. */
   trouble: unknown
 }
+
+/** That there is nothing to attach to is the word of an owner who let go; what a backend stores is alive, or about to be. */
+const Alive = Handle.omit({ checkpoint: true })
 
 // One for all: an error with a stack of its own per run would cost more than the rest of letting go.
 const LET_GO = new Error('aborted: the worker let go of the execution')
@@ -73,16 +100,26 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
     }
   }
   const mirror = mirrorEvents(deps.ledger, claim, noticing)
+  letGo.signal.addEventListener('abort', () => mirror.drop(), { once: true })
   const remainingMs = (task.deadline_at ?? deps.clock.now()) - deps.clock.now()
+  let isPlaceBlamed = false
   const run: Run = {
-    deps, backend, claim, log, mirror, lost: lost.signal, task, handle: task.handle, execution: undefined, trouble: undefined,
+    deps, backend, claim, log, mirror, lost: lost.signal, task, handle: task.handle, execution: undefined, isStarting: false, trouble: undefined,
     letGo: () => letGo.abort(LET_GO),
+    get isPlaceBlamed() {
+      return isPlaceBlamed
+    },
+    blamePlace: (failure) => {
+      if (!isPlaceBlamed) deps.place.failed(task.mode, failure)
+      isPlaceBlamed = true
+    },
     context: {
       claim: task.claim,
       deadlineAt: Date.now() + remainingMs,
       signal: letGo.signal,
       log,
-      onHandle: async (handle) => {
+      onHandle: async (named) => {
+        const handle = Alive.parse(named)
         await owned(deps.ledger.saveHandle(claim, handle))
         run.handle = handle
       },

@@ -1,5 +1,5 @@
 import { startRedis, type RedisServer, waitFor } from '@longshore/testkit'
-import { readFile } from 'node:fs/promises'
+import { readFile, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
@@ -25,9 +25,11 @@ const isGapFree = async (id: TaskId) => expect((await stack.events(id)).map(({ s
 /** Counts to `n`, 100 ms each; leaves one line per start of the script in `starts`. */
 const counting = (n: number) => `echo started >> ${join(stack.root, 'starts')}; i=0; while [ $i -lt ${n} ]; do i=$((i+1)); echo line-$i; sleep 0.1; done`
 const lines = (n: number) => Array.from({ length: n }, (_, i) => `line-${i + 1}\n`).join('')
+const directoryOf = async (id: TaskId) => String((await stack.get(id)).handle?.data['dir'])
+const killExecution = async (id: TaskId) => process.kill(-Number(await readFile(join(await directoryOf(id), 'pid'), 'utf8')), 'SIGKILL')
 const starts = async () => (await readFile(join(stack.root, 'starts'), 'utf8')).split('\n').filter((line) => line !== '').length
 
-describe('G7: a worker that dies costs seconds, not the work', () => {
+describe('G7, L-32: a worker that dies costs seconds, not the work', () => {
   test('SIGKILL: another adopts the running execution within 10 s, same attempt, nothing lost, nothing twice', async () => {
     const doomed = await stack.workerProcess('doomed')
     const task = await stack.submit(counting(120))
@@ -44,18 +46,33 @@ describe('G7: a worker that dies costs seconds, not the work', () => {
     await isGapFree(task.id)
   }, 60_000)
 
-  test('SIGKILL of worker and execution: a new attempt, and the log says why', async () => {
+  test('SIGKILL of worker and execution: its session goes on in its workspace, same attempt, with a word about what happened', async () => {
     const doomed = await stack.workerProcess('doomed')
-    const task = await stack.submit(`echo $$ > ${join(stack.root, 'pid')}; ${counting(20)}`)
+    const task = await stack.submit('if test -e begun; then echo two; else echo one; touch begun; sleep 100; fi')
+    await saying(task.id, 'one')
+    doomed.kill('SIGKILL')
+    await killExecution(task.id)
+    await stack.worker({ name: 'heir' })
+    expect(await stack.until(task.id, 'completed', 20_000)).toMatchObject({ attempt: 1, claim: 2, worker: 'heir' })
+    expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.resumed', 'task.output', 'task.completed'])
+    expect(await outputOf(task.id)).toBe('one\ntwo\n')
+    const resumed = (await stack.events(task.id)).find(({ type }) => type === 'task.resumed')
+    expect(resumed?.payload).toMatchObject({ attempt: 1, claim: 2, worker: 'heir', detail: 'its worker and its execution were lost; the agent goes on with its session in its workspace' })
+    expect(await readFile(join(await directoryOf(task.id), 'notes'), 'utf8')).toContain('You were interrupted')
+  }, 60_000)
+
+  test('SIGKILL of worker and execution, and the session is gone: a new attempt, and the log says why', async () => {
+    const doomed = await stack.workerProcess('doomed')
+    const task = await stack.submit(counting(20))
     await saying(task.id, 'line-1')
     doomed.kill('SIGKILL')
-    const { handle } = await stack.get(task.id)
-    process.kill(-Number(await readFile(join(String(handle?.data['dir']), 'pid'), 'utf8')), 'SIGKILL')
+    await killExecution(task.id)
+    await rm(join(await directoryOf(task.id), 'script'))
     await stack.worker({ name: 'heir' })
     const over = await stack.until(task.id, 'completed', 20_000)
     expect(over).toMatchObject({ attempt: 2 })
     const retrying = (await stack.events(task.id)).find((event) => event.type === 'task.retrying')
-    expect(retrying?.payload).toMatchObject({ failure: { code: 'worker_lost' } })
+    expect(retrying?.payload).toMatchObject({ attempt: 1, failure: { code: 'worker_lost' } })
     await isGapFree(task.id)
   }, 60_000)
 
@@ -92,7 +109,7 @@ test('G4: a worker that was suspended past its lock writes nothing more and leav
   await isGapFree(task.id)
 }, 60_000)
 
-test('G12: SIGTERM under load exits 0; what ran is handed over and completed in the same attempt, nothing is lost', async () => {
+test('G12, L-34: SIGTERM under load exits 0; what ran is handed over and completed in the same attempt, nothing is lost', async () => {
   const leaving = await stack.workerProcess('leaving')
   const tasks = await Promise.all(Array.from({ length: 6 }, (_, i) => stack.submit(`echo begun; sleep 1; echo ${i}`)))
   await waitFor(async () => (await stack.ledger.counts()).running === 3, { what: 'all slots to be taken' })

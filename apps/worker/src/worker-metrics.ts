@@ -1,3 +1,4 @@
+import type { Mode } from '@longshore/contracts'
 import { Counter, Gauge, Histogram, type Registry } from 'prom-client'
 
 /** What a worker counts. */
@@ -6,6 +7,7 @@ export interface WorkerMetrics {
   ended: Counter<'state' | 'mode'>
   attemptSeconds: Histogram<'outcome' | 'mode'>
   claimLost: Counter
+  swept: Counter<'mode'>
 }
 
 export function createWorkerMetrics(registry: Registry): WorkerMetrics {
@@ -18,5 +20,14 @@ export function createWorkerMetrics(registry: Registry): WorkerMetrics {
       labelNames: ['outcome', 'mode'], buckets: [0.1, 0.5, 1, 5, 15, 60, 300, 900, 3_600, 14_400], registers,
     }),
     claimLost: new Counter({ name: 'longshore_claim_lost_total', help: 'Tasks that this worker let go because another may own them.', registers }),
+    swept: new Counter({ name: 'longshore_swept_total', help: 'Leftovers of ended and unknown tasks that this worker found and removed.', labelNames: ['mode'], registers }),
   }
+}
+
+/** The breaker of each mode as a figure, read when somebody asks for it. */
+export function watchBreakers(registry: Registry, { modes, isOnTrial }: { modes: readonly Mode[]; isOnTrial(mode: Mode): boolean }): void {
+  const gauge: Gauge<'mode'> = new Gauge({
+    name: 'longshore_breaker_open', help: '1 while a mode of this worker takes no tasks, or one at a time, because its place failed them.', labelNames: ['mode'], registers: [registry],
+    collect: () => modes.forEach((mode) => gauge.set({ mode }, isOnTrial(mode) ? 1 : 0)),
+  })
 }

@@ -1,40 +1,67 @@
 import { spawn } from 'node:child_process'
-import { mkdir, open, readFile, writeFile } from 'node:fs/promises'
+import { appendFile, mkdir, open, readdir, readFile, rm, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { type Backend, type Execution, type ExecutionOutcome, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type BackendCapabilities, type Execution, type ExecutionOutcome, type Found, type Handle, type Mode, type RunContext, type Task, TaskFailure, TaskId } from '@longshore/contracts'
 
 /** The prompt that makes `start` hang for ever, also when it is told to stop. */
 export const HANGING_START = '[start hangs]'
 /** The exit code that stands for a busy model provider: worth another try. */
 export const BUSY_EXIT = 75
 
+export interface ShellBackendOptions {
+  probe?: Backend['probe']
+  capabilities?: Partial<BackendCapabilities>
+  /** Named in its handles. */
+  engineId?: string
+  storageId?: string
+}
+
 /**
  * A real, small backend for tests: the prompt is a shell script that runs as a detached process group, so that it outlives
- * its worker and can be adopted; its output is a file whose byte offset is the position.
+ * its worker and can be adopted; its output is a file whose byte offset is the position. Its session is the file `script`:
+ * resumed, that runs again in its directory with the note in the file `notes`; what it wrote there is what it goes on from.
  */
-export function createShellBackend(mode: Mode, root: string, options: { probe?: Backend['probe'] } = {}): Backend {
+export function createShellBackend(mode: Mode, root: string, options: ShellBackendOptions = {}): Backend {
+  const { engineId, storageId } = options
+  const handleOf = (name: string): Handle => ({
+    v: 1, mode, ...(engineId === undefined ? {} : { engine_id: engineId }), ...(storageId === undefined ? {} : { storage_id: storageId }), data: { dir: join(root, name) },
+  })
   return {
     mode,
-    capabilities: { isolation: 'process', adopt: true, resume: false, steer: false, pause: false, usage: false, files: false },
+    capabilities: { isolation: 'process', adopt: true, resume: true, steer: false, pause: false, usage: false, files: false, ...options.capabilities },
     probe: options.probe ?? (() => Promise.resolve({ ok: true })),
+    engineId: () => Promise.resolve(engineId),
     start: async (task, run) => {
       if (task.prompt === HANGING_START) return new Promise<never>(() => undefined)
-      const handle: Handle = { v: 1, mode, data: { dir: join(root, `${task.id}-${run.claim}`) } }
+      const handle = handleOf(`${task.id}-${run.claim}`)
       await run.onHandle(handle)
-      await launch(dirOf(handle), task.prompt)
+      await mkdir(dirOf(handle), { recursive: true })
+      await writeFile(join(dirOf(handle), 'script'), task.prompt)
+      await launch(dirOf(handle))
       return follow(handle, run, 0)
     },
     attach: async (task, handle, run) => {
       const isAlive = await pidOf(handle).then(isRunning, () => false)
       return isAlive || (await exitOf(handle)) !== undefined ? follow(handle, run, offsetOf(task)) : undefined
     },
-    engineId: () => Promise.resolve(undefined),
-    resume: () => Promise.resolve(undefined),
-    list: () => Promise.resolve([]),
+    resume: async (task, handle, run, note) => {
+      await end(handle, run)
+      if (!(await exists(join(dirOf(handle), 'script')))) return undefined
+      const goingOn = handleOf(dirOf(handle).slice(root.length + 1))
+      await run.onHandle(goingOn)
+      await appendFile(join(dirOf(handle), 'notes'), `${note}\n`)
+      await launch(dirOf(handle))
+      return follow(goingOn, run, offsetOf(task))
+    },
     checkpoint: (handle, run) => end(handle, run),
-    dispose: (handle, run) => end(handle, run),
+    list: () => list(root, handleOf),
+    dispose: async (handle, run) => {
+      await end(handle, run)
+      await run.confirmClaim()
+      await rm(join(dirOf(handle), 'script'), { force: true })
+    },
     close: () => Promise.resolve(),
   }
 }
@@ -47,6 +74,16 @@ async function end(handle: Handle, run: Pick<RunContext, 'confirmClaim'>): Promi
   while (isRunning(pid)) await sleep(5)
 }
 
+/** What is there of any task: its script, and perhaps its processes. */
+async function list(root: string, handleOf: (name: string) => Handle): Promise<Found[]> {
+  const found = await Promise.all((await readdir(root)).map(async (name) => {
+    const taskId = TaskId.safeParse(name.replace(/-\d+$/, '')).data
+    const script = await stat(join(root, name, 'script')).catch(() => undefined)
+    return taskId === undefined || script === undefined ? [] : [{ taskId, createdAt: script.birthtimeMs, handle: handleOf(name) }]
+  }))
+  return found.flat()
+}
+
 function dirOf({ data }: Handle): string {
   return String(data['dir'])
 }
@@ -55,10 +92,9 @@ function offsetOf(task: Task): number {
   return Number(task.position ?? 0)
 }
 
-async function launch(dir: string, script: string): Promise<void> {
-  await mkdir(dir, { recursive: true })
-  await writeFile(join(dir, 'script'), script)
-  const wrapper = 'echo $$ > pid.new; mv pid.new pid; sh script > out 2>&1; echo $? > code.new; mv code.new code'
+async function launch(dir: string): Promise<void> {
+  for (const name of ['pid', 'code']) await rm(join(dir, name), { force: true })
+  const wrapper = 'echo $$ > pid.new; mv pid.new pid; sh script >> out 2>&1; echo $? > code.new; mv code.new code'
   spawn('sh', ['-c', wrapper], { cwd: dir, detached: true, stdio: 'ignore' }).unref()
   while ((await readFile(join(dir, 'pid'), 'utf8').catch(() => '')) === '') await sleep(2)
 }
@@ -70,6 +106,8 @@ async function follow(handle: Handle, run: RunContext, from: number): Promise<Ex
   const mirror = async (): Promise<ExecutionOutcome> => {
     for (;;) {
       run.signal.throwIfAborted()
+      // In this order: what is said before the end is read after it, and a code that comes between the two looks is seen.
+      const isAlive = await pidOf(handle).then(isRunning, () => false)
       const code = await exitOf(handle)
       const more = await readFrom(join(dirOf(handle), 'out'), offset)
       offset += Buffer.byteLength(more)
@@ -77,11 +115,13 @@ async function follow(handle: Handle, run: RunContext, from: number): Promise<Ex
       if (more !== '') await run.emit([{ type: 'task.output', payload: { text: more, stream: 'stdout' } }], String(offset))
       if (code === 0) return { kind: 'completed', result: result() }
       if (code !== undefined) return { kind: 'failed', failure: new TaskFailure(code === BUSY_EXIT ? 'provider_busy' : 'agent_error', `exit code ${code}`).toFailure(), result: result() }
-      if (!(await pidOf(handle).then(isRunning)) && (await exitOf(handle)) === undefined) return { kind: 'failed', failure: new TaskFailure('backend_lost', 'the shell is gone').toFailure() }
+      if (!isAlive) return { kind: 'failed', failure: new TaskFailure('backend_lost', 'the shell is gone').toFailure() }
       await sleep(10)
     }
   }
-  return { handle, outcome: mirror(), result: () => Promise.resolve(result()) }
+  const outcome = mirror()
+  outcome.catch(() => undefined) // whoever awaits it hears of it
+  return { handle, outcome, result: () => Promise.resolve(result()) }
 }
 
 async function readFrom(path: string, offset: number): Promise<string> {
@@ -94,6 +134,10 @@ async function readFrom(path: string, offset: number): Promise<string> {
   } finally {
     await file.close()
   }
+}
+
+async function exists(path: string): Promise<boolean> {
+  return stat(path).then(() => true, () => false)
 }
 
 async function pidOf(handle: Handle): Promise<number> {

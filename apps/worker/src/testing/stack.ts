@@ -17,7 +17,9 @@ import { createShellBackend } from './shell-backend.ts'
 const SETTINGS: WorkerSettings = { concurrency: 3, lockMs: 5_000, stalledIntervalMs: 1_000, drainGraceMs: 0, retryDelayMs: 50 }
 
 /** What a worker child process needs to know. */
-export interface ChildConfig { redisUrl: string; deployment: string; root: string; name: string }
+export interface ChildConfig extends WorkerPlace { redisUrl: string; deployment: string; root: string; name: string }
+/** What its backends' handles name, and what it says of itself. */
+export interface WorkerPlace { engineId?: string; storageId?: string }
 
 /** A deployment of its own on a real Redis, with as many workers as a test starts. */
 export interface TestStack {
@@ -28,9 +30,9 @@ export interface TestStack {
   ledger: Ledger
   producer: TicketProducer
   submit(prompt: string, more?: Partial<NewTask>): Promise<Task>
-  worker(more?: Partial<WorkerSettings> & { name?: string; backends?: Backend[] }): Promise<RunningWorker>
+  worker(more?: Partial<WorkerSettings> & WorkerPlace & { name?: string; backends?: Backend[] }): Promise<RunningWorker>
   /** A worker in a process of its own, to be killed. */
-  workerProcess(name: string): Promise<{ kill(signal: NodeJS.Signals): void; exited: Promise<number | null> }>
+  workerProcess(name: string, place?: WorkerPlace): Promise<{ kill(signal: NodeJS.Signals): void; exited: Promise<number | null> }>
   get(id: TaskId): Promise<Task>
   events(id: TaskId): Promise<AnyEvent[]>
   types(id: TaskId): Promise<string[]>
@@ -41,13 +43,13 @@ export interface TestStack {
 
 /** A worker's parts as `main.ts` would build them, around the shell backend. */
 export async function startTestWorker(config: ChildConfig, more: Partial<WorkerSettings> & { backends?: Backend[] } = {}): Promise<RunningWorker> {
-  const { redisUrl, deployment, root, name } = config
-  const { backends = [createShellBackend('docker', root), createShellBackend('opencode', root)], ...settings } = more
+  const { redisUrl, deployment, root, name, ...place } = config
+  const { backends = [createShellBackend('docker', root, place), createShellBackend('opencode', root, place)], ...settings } = more
   const [redis, bells] = [connectRedis(redisUrl, 'background', SILENT), connectRedis(redisUrl, 'background', SILENT)]
   const producer = createTicketProducer({ redisUrl, deployment, log: SILENT })
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log: SILENT }), doorbell: createDoorbell(bells, deployment), producer, backends,
-    deployment, name, host: 'here', version: '0', log: SILENT, registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
+    deployment, name, host: 'here', version: '0', ...(place.storageId === undefined ? {} : { storageId: place.storageId }), log: SILENT, registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
   })
   return {
     status: worker.status,
@@ -113,15 +115,15 @@ function readers(ledger: Ledger): Pick<TestStack, 'get' | 'events' | 'types' | '
 function starters(config: Omit<ChildConfig, 'name'>, stops: (() => Promise<unknown>)[]): Pick<TestStack, 'worker' | 'workerProcess'> {
   let workers = 0
   return {
-    worker: async ({ name = `worker-${++workers}`, ...more } = {}) => {
-      const worker = await startTestWorker({ ...config, name }, more)
+    worker: async ({ name = `worker-${++workers}`, engineId, storageId, ...more } = {}) => {
+      const worker = await startTestWorker({ ...config, name, ...(engineId === undefined ? {} : { engineId }), ...(storageId === undefined ? {} : { storageId }) }, more)
       let stopped: Promise<void> | undefined
       const stop = () => (stopped ??= worker.stop())
       stops.push(stop)
       return { status: worker.status, stop }
     },
-    workerProcess: async (name) => {
-      const child = fork(new URL('worker-process.ts', import.meta.url), [JSON.stringify({ ...config, name } satisfies ChildConfig)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    workerProcess: async (name, place = {}) => {
+      const child = fork(new URL('worker-process.ts', import.meta.url), [JSON.stringify({ ...config, ...place, name } satisfies ChildConfig)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
       const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
       stops.push(async () => {
         child.kill('SIGKILL')
