@@ -1,8 +1,8 @@
 import { describe, expect, test } from 'vitest'
 
 import {
-  END_STATES, EVENT_PAYLOADS, EVENT_TYPES, FAILURE_CODES, formatCursor, isOver, isWorthRetrying, mayBecome, MAX_PROMPT_BYTES, parseCursor, parseEvent, Prompt,
-  START, TASK_STATES, TaskFailure, TaskId, taskIdFrom, titleOf, toFailure,
+  END_STATES, EVENT_PAYLOADS, EVENT_TYPES, FAILURE_CODES, formatCursor, Handle, isOver, isWorthRetrying, MAX_PROMPT_BYTES, MAX_QUEUE_TTL_MS, mayBecome,
+  MIN_TIMEOUT_MS, NewTask, parseCursor, parseEvent, Prompt, QueueTtlMs, START, Task, TASK_STATES, TaskFailure, TaskId, taskIdFrom, Ticket, titleOf, toFailure,
 } from './index.ts'
 
 describe('the state table', () => {
@@ -63,6 +63,7 @@ describe('failures', () => {
     expect(isWorthRetrying('agent_error')).toBe(false)
     expect(isWorthRetrying('internal')).toBe(false)
     expect(isWorthRetrying('provider_busy')).toBe(true)
+    expect([isWorthRetrying('image_pull'), isWorthRetrying('image_missing'), isWorthRetrying('stalled'), isWorthRetrying('poison')]).toEqual([true, false, true, false])
     expect(FAILURE_CODES.every((code) => typeof isWorthRetrying(code) === 'boolean')).toBe(true)
   })
 
@@ -92,5 +93,37 @@ describe('prompts and titles', () => {
   test('a title never ends in half a character (G14)', () => {
     expect(titleOf('👩‍👩‍👧‍👦'.repeat(100)).isWellFormed()).toBe(true)
     expect(titleOf('👩‍👩‍👧‍👦'.repeat(100)).length).toBeLessThanOrEqual(120)
+  })
+})
+
+describe('what the previous build wrote, and what it does not know', () => {
+  const id = taskIdFrom(new Uint8Array(52))
+  const brief = { id, agent_id: 'agent-a', prompt: 'p', title: 't', mode: 'docker' } as const
+  const record = { ...NewTask.parse(brief), v: 1, state: 'queued', claim: 0, attempt: 0, ticket: 1, created_at: 5, seq: 1, last_event_id: '' }
+  const ticket = { v: 1, task_id: id, n: 1, agent_id: 'agent-a', mode: 'docker', title: 't', min_worker: 1 }
+  const handle = { v: 1, mode: 'docker', data: { container: 'c1' } }
+
+  test('tasks, tickets and handles without the later fields are read as they are', () => {
+    expect(Task.parse(record)).toEqual(record)
+    expect(Ticket.parse(ticket)).toEqual(ticket)
+    expect(Handle.parse(handle)).toEqual(handle)
+  })
+
+  test('the later fields are kept, and what comes after them is left out, not refused', () => {
+    const later = { queue_ttl_ms: 60_000, crashes: 2, route: 'engine-1' }
+    expect(Task.parse({ ...record, ...later, to_come: 1 })).toEqual({ ...record, ...later })
+    expect(Ticket.parse({ ...ticket, engine_id: 'engine-1', to_come: 1 })).toEqual({ ...ticket, engine_id: 'engine-1' })
+    const bound = { ...handle, storage_id: 's', engine_id: 'e', checkpoint: true }
+    expect(Handle.parse({ ...bound, to_come: 1 })).toEqual(bound)
+  })
+
+  test('a handle is a checkpoint or says nothing of it: false is no third answer', () => {
+    expect(Handle.safeParse({ ...handle, checkpoint: false }).success).toBe(false)
+  })
+
+  test('the time in the queue is whole milliseconds from a second to thirty days; without one a task waits for ever', () => {
+    for (const right of [MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS]) expect(QueueTtlMs.parse(right)).toBe(right)
+    for (const wrong of [MIN_TIMEOUT_MS - 1, MAX_QUEUE_TTL_MS + 1, 1_500.5, Infinity, '60000', null]) expect(QueueTtlMs.safeParse(wrong).success).toBe(false)
+    expect(NewTask.parse(brief)).not.toHaveProperty('queue_ttl_ms')
   })
 })

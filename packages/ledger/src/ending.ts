@@ -40,7 +40,8 @@ function bounded(payload: Ending['payload']): EndingWords {
 
 const MAX_MESSAGE_CHARACTERS = Failure.shape.message.maxLength ?? 0
 
-const ReadableFailure = z.object({
+/** A failure as far as this build can read it: a newer one may know more codes. */
+export const ReadableFailure = z.object({
   code: Failure.shape.code.catch('internal'),
   message: z.string().catch('').transform((text) => text.slice(0, MAX_MESSAGE_CHARACTERS).toWellFormed()),
 })

@@ -3,7 +3,7 @@ import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 
-import { type Handle, MAX_OUTPUT_CHARACTERS, NewTask, SILENT, START, type Task, TASK_STATES, taskIdFrom } from '@longshore/contracts'
+import { type Handle, NewTask, SILENT, START, type Task, taskIdFrom } from '@longshore/contracts'
 
 import { createLedger } from './create-ledger.ts'
 import { createDoorbell } from './doorbell.ts'
@@ -162,71 +162,6 @@ describe('claims', () => {
     const next = await ledger.take(ticket(requeued), 'worker-2')
     expect(next).toMatchObject({ kind: 'taken', takeover: false, task: { attempt: 1, claim: 3, deadline_at: task.deadline_at } })
     expect((await eventsOf(task)).at(-1)).toMatchObject({ type: 'task.started', payload: { attempt: 1, worker: 'worker-2' } })
-  })
-})
-
-describe('endings', () => {
-  test('G3: of many racing ends exactly one wins, and everybody sees it', async () => {
-    const task = await running()
-    const claim = claimOf(task)
-    const ends = await Promise.all([
-      ledger.end(claim, completed),
-      ledger.end(claim, { state: 'cancelled', payload: { by: 'agent-a' } }),
-      ledger.end(claim, { state: 'timeout', payload: { limit: 'timeout_ms', limit_ms: 1 } }),
-      ledger.end(claim, { state: 'failed', payload: { failure: { code: 'agent_error', message: 'no' } } }),
-    ])
-    expect(ends.filter(({ won }) => won)).toHaveLength(1)
-    expect(new Set(ends.map(({ state }) => state)).size).toBe(1)
-    expect((await typesOf(task)).slice(2)).toHaveLength(1)
-  })
-
-  test('the end records its result, its time and the debt of cleaning up in one step', async () => {
-    const task = await running()
-    await ledger.saveHandle(claimOf(task), aHandle)
-    const { durationMs } = await ledger.end(claimOf(task), completed)
-    const over = await ledger.get(task.id)
-    expect(over?.ended_at).toBe((over?.started_at ?? Number.NaN) + (durationMs ?? Number.NaN))
-    expect(over).toMatchObject({ state: 'completed', result: { output: 'done' }, handle: aHandle })
-    expect(await ledger.debts(10)).toEqual([task.id])
-    await ledger.strikeDebt(task.id)
-    expect(await ledger.debts(10)).toEqual([])
-    expect(await ledger.pendingTickets(10)).toEqual([])
-    expect((await ledger.liveTickets(undefined, 10)).tickets).toEqual([])
-  })
-
-  test('only a running task completes: the state table is asked, not only the claim', async () => {
-    const task = await submitted()
-    expect(await ledger.end({ taskId: task.id, claim: 0 }, completed)).toEqual({ won: false, state: 'queued' })
-    expect(await typesOf(task)).toEqual(['task.queued'])
-  })
-
-  test('a queued task is cancelled without a worker; a running one is asked of its owner; an ended one says so', async () => {
-    const queued = await submitted()
-    expect(await ledger.cancel(queued.id, 'agent-a', 'changed my mind')).toMatchObject({ outcome: 'ended', before: 'queued', task: { state: 'cancelled' } })
-    expect(await ledger.cancel(queued.id, 'agent-a')).toMatchObject({ outcome: 'already_over', before: 'cancelled' })
-    const task = await running()
-    expect(await ledger.cancel(task.id, 'op', 'stop')).toMatchObject({ outcome: 'requested', before: 'running', task: { state: 'running' } })
-    expect(await ledger.cancelRequested(claimOf(task))).toMatchObject({ by: 'op', reason: 'stop' })
-    expect(await ledger.cancel(aTask().id, 'op')).toBeUndefined()
-    expect((await eventsOf(queued)).at(-1)).toMatchObject({ payload: { by: 'agent-a', reason: 'changed my mind' } })
-  })
-
-  test('counts follow every change of state', async () => {
-    await submitted()
-    const task = await running()
-    await ledger.end(claimOf(await running()), completed)
-    await ledger.requeue(claimOf(task), { reason: 'handover' })
-    const counts = await ledger.counts()
-    expect(counts).toEqual({ ...Object.fromEntries(TASK_STATES.map((state) => [state, 0])), queued: 2, completed: 1 })
-  })
-
-  test('a result longer than a record keeps ends all the same, cut and marked (L-25)', async () => {
-    const task = await running()
-    const output = '\u0000'.repeat(MAX_OUTPUT_CHARACTERS * 3)
-    const { won } = await ledger.end(claimOf(task), { state: 'completed', payload: { result: { output, output_truncated: false, files_changed: 0 } } })
-    expect(won).toBe(true)
-    const result = (await ledger.get(task.id))?.result
-    expect([result?.output_truncated, result?.output.length]).toEqual([true, MAX_OUTPUT_CHARACTERS])
   })
 })
 

@@ -1,5 +1,6 @@
 import { Handle, MODES, type NewTask, Task, type TaskId, type Ticket } from '@longshore/contracts'
 
+import { ReadableFailure } from './ending.ts'
 import type { TaskSummary } from './ledger.ts'
 
 /**
@@ -45,7 +46,7 @@ export function summaryFrom(values: readonly (string | null)[]): TaskSummary | u
 
 function recordFrom(fields: Readonly<Record<string, string>>): object {
   const json = (name: string): unknown => (fields[name] === undefined ? undefined : JSON.parse(fields[name]))
-  const optional = { handle: json('handle'), result: json('result'), failure: json('failure'), cancel_requested: json('cancel'),
+  const optional = { handle: json('handle'), result: json('result'), failure: ReadableFailure.optional().parse(json('failure')), cancel_requested: json('cancel'),
     worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], crashes: json('crashes') }
   return {
     ...(json('brief') as object),

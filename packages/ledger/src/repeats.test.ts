@@ -5,13 +5,15 @@ import { sharedRedisUrl } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { type EventDraft, NewTask, SILENT, START, taskIdFrom } from '@longshore/contracts'
+import { type EventDraft, NewTask, SILENT, START, type Task, taskIdFrom } from '@longshore/contracts'
 
 import { createLedger } from './create-ledger.ts'
+import { keysOf } from './keys.ts'
 import type { Claim, Ledger } from './ledger.ts'
 
 // A background connection sends again what it got no answer for, and Redis may have done it already.
 const direct = new URL(sharedRedisUrl())
+const deployment = `t-${randomBytes(6).toString('hex')}`
 let losesNextAnswer = false
 let proxy: Server
 let redis: Redis
@@ -24,7 +26,7 @@ beforeAll(async () => {
   url.port = String((proxy.address() as { port: number }).port)
   redis = new Redis(url.href, { maxRetriesPerRequest: null, autoResendUnfulfilledCommands: true, retryStrategy: () => 20 })
   redis.on('error', () => undefined)
-  ledger = createLedger({ redis, deployment: `t-${randomBytes(6).toString('hex')}`, log: SILENT })
+  ledger = createLedger({ redis, deployment, log: SILENT })
 })
 afterAll(() => {
   redis.disconnect()
@@ -41,8 +43,11 @@ function forward(client: Socket, upstream: Socket): void {
   })
 }
 
+async function submitted(): Promise<Task> {
+  return (await ledger.submit(NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-a', prompt: 'p', title: 't', mode: 'docker' }))).task
+}
 async function running(): Promise<Claim> {
-  const { task } = await ledger.submit(NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-a', prompt: 'p', title: 't', mode: 'docker' }))
+  const task = await submitted()
   const take = await ledger.take({ task_id: task.id, n: 1 }, 'worker-1')
   if (take.kind !== 'taken') throw new Error(`not taken: ${take.reason}`)
   // So that Redis knows the scripts: what is lost below is the answer of the very script.
@@ -82,4 +87,44 @@ test('G3: who made the end hears so also when the first answer was lost', async 
   const claim = await running()
   expect(await withoutAnswer(() => ledger.end(claim, completed))).toMatchObject({ won: true, state: 'completed' })
   expect(await ledger.end(claim, completed)).toMatchObject({ won: false, state: 'completed' })
+})
+
+test('a take whose answer was lost is the same take: the same claim, attempt and count of crashes', async () => {
+  await running()
+  const { id } = await submitted()
+  const ticket = { task_id: id, n: 1 }
+  expect(await withoutAnswer(() => ledger.take(ticket, 'worker-1'))).toMatchObject({ kind: 'taken', takeover: false, task: { claim: 1, attempt: 1 } })
+  expect(await withoutAnswer(() => ledger.take(ticket, 'worker-2'))).toMatchObject({ kind: 'taken', takeover: true, task: { claim: 2, attempt: 1, crashes: 1 } })
+  expect(await ledger.take(ticket, 'worker-2')).toMatchObject({ task: { claim: 3, crashes: 2 } })
+  expect(await typesOf({ taskId: id, claim: 3 })).toEqual(['task.queued', 'task.started'])
+})
+
+test('a task whose rerouting was not acknowledged is rerouted once', async () => {
+  const warm = await running()
+  await ledger.reroute(warm.taskId, 1, 'an engine')
+  const { taskId } = await running()
+  await withoutAnswer(() => ledger.reroute(taskId, 1, 'an engine'))
+  expect(await ledger.get(taskId)).toMatchObject({ ticket: 2, route: 'an engine' })
+  const pending = (await ledger.pendingTickets(100)).filter(({ ticket }) => ticket.task_id === taskId)
+  expect(pending.map(({ ticket }) => [ticket.n, ticket.engine_id])).toEqual([[2, 'an engine']])
+})
+
+test('G10: a deployment has one identity, whoever asks first and however often', async () => {
+  const other = createLedger({ redis, deployment: `t-${randomBytes(6).toString('hex')}`, log: SILENT })
+  const seconds = Number((await redis.time())[0])
+  const others = await other.identity()
+  expect(others.createdAt - seconds * 1_000).toBeLessThan(60_000)
+  expect(others.createdAt).toBeGreaterThanOrEqual(seconds * 1_000)
+  const first = await withoutAnswer(() => ledger.identity())
+  const answers = await Promise.all(Array.from({ length: 20 }, () => ledger.identity()))
+  expect(new Set([first, ...answers].map((identity) => JSON.stringify(identity))).size).toBe(1)
+  expect(first.id).not.toBe(others.id)
+})
+
+test('an end by the time in the queue whose answer was lost happened once', async () => {
+  const { id } = await submitted()
+  await redis.hset(keysOf(deployment).task(id), 'deadline_at', 5)
+  await ledger.timeoutUnowned(id, 9)
+  await withoutAnswer(() => ledger.timeoutUnowned(id, 1))
+  expect(await typesOf({ taskId: id, claim: 0 })).toEqual(['task.queued', 'task.timeout'])
 })
