@@ -22,8 +22,8 @@ export interface AppProcess {
   signal(name: NodeJS.Signals): void
   /** SIGKILL; resolves when it is gone. */
   kill9(): Promise<void>
-  /** SIGTERM, and SIGKILL when it does not leave. @returns its exit code; null when it had to be killed */
-  stop(): Promise<number | null>
+  /** SIGTERM, unless told otherwise, and SIGKILL when it does not leave. @returns its exit code; null when it had to be killed */
+  stop(signal?: 'SIGTERM' | 'SIGINT'): Promise<number | null>
 }
 
 const APPS = join(import.meta.dirname, '../../../apps')
@@ -69,10 +69,10 @@ function launch(app: AppName, name: string, env: Record<string, string>, url: st
       child.kill('SIGKILL')
       await exited
     },
-    async stop() {
+    async stop(signal = 'SIGTERM') {
       // One that is suspended would not hear it.
       child.kill('SIGCONT')
-      child.kill('SIGTERM')
+      child.kill(signal)
       const timer = setTimeout(() => child.kill('SIGKILL'), STOP_MS)
       const code = await exited
       clearTimeout(timer)

@@ -13,6 +13,7 @@ type Check = (env: NodeJS.ProcessEnv) => Promise<boolean>
 
 const CHECKS: Readonly<Record<Need, Check>> = {
   docker: async (env) => (await onPath(['docker'], env)) !== undefined && hasEngine(devFolder('engine'), env),
+  dockerd: async (env) => process.getuid?.() === 0 && (await onPath(['dockerd'], env)) !== undefined && (await onPath(['docker'], env)) !== undefined,
   compose: async (env) => (await composeCommand(env)) !== undefined,
   registry: async (env) => (await onPath(['docker-registry'], env)) !== undefined,
   opencode: () => isExecutable(join(dirname(createRequire(import.meta.url).resolve('opencode-ai/package.json')), 'bin/opencode.exe')),

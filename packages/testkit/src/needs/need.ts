@@ -1,9 +1,10 @@
 /** A part that a suite cannot do without and that a machine may lack. */
-export type Need = 'docker' | 'compose' | 'registry' | 'opencode' | 'synapse' | 'chromium' | 'namespaces'
+export type Need = 'docker' | 'dockerd' | 'compose' | 'registry' | 'opencode' | 'synapse' | 'chromium' | 'namespaces'
 
 /** The one command that brings it in. */
 export const CURES: Readonly<Record<Need, string>> = {
   docker: 'start Docker, or as root on Debian or Ubuntu: apt-get install docker.io debootstrap iptables',
+  dockerd: 'run as root, on Debian or Ubuntu after: apt-get install docker.io debootstrap iptables iproute2',
   compose: 'install the Compose plugin of Docker, or as root on Debian or Ubuntu: apt-get install docker-compose',
   registry: 'as root on Debian or Ubuntu: apt-get install docker-registry',
   opencode: 'npx pnpm install --force',
