@@ -10,7 +10,7 @@ import type { TaskSummary } from './ledger.ts'
 export const RECORD_VERSION = 2
 
 /** The least worker version that understands a task. Raise it for tasks that older workers would misread, and for no others. */
-const MIN_WORKER = { any: 1, checkpoint: 2 } as const
+const MIN_WORKER = { any: 1, engines: 2 } as const
 
 // Numbers of the record, by their field in the hash; absent means 0 for the counters.
 const COUNTERS = { claim: 'claim', attempt: 'attempt', seq: 'seq', ticket: 'ticket' } as const
@@ -68,8 +68,8 @@ export function storedForm(task: NewTask): { brief: string; prompt: string } {
 /** The current ticket of a task. */
 export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle'>): Ticket {
   const { id, ticket, agent_id, mode, title, route, handle } = task
-  // A worker that knows no checkpoints would find nothing to attach to and start over: the session would be lost.
-  const min_worker = handle?.checkpoint === true ? MIN_WORKER.checkpoint : MIN_WORKER.any
+  // A worker that knows no checkpoints or no engines would find nothing to attach to and start over: the session would be lost.
+  const min_worker = handle?.checkpoint === true || route !== undefined ? MIN_WORKER.engines : MIN_WORKER.any
   return { v: 1, task_id: id, n: ticket, agent_id, mode, title, ...(route === undefined ? {} : { engine_id: route }), min_worker }
 }
 

@@ -53,7 +53,7 @@ describe('a route', () => {
   test('goes with the next ticket wherever tickets are told, and with every later one, until the task is taken', async () => {
     const task = await orphaned(onEngine('engine-there'))
     const routed = await ledger.reroute(task.id, 1, 'engine-there')
-    expect(routed).toMatchObject({ n: 2, engine_id: 'engine-there', min_worker: 1 })
+    expect(routed).toMatchObject({ n: 2, engine_id: 'engine-there', min_worker: 2 })
     expect((await ledger.pendingTickets(10)).map((pending) => pending.ticket)).toEqual([routed])
     expect((await ledger.liveTickets(undefined, 10)).tickets).toEqual([routed])
     expect(await world.now(task.id)).toMatchObject({ state: 'running', claim: 1, route: 'engine-there' })
@@ -70,7 +70,7 @@ describe('a route', () => {
     const [before] = await ledger.pendingTickets(1)
     expect(await ledger.reroute(task.id, requeued.ticket, 'engine-there')).toMatchObject({ n: 3, engine_id: 'engine-there' })
     const cleared = await ledger.reroute(task.id, 3, undefined)
-    expect(cleared).toMatchObject({ n: 4 })
+    expect(cleared).toMatchObject({ n: 4, min_worker: 1 })
     expect(cleared?.engine_id).toBeUndefined()
     expect(await ledger.pendingTickets(10)).toEqual([{ ticket: cleared, due_at: before?.due_at }])
     expect((await world.types(task)).at(-1)).toBe('task.queued')
