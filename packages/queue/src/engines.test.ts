@@ -84,8 +84,9 @@ test('half-open: one ticket at a time, those of before apart, until it is set ag
   consumer.setOpen('docker', false)
   await add(6)
   consumer.setOpen('docker', 'one')
-  consumer.setOpen('docker', 'one')
   await waitFor(() => desk.seen.length === 3, { what: 'the one ticket' })
+  // Said again it is the same: no second one.
+  consumer.setOpen('docker', 'one')
   await world.producer.add(aTicket({ mode: 'opencode' }))
   await waitFor(() => desk.seen.length === 4, { what: 'the other mode, which is open' })
   expect((await world.producer.counts()).docker).toMatchObject({ waiting: 5, active: 3 })

@@ -13,13 +13,16 @@ let world: QueueWorld
 let said: { fields: Record<string, unknown>; message: string }[]
 let asked: string[]
 let rounds: Rounds | undefined
+let desk: ReturnType<typeof aDesk>
 beforeEach(async () => {
   world = await aQueueWorld()
+  desk = aDesk()
   said = []
   asked = []
 })
 afterEach(async () => {
   await rounds?.stop()
+  desk.endAll()
   await world.stop()
 })
 
@@ -74,7 +77,6 @@ test('G12: a worker that is started again within 15 s keeps the tickets of its e
 
 test('a ticket in an engine\'s queue is no lost one, also when it is in work and its task has no route any more; a deleted one is', async () => {
   const { redis, deployment, producer } = world
-  const desk = aDesk()
   const tickets = [aTicket({ engine_id: 'e' }), aTicket({ engine_id: 'e' })]
   await createHeartbeats(redis, deployment).beat(aHeartbeat('a', 'e'))
   world.consume(desk.handle, { concurrency: 1 }).setEngine('docker', 'e')
@@ -90,7 +92,6 @@ test('a ticket in an engine\'s queue is no lost one, also when it is in work and
   await redis.multi().del(`${base}${ticketId(waiting)}`).del(`${base}wait`).exec()
   await waitFor(() => asked.length === 1, { what: 'the deleted one to be missed' })
   expect(asked).toEqual([`reissue ${ticketId(waiting)}`])
-  desk.endAll()
 })
 
 test('G9: a task whose time in the queue is over is ended, and the log says by which limit', async () => {
