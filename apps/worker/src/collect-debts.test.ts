@@ -6,6 +6,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type Handle, SILENT, type Task } from '@longshore/contracts'
 
 import { type CollectDebtsOptions, createDebtCollector } from './collect-debts.ts'
+import { isHere } from './here.ts'
 import { createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
@@ -16,12 +17,12 @@ beforeEach(async () => {
 afterEach(() => stack.stop())
 
 /** A task that was ended by a worker that died before it could clean up. */
-async function leftBehind(): Promise<{ task: Task; pid: number; handle: Handle }> {
+async function leftBehind(place: { engineId?: string; storageId?: string } = {}): Promise<{ task: Task; pid: number; handle: Handle }> {
   const task = await stack.submit('sleep 100')
   const take = await stack.ledger.take({ task_id: task.id, n: 1 }, 'a worker that dies')
   if (take.kind !== 'taken') throw new Error('not taken')
   const claim = { taskId: task.id, claim: take.task.claim }
-  const execution = await createShellBackend('docker', stack.root).start(take.task, {
+  const execution = await createShellBackend('docker', stack.root, place).start(take.task, {
     claim: 1, deadlineAt: Date.now() + 60_000, signal: new AbortController().signal, log: SILENT,
     onHandle: (handle) => stack.ledger.saveHandle(claim, handle), emit: () => Promise.resolve(), confirmClaim: () => Promise.resolve(),
   })
@@ -59,6 +60,17 @@ test('a debt stays while its own worker is at it, out of reach, or when somethin
   expect(await stack.ledger.debts(10)).toEqual([task.id])
   expect(isAlive(pid)).toBe(true)
   await collect()
+})
+
+test('G10: of two engines on one storage only the one that holds the execution pays its debt', async () => {
+  const { task, pid } = await leftBehind({ engineId: 'one', storageId: 's' })
+  const worker = (engineId: string | undefined, storageId = 's') => ({ reaches: (handle: Handle) => isHere(handle, { storageId, engines: { ownId: () => engineId } }) })
+  expect(await collect(worker('two'))).toEqual([])
+  expect(await collect(worker(undefined))).toEqual([])
+  expect(await collect(worker('one', 'another'))).toEqual([])
+  expect(isAlive(pid)).toBe(true)
+  expect(await collect(worker('one'))).toEqual([task.id])
+  await waitFor(() => !isAlive(pid), { what: 'the process to be gone' })
 })
 
 test('a place that is gone is asked less and less often, and complained about once', async () => {

@@ -17,9 +17,11 @@ import { createShellBackend } from './shell-backend.ts'
 const SETTINGS: WorkerSettings = { concurrency: 3, lockMs: 5_000, stalledIntervalMs: 1_000, drainGraceMs: 0, retryDelayMs: 50 }
 
 /** What a worker child process needs to know. */
-export interface ChildConfig extends WorkerPlace { redisUrl: string; deployment: string; root: string; name: string }
+export interface ChildConfig extends WorkerPlace, Suspension { redisUrl: string; deployment: string; root: string; name: string }
 /** What its backends' handles name, and what it says of itself. */
 export interface WorkerPlace { engineId?: string; storageId?: string }
+/** The calls of its backends before which a worker process stops as by SIGSTOP. */
+export interface Suspension { suspendIn?: 'checkpoint' | 'dispose' }
 
 /** A deployment of its own on a real Redis, with as many workers as a test starts. */
 export interface TestStack {
@@ -32,7 +34,7 @@ export interface TestStack {
   submit(prompt: string, more?: Partial<NewTask>): Promise<Task>
   worker(more?: Partial<WorkerSettings> & WorkerPlace & { name?: string; backends?: Backend[] }): Promise<RunningWorker>
   /** A worker in a process of its own, to be killed. */
-  workerProcess(name: string, place?: WorkerPlace): Promise<{ kill(signal: NodeJS.Signals): void; exited: Promise<number | null> }>
+  workerProcess(name: string, more?: WorkerPlace & Suspension): Promise<{ pid: number; kill(signal: NodeJS.Signals): void; exited: Promise<number | null> }>
   get(id: TaskId): Promise<Task>
   events(id: TaskId): Promise<AnyEvent[]>
   types(id: TaskId): Promise<string[]>
@@ -122,15 +124,15 @@ function starters(config: Omit<ChildConfig, 'name'>, stops: (() => Promise<unkno
       stops.push(stop)
       return { status: worker.status, stop }
     },
-    workerProcess: async (name, place = {}) => {
-      const child = fork(new URL('worker-process.ts', import.meta.url), [JSON.stringify({ ...config, ...place, name } satisfies ChildConfig)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
+    workerProcess: async (name, more = {}) => {
+      const child = fork(new URL('worker-process.ts', import.meta.url), [JSON.stringify({ ...config, ...more, name } satisfies ChildConfig)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] })
       const exited = new Promise<number | null>((resolve) => child.once('exit', (code) => resolve(code)))
       stops.push(async () => {
         child.kill('SIGKILL')
         await exited
       })
       await new Promise((resolve) => child.once('message', resolve))
-      return { kill: (signal) => void child.kill(signal), exited }
+      return { pid: child.pid ?? 0, kill: (signal) => void child.kill(signal), exited }
     },
   }
 }

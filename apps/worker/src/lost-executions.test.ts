@@ -1,0 +1,128 @@
+import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+
+import { type Backend, type TaskId, TaskFailure } from '@longshore/contracts'
+
+import { createShellBackend } from './testing/shell-backend.ts'
+import { startStack, type TestStack } from './testing/stack.ts'
+
+let stack: TestStack
+beforeEach(async () => {
+  stack = await startStack(sharedRedisUrl())
+})
+afterEach(() => stack.stop())
+
+/** Says `one`, then waits to be killed; started again in its directory it says `two` and ends. */
+const TWICE = 'if test -e begun; then echo two; else echo one; touch begun; sleep 100; fi'
+/** Ends its whole process group, as a container that is killed does. */
+const LOST = 'echo run; kill -9 -$(cat pid)'
+
+const outputOf = async (id: TaskId) => (await stack.events(id)).map((event) => (event.known && event.type === 'task.output' ? event.payload.text : '')).join('')
+const saying = (id: TaskId, word: string) => waitFor(async () => (await outputOf(id)).includes(word), { what: `the task to say ${word}` })
+const pidOf = async (id: TaskId) => Number(await readFile(join(String((await stack.get(id)).handle?.data['dir']), 'pid'), 'utf8'))
+const resumes = async (id: TaskId) => (await stack.events(id)).flatMap((event) => (event.known && event.type === 'task.resumed' ? [event.payload] : []))
+
+describe('G7: an execution that is lost under a living worker', () => {
+  test('goes on in another with its session, in the same attempt and take, and what follows stands after the event that says so', async () => {
+    await stack.worker()
+    const task = await stack.submit(TWICE)
+    await saying(task.id, 'one')
+    process.kill(-(await pidOf(task.id)), 'SIGKILL')
+    expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, claim: 1, result: { output: 'one\ntwo\n' } })
+    expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.resumed', 'task.output', 'task.completed'])
+    expect(await resumes(task.id)).toMatchObject([{ attempt: 1, claim: 1, detail: 'its execution was lost (the shell is gone); the agent goes on with its session in its workspace' }])
+  })
+
+  test('goes on three times per take; then the retry policy has its turn', async () => {
+    await stack.worker()
+    const task = await stack.submit(LOST, { max_attempts: 1 })
+    expect(await stack.until(task.id, 'failed')).toMatchObject({ attempt: 1, failure: { code: 'backend_lost' } })
+    expect(await resumes(task.id)).toHaveLength(3)
+    expect(await outputOf(task.id)).toBe('run\n'.repeat(4))
+    await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'nothing to be left' })
+  })
+
+  test('is tried again as before where its backend cannot resume', async () => {
+    await stack.worker({ backends: [createShellBackend('docker', stack.root, { capabilities: { resume: false } })] })
+    const task = await stack.submit(LOST, { max_attempts: 2 })
+    expect(await stack.until(task.id, 'failed')).toMatchObject({ attempt: 2, failure: { code: 'backend_lost' } })
+    expect(await resumes(task.id)).toEqual([])
+  })
+
+  test('a cancel is carried out while the resume hangs, and nothing is left', async () => {
+    const shell = createShellBackend('docker', stack.root)
+    const hanging: Backend = { ...shell, resume: (_task, _handle, run) => new Promise((_resolve, reject) => run.signal.addEventListener('abort', () => reject(run.signal.reason as Error))) }
+    await stack.worker({ backends: [hanging] })
+    const task = await stack.submit(LOST)
+    await saying(task.id, 'run')
+    const asked = performance.now()
+    await stack.ledger.cancel(task.id, 'agent-a')
+    expect(await stack.untilOver(task.id)).toMatchObject({ state: 'cancelled', result: { output: 'run\n' } })
+    expect(performance.now() - asked).toBeLessThan(2_000)
+    await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
+    expect(await shell.list()).toEqual([])
+  })
+
+  test('the deadline holds while the resume hangs (G9)', async () => {
+    const hanging: Backend = { ...createShellBackend('docker', stack.root), resume: () => new Promise(() => undefined) }
+    await stack.worker({ backends: [hanging] })
+    const task = await stack.submit(LOST, { timeout_ms: 1_500 })
+    expect(await stack.untilOver(task.id)).toMatchObject({ state: 'timeout', limit: 'timeout_ms' })
+  })
+
+  test('a place that is silent for a moment is asked again: no attempt is burnt', async () => {
+    const shell = createShellBackend('docker', stack.root)
+    let asked = 0
+    const silent: Backend = { ...shell, resume: async (...args) => {
+      asked += 1
+      if (asked < 3) throw new TaskFailure('backend_unavailable', 'the engine does not answer')
+      return shell.resume(...args)
+    } }
+    await stack.worker({ backends: [silent] })
+    const task = await stack.submit(TWICE, { max_attempts: 1 })
+    await saying(task.id, 'one')
+    process.kill(-(await pidOf(task.id)), 'SIGKILL')
+    expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, claim: 1, result: { output: 'one\ntwo\n' } })
+    expect(asked).toBe(3)
+  })
+})
+
+test('a place that stays silent gives the task back with its handle, and whoever takes it when the place is back adopts (G7)', async () => {
+  const first = await stack.worker()
+  const task = await stack.submit('echo begun; sleep 5; echo ended', { max_attempts: 1 })
+  await saying(task.id, 'begun')
+  // As after a death: the ticket is given to others, and the first notices.
+  await stack.ledger.reissue(task.id, 1)
+  let isThere = false
+  const shell = createShellBackend('docker', stack.root, { probe: () => Promise.resolve(isThere || !wasAsked ? { ok: true } : { ok: false, reason: 'the engine is down' }) })
+  let wasAsked = false
+  const away: Backend = { ...shell, attach: async (...args) => {
+    wasAsked = true
+    if (!isThere) throw new TaskFailure('backend_unavailable', 'the engine is down')
+    return shell.attach(...args)
+  } }
+  await stack.worker({ backends: [away], name: 'heir', probeEveryMs: 100 })
+  await first.stop()
+  await stack.until(task.id, 'queued', 25_000)
+  isThere = true
+  expect(await stack.until(task.id, 'completed', 25_000)).toMatchObject({ attempt: 1, worker: 'heir', result: { output: 'begun\nended\n' } })
+  expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.queued', 'task.adopted', 'task.output', 'task.completed'])
+}, 60_000)
+
+test('L-32: a task that kills its workers again and again ends as failed (poison), nothing of it is left, and it stands on the list', async () => {
+  // The worker is the parent of the script's shell.
+  const deadly = 'kill -9 $(cut -d" " -f4 /proc/$(cat pid)/stat); kill -9 -$(cat pid)'
+  const doomed = await stack.workerProcess('doomed-1')
+  const task = await stack.submit(deadly)
+  await doomed.exited
+  const heir = await stack.workerProcess('doomed-2')
+  await heir.exited
+  await stack.worker({ name: 'survivor', poisonLimit: 2 })
+  const over = await stack.untilOver(task.id, 20_000)
+  expect(over).toMatchObject({ state: 'failed', attempt: 1, crashes: 2, failure: { code: 'poison', message: '2 workers in a row died while they held this task, each within a minute of taking it; it is not given to another' } })
+  expect((await stack.ledger.poisoned(10)).map(({ id }) => id)).toEqual([task.id])
+  await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
+  expect(await createShellBackend('docker', stack.root).list()).toEqual([])
+}, 60_000)
