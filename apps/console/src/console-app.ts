@@ -7,6 +7,7 @@ import { timeout } from 'hono/timeout'
 
 import { type Clock, type Log, LongshoreError, TaskId } from '@longshore/contracts'
 import type { ApiKeys, Ledger } from '@longshore/ledger'
+import type { Heartbeat } from '@longshore/queue'
 import type { Readiness } from '@longshore/runtime'
 import { allowedHost } from './access/allowed-host.ts'
 import { gate } from './access/gate.ts'
@@ -15,10 +16,12 @@ import type { Sessions } from './access/sessions.ts'
 import { QUEUES_PATH } from './bull-board.ts'
 import { errorPage } from './pages/error-page.ts'
 import { EVENTS_PER_PAGE, taskPage } from './pages/task-page.ts'
-import { TASKS_PER_PAGE, tasksPage } from './pages/tasks-page.ts'
+import { poisonedPage, TASKS_PER_PAGE, tasksPage } from './pages/tasks-page.ts'
+import { workersPage } from './pages/workers-page.ts'
 
 export interface ConsoleDeps {
-  ledger: Pick<Ledger, 'get' | 'list' | 'counts' | 'read'>
+  ledger: Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'poisoned'>
+  workers: () => Promise<Heartbeat[]>
   apiKeys: Pick<ApiKeys, 'verify'>
   sessions: Sessions
   queueBoard: Hono
@@ -71,12 +74,17 @@ export function createConsoleApp(deps: ConsoleDeps): Hono {
   return app
 }
 
-function pages(app: Hono, { ledger, deployment, now }: ConsoleDeps): void {
+function pages(app: Hono, { ledger, workers, deployment, now }: ConsoleDeps): void {
   app.get('/', async (c) => {
-    const page = Math.min(Math.max(numberOf(c.req.query('page'), 1), 1), 10_000)
-    const [tasks, counts] = await Promise.all([ledger.list({ limit: TASKS_PER_PAGE, offset: (page - 1) * TASKS_PER_PAGE }), ledger.counts()])
-    return c.html(tasksPage({ deployment, tasks, counts, page, now: now() }))
+    const page = pageOf(c)
+    const [tasks, counts, [poisoned]] = await Promise.all([ledger.list({ limit: TASKS_PER_PAGE, offset: (page - 1) * TASKS_PER_PAGE }), ledger.counts(), ledger.poisoned(1)])
+    return c.html(tasksPage({ deployment, tasks, counts, page, now: now(), hasPoisoned: poisoned !== undefined }))
   })
+  app.get('/poisoned', async (c) => {
+    const page = pageOf(c)
+    return c.html(poisonedPage({ deployment, tasks: await ledger.poisoned(TASKS_PER_PAGE, (page - 1) * TASKS_PER_PAGE), page, now: now() }))
+  })
+  app.get('/workers', async (c) => c.html(workersPage({ deployment, workers: await workers(), now: now() })))
   app.get('/tasks/:id', async (c) => {
     const id = TaskId.safeParse(c.req.param('id'))
     const task = id.success ? await ledger.get(id.data) : undefined
@@ -86,6 +94,8 @@ function pages(app: Hono, { ledger, deployment, now }: ConsoleDeps): void {
     return c.html(taskPage({ deployment, task, events: page?.kind === 'events' ? page.events : [], now: now() }))
   })
 }
+
+const pageOf = (c: Context) => Math.min(Math.max(numberOf(c.req.query('page'), 1), 1), 10_000)
 
 function numberOf(text: string | undefined, fallback: number): number {
   return text !== undefined && /^\d{1,9}$/.test(text) ? Number(text) : fallback

@@ -1,6 +1,7 @@
 import { sharedRedisUrl, startRedis, waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 
+import { type Heartbeat, type ModeReport, queueName } from '@longshore/queue'
 import { aConsole, type ConsoleWorld } from './testing/console-world.ts'
 
 let world: ConsoleWorld
@@ -116,6 +117,47 @@ describe('the pages', () => {
     expect(page).not.toContain('refresh.js')
   })
 
+  test('what became of a task whose workers came and went is told in words', async () => {
+    const task = await world.start()
+    await world.ledger.append({ taskId: task.id, claim: task.claim }, [
+      { type: 'task.adopted', payload: { attempt: 1, claim: 2, worker: 'worker-2' } },
+      { type: 'task.resumed', payload: { attempt: 1, claim: 3, worker: 'worker-3', detail: 'the container was gone; its session was kept' } },
+      { type: 'task.retrying', payload: { attempt: 1, delay_ms: 0, failure: { code: 'worker_lost', message: 'its work lives on an engine that nobody reaches' } } },
+    ])
+    await world.ledger.end({ taskId: task.id, claim: task.claim }, { state: 'timeout', payload: { limit: 'queue_ttl_ms', limit_ms: 60_000 } })
+    const page = await (await asOperator(`/tasks/${task.id}`)).text()
+    for (const words of ['the run goes on under worker-2', 'the session goes on under worker-3', 'the container was gone; its session was kept', 'attempt 1 failed with worker_lost; again at once', 'its work lives on an engine that nobody reaches', 'no worker started it in time: 1 min (queue_ttl_ms)']) expect(page).toContain(words)
+  })
+
+  test('poisoned tasks are marked, and found until they are replayed', async () => {
+    const other = await aConsole(sharedRedisUrl())
+    const read = async (path: string) => (await other.app.request(path, { headers: { ...BROWSER, authorization: `Bearer ${other.operatorKey}` } })).text()
+    const [bad, good] = [await other.start({ title: 'Break things' }), await other.start({ title: 'Mend things' })]
+    expect(await read('/')).not.toContain('/poisoned')
+    expect(await read('/poisoned')).toContain('There are none')
+    await other.ledger.end({ taskId: bad.id, claim: bad.claim }, { state: 'failed', payload: { failure: { code: 'poison', message: 'five workers died' } } })
+    await other.ledger.end({ taskId: good.id, claim: good.claim }, { state: 'failed', payload: { failure: { code: 'agent_error', message: 'no' } } })
+    const all = await read('/')
+    expect([all.includes('href="/poisoned"'), all.match(/>poison</g)?.length]).toEqual([true, 1])
+    const list = await read('/poisoned')
+    expect([list.includes('Break things'), list.includes('Mend things'), list.includes('longshore replay TASK')]).toEqual([true, false, true])
+    await other.ledger.unpoison(bad.id)
+    expect(await read('/poisoned')).toContain('There are none')
+    await other.stop()
+  })
+
+  test('workers are there with what they take and where it runs; hostile names are data', async () => {
+    expect(await (await asOperator('/workers')).text()).toContain('No worker is there')
+    const mode: ModeReport = { mode: 'docker', ok: true, isolation: 'container', engine_id: 'ENGINE:1', capabilities: { adopt: true, resume: true, steer: true, pause: true, usage: true, files: true } }
+    const worker: Omit<Heartbeat, 'name'> = { v: 1, host: 'quay', version: '0.1.0', started_at: Date.now(), slots: 3, running: 2, draining: false, modes: [mode] }
+    await world.beat({ ...worker, name: 'worker-a', modes: [mode, { ...mode, mode: 'opencode', ok: false, reason: 'the server does not answer' }] })
+    await world.beat({ ...worker, name: '<script>evil', draining: true })
+    const page = await (await asOperator('/workers')).text()
+    for (const words of ['worker-a', '2 of 3', 'ENGINE:1', 'opencode off', 'the server does not answer', '>draining<', '&lt;script&gt;evil']) expect(page).toContain(words)
+    expect(page.match(/>draining</g)).toHaveLength(1)
+    expect(page).not.toContain('<script>evil')
+  })
+
   test('a long timeline has pages, and every event is on one of them', async () => {
     const task = await world.start()
     for (let i = 0; i < 5; i++) await world.ledger.append({ taskId: task.id, claim: task.claim }, Array.from({ length: 100 }, (_, j) => ({ type: 'task.file_changed' as const, payload: { path: `file-${i}-${j}`, change: 'added' as const } })))
@@ -152,6 +194,17 @@ describe('Bull Board', () => {
     expect(board).toContain(`Load the containers (${task.id})`)
     expect(board).not.toContain('a secret plan')
     expect(await (await asOperator('/queues')).text()).toContain('<div id="root">')
+  })
+
+  test('has a queue for each engine as long as the engine is known', async () => {
+    const { task_id, ...ticket } = { v: 1, task_id: (await world.submit()).id, n: 7, agent_id: 'agent-a', mode: 'docker', title: 'Back to its container', min_worker: 1 } as const
+    await world.addTicket({ ...ticket, task_id, engine_id: 'ENGINE:1' })
+    const name = queueName('docker', 'ENGINE:1')
+    const read = async () => (await asOperator(`/queues/api/queues?activeQueue=${encodeURIComponent(name)}&status=latest`, { accept: 'application/json' })).text()
+    const board = await read()
+    for (const words of [`"${name}"`, 'for the engine ENGINE:1', `Back to its container (${task_id})`, '"docker"']) expect(board).toContain(words)
+    await world.forgetEngines()
+    expect(await read()).not.toContain(`"${name}"`)
   })
 
   test('is read-only, unless the operator wants otherwise', async () => {

@@ -2,6 +2,7 @@ import { serve } from '@hono/node-server'
 import { once } from 'node:events'
 
 import { createApiKeys, createLedger, keysOf } from '@longshore/ledger'
+import { createHeartbeats } from '@longshore/queue'
 import { checkRedis, connectRedis, createLogger, loadSettings, type Settings, SettingsError, stopOnSignal } from '@longshore/runtime'
 import { createSessions } from './access/sessions.ts'
 import { createQueueBoard } from './bull-board.ts'
@@ -16,6 +17,7 @@ const queueBoard = createQueueBoard({ redis, deployment, isWritable: settings.QU
 
 const app = createConsoleApp({
   ledger: createLedger({ redis, deployment, log }),
+  workers: createHeartbeats(redis, deployment).list,
   apiKeys,
   sessions: createSessions(redis, deployment, apiKeys),
   queueBoard: queueBoard.routes,

@@ -22,7 +22,7 @@ ${isLive ? html`<noscript><meta http-equiv="refresh" content="5"></noscript><scr
 <header>
 <a class="brand" href="/"><img src="/static/icon.svg" alt="" width="22" height="22"> Longshore</a>
 <span class="deployment">${deployment}</span>
-${isLoggedIn ? html`<nav><a href="/">Tasks</a><a href="/queues">Queues</a><form method="post" action="/logout"><button>Log out</button></form></nav>` : ''}
+${isLoggedIn ? html`<nav><a href="/">Tasks</a><a href="/workers">Workers</a><a href="/queues">Queues</a><form method="post" action="/logout"><button>Log out</button></form></nav>` : ''}
 </header>
 <main>
 ${content}

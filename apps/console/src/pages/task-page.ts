@@ -15,7 +15,7 @@ export function taskPage({ deployment, task, events, now }: TaskPageView): Html 
 <p class="crumb"><a href="/">Tasks</a> / <code>${task.id}</code></p>
 <div class="head"><h1>${visible(task.title)}</h1><span class="state ${task.state}">${STATE_WORDS[task.state]}</span></div>
 <dl class="facts">${facts(task, now).map(([name, value]) => html`<div><dt>${name}</dt><dd>${value}</dd></div>`)}</dl>
-${task.failure === undefined ? '' : html`<p class="problem"><b>${task.failure.code}</b> ${visible(task.failure.message)}</p>`}
+${task.failure === undefined ? '' : html`<p class="problem"><b>${task.failure.code}</b> ${visible(task.failure.message)}${task.failure.code === 'poison' ? html` <a href="/poisoned">All such tasks</a>` : ''}</p>`}
 ${task.result === undefined || task.result.output === '' ? '' : html`<h2>Last output</h2><pre class="output">${visible(task.result.output)}</pre>`}
 <details><summary>Prompt</summary><pre>${visible(task.prompt)}</pre></details>
 <h2>Timeline</h2>
@@ -31,11 +31,15 @@ function facts(task: Task, now: number): [string, string][] {
     ['Submitted', ageText(now - task.created_at)],
     ['Ran', runText(task, now)],
     ['Worker', isOver(task.state) ? undefined : task.worker],
+    ['Engine', isOver(task.state) ? undefined : visibleOr(task.route ?? task.handle?.engine_id)],
+    ['Workers lost in a row', (task.crashes ?? 0) === 0 ? undefined : String(task.crashes)],
     ['Files changed', task.result === undefined ? undefined : String(task.result.files_changed)],
     ['Events', String(task.seq)],
   ]
   return all.filter((fact): fact is [string, string] => fact[1] !== undefined)
 }
+
+const visibleOr = (text: string | undefined) => (text === undefined ? undefined : visible(text))
 
 /** Which part of a long timeline this is, and the way to the rest. */
 function around(task: Task, events: readonly AnyEvent[]): Html {

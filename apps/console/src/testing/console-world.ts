@@ -5,9 +5,9 @@ import type { AddressInfo } from 'node:net'
 import type { Hono } from 'hono'
 import { Redis } from 'ioredis'
 
-import { type NewTask, NewTask as NewTaskSchema, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
+import { type NewTask, NewTask as NewTaskSchema, SILENT, type Task, taskIdFrom, type Ticket } from '@longshore/contracts'
 import { createApiKeys, createLedger, type Ledger } from '@longshore/ledger'
-import { createTicketProducer } from '@longshore/queue'
+import { createHeartbeats, createTicketProducer, type Heartbeat, queueKeys } from '@longshore/queue'
 import { connectRedis } from '@longshore/runtime'
 import { createSessions } from '../access/sessions.ts'
 import { createQueueBoard } from '../bull-board.ts'
@@ -23,6 +23,10 @@ export interface ConsoleWorld {
   start(more?: Partial<NewTask>): Promise<Task>
   /** Puts the pending tickets into their queues. */
   dispatch(): Promise<void>
+  addTicket(ticket: Ticket): Promise<void>
+  forgetEngines(): Promise<void>
+  /** A worker says this of itself. */
+  beat(heartbeat: Heartbeat): Promise<void>
   revokeOperator(): Promise<void>
   /** Listens on a free port of loopback. @returns its URL */
   listen(): Promise<string>
@@ -42,7 +46,7 @@ export async function aConsole(redisUrl: string, { isWritable = false } = {}): P
   const consoleKeys = createApiKeys(redis, deployment)
   const app = createConsoleApp({
     ledger: createLedger({ redis, deployment, log: SILENT }), apiKeys: consoleKeys, sessions: createSessions(redis, deployment, consoleKeys), queueBoard: board.routes,
-    hosts: ['console.example'], deployment, ready: () => Promise.resolve({ ready: true, checks: [] }), log: SILENT, now: Date.now,
+    workers: createHeartbeats(redis, deployment).list, hosts: ['console.example'], deployment, ready: () => Promise.resolve({ ready: true, checks: [] }), log: SILENT, now: Date.now,
   })
   const stops: (() => Promise<unknown>)[] = [board.close, producer.close, async () => (redis.disconnect(), hand.disconnect())]
   const submit = async (more: Partial<NewTask> = {}) =>
@@ -59,6 +63,9 @@ export async function aConsole(redisUrl: string, { isWritable = false } = {}): P
       const pending = await ledger.pendingTickets(100)
       await producer.addMany(pending.map(({ ticket }) => ({ ticket })))
     },
+    addTicket: (ticket) => producer.add(ticket),
+    forgetEngines: async () => void (await hand.del(queueKeys(deployment).engines)),
+    beat: async (heartbeat) => void (await createHeartbeats(hand, deployment).beat(heartbeat)),
     revokeOperator: async () => void (await apiKeys.revoke(operator.apiKey.id)),
     async listen() {
       const server = serve({ fetch: app.fetch, hostname: '127.0.0.1', port: 0 })
