@@ -3,8 +3,9 @@ import { waitFor } from '@longshore/testkit'
 import { randomBytes } from 'node:crypto'
 import { access, readFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { record, type Recorded, filesOf, textOf } from './fixtures/record.ts'
+import { record, type Recorded, filesOf, successorOf, textOf } from './fixtures/record.ts'
 import { WATCHDOG_SLACK_MS } from './places/server-place.ts'
+import { describeResume } from './resume.testsuite.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 /** Enough for a slow start on a busy machine, short enough for a test. */
@@ -16,6 +17,8 @@ export interface Dialect {
   say(text: string): string
   /** Goes on until it is ended. */
   hang(): string
+  /** Adds a line to a file in one step, then runs on in that very step until it is ended: an agent that is resumed goes on behind it. */
+  workAndHang(path: string, line: string): string
   /** Leaves a child in a session of its own that holds `marker` in its arguments, then hangs. */
   escape(marker: string): string
   /** Writes a line every 100 ms, `count` times. */
@@ -30,6 +33,8 @@ export interface BackendUnderTest {
   storageRoot: string
   /** Names whatever is left of a task: containers, processes, sessions. */
   leftovers(taskId: string): Promise<string[]>
+  /** Ends what runs of a task as SIGKILL does, behind the backend's back; on a shared server, which is then started again, what runs of all tasks. */
+  kill(taskId: string): Promise<void>
   /** Whether a process with this in its arguments lives anywhere on this machine. */
   isRunning(marker: string): Promise<boolean>
   close(): Promise<void>
@@ -41,10 +46,12 @@ export interface SuiteOptions {
   profile: string
   /** Whether the place belongs to the task alone. What a child on a shared server does, and how long, only its operator can bound. */
   ownPlace: boolean
+  /** Must be what the backend says of itself. Without it `resume` answers undefined and starts nothing. */
+  resumes: boolean
 }
 
 /** What every backend owes its callers. A new backend passes this or is not one. */
-export function describeBackend(name: string, { make, dialect, profile, ownPlace }: SuiteOptions): void {
+export function describeBackend(name: string, { make, dialect, profile, ownPlace, resumes }: SuiteOptions): void {
   describe(`${name} keeps the backend contract`, { timeout: 90_000 }, () => {
     let under: BackendUnderTest
     const started: Recorded[] = []
@@ -62,11 +69,11 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
 
     /** What only a place of the task's own can keep. */
     const ownPlaceTest = ownPlace ? test : leaveOut
-    const recorded = (prompt: string, more: Partial<Task> = {}): Recorded => {
-      const one = record(prompt, { mode: under.backend.mode, profile, ...more })
+    const track = (one: Recorded): Recorded => {
       started.push(one)
       return one
     }
+    const recorded = (prompt: string, more: Partial<Task> = {}): Recorded => track(record(prompt, { mode: under.backend.mode, profile, ...more }))
     const dispose = ({ handles, run }: Recorded): Promise<void> => under.backend.dispose(handles.at(-1) as Handle, run)
     const nothingLeft = (task: Task): Promise<true> =>
       waitFor(async () => (await under.leftovers(task.id)).length === 0, { what: `nothing to be left of ${task.id}` }) as Promise<true>
@@ -179,12 +186,10 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       first.outcome.catch(() => {})
       await waitFor(() => textOf(one.events).includes('line-2'), { what: 'some output', timeoutMs: 60_000 })
       one.letGo.abort()
-      const stored = { ...one.task, handle: one.handles.at(-1) as Handle, position: one.positions.at(-1) as string }
 
-      const next = { ...record('', {}), task: stored }
-      next.handles.push(stored.handle)
-      started.push(next)
-      const execution = await under.backend.attach(stored, stored.handle, next.run)
+      const next = track(successorOf(one))
+      const handle = one.handles.at(-1) as Handle
+      const execution = await under.backend.attach(next.task, handle, next.run)
       const outcome = await execution?.outcome
       expect(outcome).toMatchObject({ kind: 'completed' })
       expect(outcome?.result?.output).toContain('the end')
@@ -193,8 +198,22 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       expect(all.match(/line-\d+/g)).toEqual(lines)
       expect(outcome?.result?.output).toBe(all) // an adopter's result is what both have mirrored
       await dispose(next)
-      expect(await under.backend.attach(stored, stored.handle, next.run)).toBeUndefined()
+      expect(await under.backend.attach(next.task, handle, next.run)).toBeUndefined()
     })
+
+    test('has nothing to resume before there is a session, and leaves nothing of what was started', async () => {
+      expect(under.backend.capabilities.resume).toBe(resumes)
+      const one = recorded(dialect.hang())
+      const dying = { ...one.run, onHandle: (handle: Handle) => one.run.onHandle(handle).then(() => (one.handles.length > 1 ? Promise.reject(new Error('this worker dies')) : undefined)) }
+      await expect(under.backend.start(one.task, dying)).rejects.toThrow('this worker dies')
+      const next = track(successorOf(one))
+      expect(await under.backend.resume(next.task, next.task.handle as Handle, next.run, 'go on')).toBeUndefined()
+      if (resumes) await nothingLeft(one.task)
+      await dispose(next)
+      await nothingLeft(one.task)
+    })
+
+    if (resumes) describeResume({ under: () => under, dialect, recorded, track, dispose, nothingLeft: (one) => nothingLeft(one.task) })
   })
 }
 

@@ -18,10 +18,14 @@ async function make(deployment: string): Promise<BackendUnderTest> {
   const [engine, image, storage, { provider, model, origin }] = await Promise.all([engineHost(), runnerImage(), openStorage(storageRoot), scriptedModel()])
   const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, commands: { shell: { image, command: ['sh', '-s'], env: {} } }, log: SILENT })
   const docker = connectEngine(engine)
+  const containersOf = async (taskId: string): Promise<string[]> => (await docker.listContainers({ all: true, filters: { label: [`${LABEL.task}=${taskId}`] } })).map((one) => one.Id)
   return {
     backend,
     storageRoot,
-    leftovers: async (taskId) => (await docker.listContainers({ all: true, filters: { label: [`${LABEL.task}=${taskId}`] } })).map((one) => one.Id),
+    leftovers: containersOf,
+    kill: async (taskId) => {
+      for (const id of await containersOf(taskId)) await docker.getContainer(id).kill()
+    },
     isRunning: async (marker) => (await commandLines(marker)).length > 0,
     close: async () => {
       await backend.close()
@@ -32,6 +36,6 @@ async function make(deployment: string): Promise<BackendUnderTest> {
 }
 
 describeNeeding(['docker', 'opencode'], 'docker mode', () => {
-  describeBackend('OpenCode in a container', { make: () => make('suite-opencode'), dialect: DIRECTIVES, profile: 'opencode', ownPlace: true })
-  describeBackend('a plain command in a container', { make: () => make('suite-command'), dialect: SHELL, profile: 'shell', ownPlace: true })
+  describeBackend('OpenCode in a container', { make: () => make('suite-opencode'), dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true })
+  describeBackend('a plain command in a container', { make: () => make('suite-command'), dialect: SHELL, profile: 'shell', ownPlace: true, resumes: false })
 })

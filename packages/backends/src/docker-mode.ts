@@ -1,6 +1,6 @@
 import { type Backend, type DeploymentId, type Handle, type Log, type Task, TaskFailure } from '@longshore/contracts'
 import { type CommandProfile, createCommandBackend } from './command-backend.ts'
-import type { Patience } from './drivers/opencode/drive.ts'
+import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
 import { containerPlace } from './places/container-place.ts'
@@ -23,7 +23,7 @@ export interface DockerModeOptions {
   /** The origin (`http://127.0.0.1:4010`) of a model provider on this host's loopback: containers get a relay to it, which nobody else can reach. */
   modelOnHost?: string
   /** How OpenCode servers are watched. */
-  patience?: Patience
+  patience?: Partial<Patience>
   /** Further profiles: plain commands. One named `opencode` takes the place of the OpenCode server. */
   commands?: Record<string, CommandProfile>
   log: Log

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Backend, type ExecutionOutcome, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
-import type { Patience } from './drivers/opencode/drive.ts'
+import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { type OpencodeServer, startOpencodeServer } from './fixtures/opencode-server.ts'
 import { record, type Recorded, textOf } from './fixtures/record.ts'
@@ -38,7 +38,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     await rm(root, { recursive: true, force: true })
   })
 
-  const backendAt = (url: string, password = server.password, patience?: Patience): Promise<Backend> =>
+  const backendAt = (url: string, password = server.password, patience?: Partial<Patience>): Promise<Backend> =>
     createOpencodeMode({ deployment: 'suite-faults', storage, model, server: { url, password }, path: '', log: SILENT, ...(patience === undefined ? {} : { patience }) })
   const through = async (): Promise<{ relay: Relay; backend: Backend }> => {
     const relay = await startRelay(server.url)

@@ -7,7 +7,7 @@ import { z } from 'zod'
 import { type BackendUnderTest, describeBackend } from './backend.testsuite.ts'
 import { DIRECTIVES } from './fixtures/dialects.ts'
 import { type OpencodeServer, startOpencodeServer } from './fixtures/opencode-server.ts'
-import { commandLines, processesOf } from './fixtures/processes.ts'
+import { commandLines, killServer, processesOf } from './fixtures/processes.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import { openStorage } from './workspace/storage.ts'
@@ -20,6 +20,7 @@ async function supervised(): Promise<BackendUnderTest> {
     backend,
     storageRoot,
     leftovers: processesOf,
+    kill: killServer,
     isRunning: async (marker) => (await commandLines(marker)).length > 0,
     close: async () => {
       await backend.close()
@@ -38,6 +39,7 @@ async function remote(): Promise<BackendUnderTest> {
     backend,
     storageRoot,
     leftovers: (taskId) => sessionsIn(server, join(storageRoot, taskId, 'repo')),
+    kill: () => server.restart(),
     isRunning: async (marker) => (await commandLines(marker)).length > 0,
     close: async () => {
       await backend.close()
@@ -56,6 +58,6 @@ async function sessionsIn({ url, password }: OpencodeServer, directory: string):
 }
 
 describeNeeding('opencode', 'OpenCode mode', () => {
-  describeBackend('OpenCode in a supervised process', { make: supervised, dialect: DIRECTIVES, profile: 'opencode', ownPlace: true })
-  describeBackend('OpenCode on a remote server', { make: remote, dialect: DIRECTIVES, profile: 'opencode', ownPlace: false })
+  describeBackend('OpenCode in a supervised process', { make: supervised, dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true })
+  describeBackend('OpenCode on a remote server', { make: remote, dialect: DIRECTIVES, profile: 'opencode', ownPlace: false, resumes: true })
 })

@@ -1,6 +1,6 @@
 import { createRequire } from 'node:module'
 import type { Backend, DeploymentId, Log } from '@longshore/contracts'
-import type { Patience } from './drivers/opencode/drive.ts'
+import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
 import { remotePlace, type RemotePlaceOptions } from './places/remote-place.ts'
@@ -20,7 +20,7 @@ export interface OpencodeModeOptions {
   /** Files and folders, besides the storage, that agents which are started here must not see; absolute. */
   hidden?: readonly string[]
   /** How OpenCode servers are watched. */
-  patience?: Patience
+  patience?: Partial<Patience>
   /** The `opencode` binary; default: the one of the package opencode-ai. */
   binary?: string
   log: Log

@@ -4,8 +4,11 @@ import { refuseAsks } from './asks.ts'
 import { createKick } from './kick.ts'
 import type { LiveText } from './live-text.ts'
 import { type Message, MessageError } from './message.ts'
+import type { Patience } from './patience.ts'
+import { isBefore } from './prompt.ts'
 import { type SessionApi, statusOf } from './session-api.ts'
 import type { SessionMirror } from './session-mirror.ts'
+import { createStallWatch, type StallWatch } from './stall.ts'
 import type { StreamEvent } from './stream.ts'
 import { agrees, judge, type Verdict } from './verdict.ts'
 
@@ -15,25 +18,21 @@ import { agrees, judge, type Verdict } from './verdict.ts'
 const AGREE_MS = 300
 /** Between two looks, however many events come: what a chatty model costs us is bounded by it. */
 const MIN_GAP_MS = 150
-/** A prompt that left no trace for this long was swallowed (a bad agent gives an error and no idle, ever). */
+/** A prompt that left no trace for this long was swallowed (a bad agent gives an error and no idle, ever). Seen between prompt and trace: 1.1 s. */
 const PENDING_MS = 30_000
-
-/** How a server is watched besides its events; durations in ms. */
-export interface Patience {
-  lookEveryMs: number
-  /** Between two looks at a server that did not answer. */
-  retryDelayMs: number
-  /** A server that does not answer for this long, although its place is alive, is away or wedged. */
-  unreachableMs: number
-}
-
-/** The defaults of OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS, …_RETRY_DELAY_MS and …_MAX_RETRIES times that. */
-export const DEFAULT_PATIENCE: Patience = { lookEveryMs: 5_000, retryDelayMs: 1_000, unreachableMs: 60_000 }
+/** The same where the server may have been started again meanwhile, which ends a run without a trace. */
+const PENDING_UNHEARD_MS = 10_000
+/** For the abort of a session that has stalled; its place is disposed of anyway. */
+const ABORT_TIMEOUT_MS = 15_000
 
 export interface SessionRun {
   patience: Patience
   api: SessionApi
   sessionId: string
+  /** The prompt of this run: a message before it says nothing about how this run ends. */
+  prompt: string
+  /** The stream is open since before the prompt: nothing it said of this run was missed. */
+  wasHeard: boolean
   mirror: SessionMirror
   live: LiveText
   run: RunContext
@@ -53,20 +52,22 @@ export interface SessionDriver {
 }
 
 interface Look { verdict: Verdict; messages: Message[] }
-interface Ears { wantsAsks: boolean; lastError: MessageError | undefined }
+interface Ears { wantsAsks: boolean; wasHeard: boolean; lastError: MessageError | undefined; stall: StallWatch }
 
 export function createSessionDriver(session: SessionRun): SessionDriver {
   const kick = createKick()
-  const ears: Ears = { wantsAsks: true, lastError: undefined }
+  const ears: Ears = { wantsAsks: true, wasHeard: session.wasHeard, lastError: undefined, stall: createStallWatch(session.patience, () => performance.now()) }
   return {
     hear: (event) => {
       session.live.hear(event)
+      ears.stall.hear(event)
       if (event.type === 'session.error' && event.properties['sessionID'] === session.sessionId) ears.lastError = MessageError.safeParse(event.properties['error']).data
       if (event.type === 'permission.asked' || event.type === 'question.asked') ears.wantsAsks = true
       if (event.type !== 'server.heartbeat') kick.kick()
     },
     connected: () => {
       session.live.forget()
+      ears.wasHeard = false
       ears.wantsAsks = true
       kick.kick()
     },
@@ -103,15 +104,15 @@ async function round(session: SessionRun, ears: Ears, clock: LoopClock): Promise
   clock.reachedAt = now
   await session.mirror.write(seen.messages, false)
   clock.pendingSince = seen.verdict.is === 'pending' ? (clock.pendingSince ?? now) : undefined
-  if (clock.pendingSince !== undefined && now - clock.pendingSince > PENDING_MS) {
-    return failedWith(session, { code: 'agent_error', message: 'the agent never began to answer the prompt' })
-  }
+  const swallowed = clock.pendingSince === undefined ? undefined : swallowedPrompt(now - clock.pendingSince, ears)
+  if (swallowed !== undefined) return failedWith(session, swallowed)
   if (ears.wantsAsks || now - clock.askedAt > session.patience.lookEveryMs) {
     ears.wantsAsks = false
     clock.askedAt = now
     await refuse(session)
   }
-  return seen.verdict.is === 'running' || seen.verdict.is === 'pending' ? undefined : confirm(session, ears, seen.verdict)
+  if (seen.verdict.is === 'running') return stalled(session, ears, seen.messages)
+  return seen.verdict.is === 'pending' ? undefined : confirm(session, ears, seen.verdict)
 }
 
 async function confirm(session: SessionRun, ears: Ears, first: Verdict): Promise<ExecutionOutcome | undefined> {
@@ -124,14 +125,26 @@ async function confirm(session: SessionRun, ears: Ears, first: Verdict): Promise
 }
 
 /** Status first: when it says idle, the messages read after it are the last ones. */
-async function look({ api, sessionId, mirror }: SessionRun, ears: Ears): Promise<Look | { error: unknown }> {
+async function look({ api, sessionId, prompt, mirror }: SessionRun, ears: Ears): Promise<Look | { error: unknown }> {
   try {
     const isBusy = await api.isBusy(sessionId)
     const messages = await mirror.read()
-    return { verdict: judge(isBusy, messages.at(-1), ears.lastError), messages }
+    const newest = messages.at(-1)
+    return { verdict: judge(isBusy, newest === undefined || isBefore(newest, prompt) ? undefined : newest, ears.lastError), messages }
   } catch (error) {
     return { error }
   }
+}
+
+async function stalled(session: SessionRun, { stall }: Ears, messages: readonly Message[]): Promise<ExecutionOutcome | undefined> {
+  stall.see(messages)
+  const failure = stall.failure()
+  if (failure === undefined) return undefined
+  await session.run.confirmClaim()
+  await session.api.abort(session.sessionId, ABORT_TIMEOUT_MS).catch((error: unknown) => session.run.log.debug({ err: error }, 'the stalled session did not abort'))
+  const last = await session.mirror.read().catch(() => messages)
+  await session.mirror.write(last, true)
+  return failedWith(session, failure)
 }
 
 async function refuse({ api, sessionId, run, mirror }: SessionRun): Promise<void> {
@@ -147,6 +160,13 @@ async function refuse({ api, sessionId, run, mirror }: SessionRun): Promise<void
 
 async function failedWith(session: SessionRun, failure: Failure): Promise<ExecutionOutcome> {
   return { kind: 'failed', failure, result: await session.mirror.result() }
+}
+
+/** A prompt of which nothing is to be seen: never taken; or taken by a server that was started again since, where nothing else tells. */
+function swallowedPrompt(pendingMs: number, { wasHeard }: Ears): Failure | undefined {
+  if (pendingMs < (wasHeard ? PENDING_MS : PENDING_UNHEARD_MS)) return undefined
+  if (wasHeard) return { code: 'agent_error', message: 'the agent never began to answer the prompt' }
+  return { code: 'backend_lost', message: 'the OpenCode server was away, and does not work on the prompt' }
 }
 
 /** A place that is alive, and a session that is not there any more or a server that has not answered for too long. */

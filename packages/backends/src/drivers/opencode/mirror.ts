@@ -20,20 +20,20 @@ const MAX_COUNT = 1e12
 
 /**
  * The events of all parts behind `from`, strictly in their order: it stops at the first part that is not finished, except for the text
- * of a part that is being written (`live`: its text so far). With `isOver` nothing is waited for any more. Each text stands apart
- * from the one before by a blank line; `said` is what was said up to `from`, or the end of it.
+ * of a part that is being written (`live`: its text so far). In messages that are over nothing is waited for any more. Each text stands
+ * apart from the one before by a blank line; `said` is what was said up to `from`, or the end of it.
  * @returns undefined when `from` is not among the messages: more of them are needed
  */
-export function mirror(messages: readonly Message[], from: PartPosition, live: ReadonlyMap<string, string>, isOver: boolean, said = ''): Mirrored | undefined {
-  const parts = messages.filter((message) => message.info.role === 'assistant').flatMap((message) => message.parts)
-  const known = parts.findIndex((part) => part.id === from.part)
+export function mirror(messages: readonly Message[], from: PartPosition, live: ReadonlyMap<string, string>, isOver: (message: Message) => boolean, said = ''): Mirrored | undefined {
+  const parts = messages.filter(({ info }) => info.role === 'assistant').flatMap((message) => message.parts.map((part) => ({ part, isEnded: isOver(message) })))
+  const known = parts.findIndex(({ part }) => part.id === from.part)
   if (known === -1 && from.part !== '') return undefined
   const events: ExecutionEvent[] = []
   let position = from
   let before = said
-  for (const part of parts.slice(from.part === '' || from.offset === null ? known + 1 : known)) {
+  for (const { part, isEnded } of parts.slice(from.part === '' || from.offset === null ? known + 1 : known)) {
     const offset = part.id === position.part ? (position.offset ?? 0) : 0
-    const step = mirrorPart(part, offset, live.get(part.id), isOver, before)
+    const step = mirrorPart(part, offset, live.get(part.id), isEnded, before)
     events.push(...step.events)
     before = textOf(step.events) || before
     if (step.offset === undefined) break
@@ -41,6 +41,16 @@ export function mirror(messages: readonly Message[], from: PartPosition, live: R
     if (step.offset !== null) break
   }
   return { events, position }
+}
+
+/**
+ * A position among all messages of a session. Where its part is not there (its server died before it wrote it down): behind the newest
+ * part that is older; ids are in order.
+ */
+export function anchor(messages: readonly Message[], position: PartPosition): PartPosition {
+  const ids = messages.filter(({ info }) => info.role === 'assistant').flatMap(({ parts }) => parts.map(({ id }) => id))
+  if (position.part === '' || ids.includes(position.part)) return position
+  return { part: ids.findLast((id) => id < position.part) ?? '', offset: null }
 }
 
 /** `offset`: null when the part is done, a number when it goes on there, undefined when nothing can be said of it yet. */

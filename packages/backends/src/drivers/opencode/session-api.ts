@@ -15,12 +15,15 @@ export interface Ask { id: string; kind: 'permission' | 'question'; sessionId: s
 
 /** The calls that a run needs, bound to one directory. Answers are parsed: the agent can reach its own server, so it is not trusted. */
 export interface SessionApi {
-  /** Rejects when the server does not answer as an OpenCode server within 2 s. */
-  health(): Promise<void>
-  create(title: string): Promise<string>
+  /** Rejects when the server does not answer as an OpenCode server in time; default 2 s. */
+  health(timeoutMs?: number): Promise<void>
+  /** `createdAt`: Unix ms by the server's clock. */
+  create(title: string): Promise<{ id: string; createdAt: number }>
   /** Returns at once. The ids make a repetition harmless: the server drops a message that it has. */
   prompt(sessionId: string, messageId: string, partId: string, text: string): Promise<void>
   exists(sessionId: string): Promise<boolean>
+  /** Whether the session has this message. */
+  has(sessionId: string, messageId: string): Promise<boolean>
   /** The sessions of exactly this directory, sub-agents' too. */
   list(): Promise<string[]>
   parentOf(sessionId: string): Promise<string | undefined>
@@ -43,7 +46,7 @@ const MAX_ANSWER_BYTES = 64 * 1024 * 1024
 /** Without a limit the server names the newest hundred. So many would be more than an answer may hold, and are refused rather than half seen. */
 const MAX_SESSIONS = 1_000_000
 
-const Created = z.object({ id: z.string().max(200) })
+const Created = z.object({ id: z.string().max(200), time: z.object({ created: z.number() }) })
 const Sessions = z.array(z.object({ id: z.string(), directory: z.string() }))
 const Listed = z.array(z.object({ directory: z.string(), time: z.object({ created: z.number() }) }))
 const Parent = z.object({ parentID: z.string().optional() })
@@ -63,10 +66,14 @@ export function sessionApi(address: ServerAddress, directory: string): SessionAp
     createOpencodeClient({ baseUrl: address.url, directory, headers: authorizationOf(address), fetch: (request, init) => boundedFetch(new Request(request, init), timeoutMs), throwOnError: true })
   const client = clientWith(CALL_TIMEOUT_MS)
   return {
-    health: async () => void Healthy.parse((await clientWith(HEALTH_TIMEOUT_MS).global.health()).data),
-    create: async (title) => Created.parse((await client.session.create({ title })).data).id,
+    health: async (timeoutMs = HEALTH_TIMEOUT_MS) => void Healthy.parse((await clientWith(timeoutMs).global.health()).data),
+    create: async (title) => {
+      const { id, time } = Created.parse((await client.session.create({ title })).data)
+      return { id, createdAt: time.created }
+    },
     prompt: async (sessionID, messageID, id, text) => void (await client.session.promptAsync({ sessionID, messageID, parts: [{ id, type: 'text', text }] })),
     exists: (sessionID) => client.session.get({ sessionID }).then(() => true, notFoundIs(false)),
+    has: (sessionID, messageID) => client.session.message({ sessionID, messageID }).then(() => true, notFoundIs(false)),
     list: async () => Sessions.parse((await client.session.list()).data).filter((session) => session.directory === directory).map((session) => session.id),
     parentOf: (sessionID) => client.session.get({ sessionID }).then(({ data }) => Parent.parse(data).parentID, notFoundIs(undefined)),
     isBusy: async (sessionID) => sessionID in Statuses.parse((await client.session.status()).data),

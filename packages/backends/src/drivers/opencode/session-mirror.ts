@@ -3,8 +3,9 @@ import { cleanEvents } from '../../clean-events.ts'
 import { createJournal } from '../../journal.ts'
 import type { FileWatch } from '../../workspace/file-watch.ts'
 import type { Message } from './message.ts'
-import { mirror } from './mirror.ts'
+import { anchor, mirror } from './mirror.ts'
 import { formatPosition, type Position } from './position.ts'
+import { isBefore } from './prompt.ts'
 import type { SessionApi } from './session-api.ts'
 
 // G5: what is appended to the log and how far the source was read are stored in one step, so whoever goes on
@@ -16,6 +17,8 @@ const RECENT_MESSAGES = 6
 export interface SessionMirrorOptions {
   api: SessionApi
   sessionId: string
+  /** The prompt of this run: in messages before it nothing changes any more, also what looks as if it still ran (the server died). */
+  prompt: string
   position: Position
   /** The snapshot from which `files_changed` counts. */
   baseline: string
@@ -37,7 +40,7 @@ export interface SessionMirror {
   result(): Promise<TaskResult>
 }
 
-export function createSessionMirror({ api, sessionId, files, live, clean, emit, baseline, ...start }: SessionMirrorOptions): SessionMirror {
+export function createSessionMirror({ api, sessionId, prompt, files, live, clean, emit, baseline, ...start }: SessionMirrorOptions): SessionMirror {
   const journal = createJournal()
   let { position } = start
   let isSummedUp = position.part === '' // an adopter first sums up what its predecessor mirrored
@@ -53,14 +56,14 @@ export function createSessionMirror({ api, sessionId, files, live, clean, emit, 
     read: async () => {
       if (!isSummedUp) return api.messages(sessionId)
       const recent = await api.messages(sessionId, RECENT_MESSAGES)
-      const isEnough = recent.length < RECENT_MESSAGES || (position.part !== '' && mirror(recent, position, live, false) !== undefined)
+      const isEnough = recent.length < RECENT_MESSAGES || (position.part !== '' && mirror(recent, position, live, () => false) !== undefined)
       return isEnough ? recent : api.messages(sessionId)
     },
     write: async (messages, isOver) => {
+      position = { ...position, ...anchor(messages, position) }
       if (!isSummedUp) journal.add(cleanEvents(mirroredBefore(messages, position), clean))
       isSummedUp = true
-      // The part of the position is missing only when somebody deleted messages: then all that is there is new.
-      const news = mirror(messages, position, live, isOver, journal.said()) ?? mirror(messages, { part: '', offset: null }, live, isOver, journal.said())
+      const news = mirror(messages, position, live, (message) => isOver || isBefore(message, prompt), journal.said())
       if (news === undefined) return
       if (news.events.some((event) => event.type === 'task.tool')) files.hint()
       await record(news.events, { ...news.position, tree: position.tree })
@@ -82,5 +85,5 @@ function mirroredBefore(messages: readonly Message[], { part: id, offset }: Posi
   const last = message.parts[index]
   const cut = last?.type === 'text' && offset !== null ? { ...last, text: last.text.slice(0, offset) } : last
   const parts = [...message.parts.slice(0, index), ...(cut === undefined ? [] : [cut])]
-  return mirror([...messages.slice(0, at), { ...message, parts }], { part: '', offset: null }, new Map(), true)?.events ?? []
+  return mirror([...messages.slice(0, at), { ...message, parts }], { part: '', offset: null }, new Map(), () => true)?.events ?? []
 }

@@ -2,7 +2,8 @@ import { describe, expect, test } from 'vitest'
 import type { Message } from './message.ts'
 import { agrees, failureOf, judge } from './verdict.ts'
 
-const assistant = (info: Partial<Message['info']>): Message => ({ info: { id: 'm', role: 'assistant', time: { completed: 1 }, ...info }, parts: [] })
+const assistant = (info: Partial<Message['info']>, parts: Message['parts'] = []): Message => ({ info: { id: 'm', role: 'assistant', time: { completed: 1 }, ...info }, parts })
+const FAILED_TOOL: Message['parts'][number] = { id: 'p', type: 'tool', tool: 'read', state: { status: 'error', input: {}, error: 'refused' } }
 const codeOf = (...args: Parameters<typeof judge>): string => {
   const verdict = judge(...args)
   return verdict.is === 'failed' ? verdict.failure.code : verdict.is
@@ -14,7 +15,9 @@ describe('a session', () => {
     ['is pending before its first answer', false, undefined, 'pending'],
     ['is complete when the model stopped', false, assistant({ finish: 'stop' }), 'completed'],
     ['was interrupted when its last turn has no end', false, assistant({ time: {}, finish: 'stop' }), 'backend_lost'],
-    ['was refused something when its last turn called tools', false, assistant({ finish: 'tool-calls' }), 'permission_rejected'],
+    ['was refused something when a tool of its last turn failed', false, assistant({ finish: 'tool-calls' }, [FAILED_TOOL]), 'permission_rejected'],
+    ['was interrupted between two turns when its tools did not fail', false, assistant({ finish: 'tool-calls' }), 'backend_lost'],
+    ['was interrupted when somebody aborted it', false, assistant({ error: { name: 'MessageAbortedError', data: {} } }), 'backend_lost'],
     ['is truncated when the model ran out of room', false, assistant({ finish: 'length' }), 'output_truncated'],
     ['failed when its end is unknown', false, assistant({ finish: 'whatever' }), 'agent_error'],
     ['failed when its message did, finished or not', false, assistant({ time: {}, error: { name: 'APIError', data: { statusCode: 500 } } }), 'provider_error'],
@@ -36,7 +39,7 @@ describe('an error', () => {
     ['ProviderAuthError', {}, 'provider_rejected'],
     ['ContextOverflowError', {}, 'output_truncated'],
     ['UnknownError', { message: 'ProviderModelNotFoundError' }, 'provider_rejected'],
-    ['MessageAbortedError', {}, 'agent_error'],
+    ['MessageAbortedError', {}, 'backend_lost'],
   ] as const)('%s %o is %s', (name, data, code) => {
     expect(failureOf({ name, data }).code).toBe(code)
   })

@@ -4,20 +4,27 @@ import type { Message, MessageError } from './message.ts'
 /** What status and newest message say about a run. No event is a completion signal. */
 export type Verdict = { is: 'running' } | { is: 'pending' } | { is: 'completed' } | { is: 'failed'; failure: TaskFailure }
 
+const INTERRUPTED = new TaskFailure('backend_lost', 'the OpenCode server stopped in the middle of the work')
+
 /** The truth about a session: busy, or what its newest message shows. `lastError`: what the stream last reported, for a run that left no message. */
 export function judge(isBusy: boolean, newest: Message | undefined, lastError: MessageError | undefined): Verdict {
   if (isBusy) return { is: 'running' }
   if (newest?.info.role !== 'assistant') return lastError === undefined ? { is: 'pending' } : failed(failureOf(lastError))
   const { error, time, finish } = newest.info
   if (error !== undefined) return failed(failureOf(error))
-  if (time.completed === undefined) return failed(new TaskFailure('backend_lost', 'the OpenCode server stopped in the middle of a turn'))
+  if (time.completed === undefined) return failed(INTERRUPTED)
   switch (finish ?? 'no reason') {
     case 'stop': return { is: 'completed' }
-    case 'tool-calls': return failed(new TaskFailure('permission_rejected', 'the agent ended because something it asked for was refused'))
+    case 'tool-calls': return failed(wasRefused(newest) ? new TaskFailure('permission_rejected', 'the agent ended because something it asked for was refused') : INTERRUPTED)
     case 'length':
     case 'content-filter': return failed(new TaskFailure('output_truncated', `the model stopped early: ${finish}`))
     default: return failed(new TaskFailure('agent_error', `the agent ended with "${finish ?? 'no reason'}"`))
   }
+}
+
+/** After a turn that called tools the next one follows, except when a tool was refused. */
+function wasRefused({ parts }: Message): boolean {
+  return parts.some((part) => part.type === 'tool' && part.state.status === 'error')
 }
 
 /** Whether two verdicts, taken one after the other, say the same. */
@@ -38,7 +45,7 @@ function codeOf({ name, data }: MessageError): FailureCode {
     case 'ContextOverflowError':
     case 'ContentFilterError': return 'output_truncated'
     case 'APIError': return providerCode(data.statusCode, data.isRetryable === true)
-    case 'MessageAbortedError': return 'agent_error'
+    case 'MessageAbortedError': return 'backend_lost' // not by us: who aborts on our behalf does not listen any more
     default: return /model not found|ModelNotFound|ProviderInit/i.test(`${name} ${text}`) ? 'provider_rejected' : 'agent_error'
   }
 }

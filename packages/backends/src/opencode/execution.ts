@@ -1,0 +1,49 @@
+import { type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { cleanOutcome } from '../clean-events.ts'
+import { createSessionDriver } from '../drivers/opencode/drive.ts'
+import { createLiveText } from '../drivers/opencode/live-text.ts'
+import { DEFAULT_PATIENCE } from '../drivers/opencode/patience.ts'
+import { parsePosition, type Position } from '../drivers/opencode/position.ts'
+import { secretsOf } from '../drivers/opencode/server-settings.ts'
+import { createSessionMirror } from '../drivers/opencode/session-mirror.ts'
+import { redactor } from '../text.ts'
+import { createFileWatch } from '../workspace/file-watch.ts'
+import { baselineOf } from '../workspace/prepare.ts'
+import { workspaceOf } from '../workspace/storage.ts'
+import type { Connection } from './launch-server.ts'
+import { type OpencodeBackendOptions, SessionAddress } from './options.ts'
+
+/** `fresh`: its session was made for it. `adopted`: its prompt was sent by somebody else, and what the stream said of it before is not known. */
+type Origin = 'fresh' | 'adopted' | 'resumed'
+
+/** Follows a session that has its prompt, or is about to get it, to the end. */
+export async function follow(options: OpencodeBackendOptions, task: Task, handle: Handle, run: RunContext, { api, address, stream }: Connection, origin: Origin): Promise<Execution> {
+  const workspace = workspaceOf(options.storage, task.id)
+  const { session: sessionId, message: prompt } = SessionAddress.parse(handle.data)
+  const baseline = await baselineOf(workspace)
+  if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
+  const files = createFileWatch(workspace, run.log)
+  const live = createLiveText(sessionId)
+  const clean = redactor(secretsOf(options.model, address.password))
+  const mirror = createSessionMirror({
+    api, sessionId, prompt, baseline, files, live: live.texts,
+    position: positionOf(task, baseline, origin),
+    clean,
+    emit: (events, position) => run.emit(events, position),
+  })
+  const driver = createSessionDriver({
+    patience: { ...DEFAULT_PATIENCE, ...options.patience },
+    api, sessionId, prompt, mirror, live, run, scanDueInMs: files.dueInMs, wasHeard: origin !== 'adopted', autopsy: () => options.place.autopsy(handle.data),
+  })
+  stream.listen(driver)
+  const outcome = driver.follow().then((end) => cleanOutcome(end, clean)).finally(() => stream.close())
+  outcome.catch(() => {}) // whoever awaits it hears of it
+  return { handle, outcome, result: () => mirror.result() }
+}
+
+/** Parts belong to one session: those of an earlier attempt say nothing about a fresh one. The workspace is the task's. */
+function positionOf(task: Task, baseline: string, origin: Origin): Position {
+  const stored = parsePosition(task.position)
+  if (stored !== undefined && origin !== 'fresh') return stored
+  return { part: '', offset: null, tree: stored?.tree ?? baseline }
+}
