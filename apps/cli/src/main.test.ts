@@ -1,3 +1,4 @@
+import { spawnSync } from 'node:child_process'
 import { createServer } from 'node:net'
 import type { AddressInfo } from 'node:net'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
@@ -16,6 +17,11 @@ test('--help says what there is, on standard output, with exit code 0', async ()
   const { code, said, complained } = await longshore(['--help'])
   expect({ code, complained }).toEqual({ code: 0, complained: '' })
   for (const name of ['up', 'submit', 'watch', 'status', 'list', 'cancel', 'rollout set', 'keys make', 'health', 'workers', 'drain', 'poisoned', 'replay', 'settings']) expect(said).toContain(`  ${name}`)
+})
+
+test('a reader that has read enough is no fault', () => {
+  const { stderr, stdout } = spawnSync('sh', ['-c', '{ "$0" "$1" settings; echo "code $?" >&2; } | head -c 0', process.execPath, join(import.meta.dirname, 'main.ts')], { encoding: 'utf8' })
+  expect({ stderr, stdout }).toEqual({ stderr: 'code 0\n', stdout: '' })
 })
 
 test('an unknown command is one line on standard error, with exit code 1', async () => {

@@ -14,6 +14,9 @@ if (process.argv[2] === 'up') {
   for (const stream of [process.stdout, process.stderr]) stream.on('error', () => stop.abort())
   process.on('disconnect', () => stop.abort())
   process.channel?.unref()
+} else {
+  // Whoever reads has read enough (`longshore list | head`): that is no fault.
+  process.stdout.on('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EPIPE' ? 0 : 1))
 }
 
 const { env } = process

@@ -62,7 +62,7 @@ function showWorkers(workers: readonly WorkerAnswer[], terminal: Terminal): void
     terminal.say(heads[i])
     for (const line of columns(worker.modes.map((mode) => [`    ${plain(mode.mode, 40)}`, modeLine(mode, terminal)]))) terminal.say(line)
   }
-  if (!workers.some(takes)) terminal.say(terminal.paint('yellow', 'None takes tasks now: they wait in the queue and are not lost.'))
+  if (!workers.some(takes)) terminal.say(terminal.paint('yellow', 'No worker takes tasks now: they wait in the queue and are not lost.'))
 }
 
 const takes = (worker: WorkerAnswer): boolean => worker.modes.some((mode) => mode.available)
