@@ -1,6 +1,6 @@
 import { resolve } from 'node:path'
 
-import { createDockerMode, createOpencodeMode, type DockerModeOptions, type ModelAccess, type Storage } from '@longshore/backends'
+import { createDockerMode, createOpencodeMode, type DockerModeOptions, type ModelAccess, type OpencodeModeOptions, type Storage } from '@longshore/backends'
 import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
 import { z } from 'zod'
@@ -20,16 +20,10 @@ const DEFAULT_ENGINE = 'unix:///var/run/docker.sock'
 
 /** One backend per mode that this worker serves. @throws Error that names the variable that does not fit */
 export async function buildBackends(options: BuildBackendsOptions): Promise<Backend[]> {
-  const { settings, env } = options
+  const { settings } = options
   const make: Record<Mode, () => Promise<Backend>> = {
     docker: () => Promise.resolve(createDockerMode(dockerOptions(options))),
-    opencode: () => createOpencodeMode({
-      deployment: settings.LONGSHORE_DEPLOYMENT, storage: options.storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log: options.log, patience: patienceOf(settings), hidden: hiddenPaths(settings),
-      ...(settings.OPENCODE_SERVER_URL === undefined ? {} : { server: {
-        url: settings.OPENCODE_SERVER_URL, username: settings.OPENCODE_SERVER_USERNAME,
-        ...(settings.OPENCODE_SERVER_PASSWORD === undefined ? {} : { password: settings.OPENCODE_SERVER_PASSWORD }),
-      } }),
-    }),
+    opencode: () => createOpencodeMode(opencodeOptions(options)),
   }
   const backends = await Promise.all([...new Set(settings.WORKER_MODES)].map((mode) => make[mode]()))
   return backends.map((backend) => withLeastIsolation(backend, settings.MIN_ISOLATION))
@@ -40,7 +34,15 @@ export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAUL
   return [resolve(home), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
-function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBackendsOptions): DockerModeOptions {
+export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {
+  const { OPENCODE_SERVER_URL: url, OPENCODE_SERVER_USERNAME: username, OPENCODE_SERVER_PASSWORD: password } = settings
+  return {
+    deployment: settings.LONGSHORE_DEPLOYMENT, storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), hidden: hiddenPaths(settings),
+    ...(url === undefined ? {} : { server: { url, username, ...(password === undefined ? {} : { password }) } }),
+  }
+}
+
+export function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBackendsOptions): DockerModeOptions {
   const model = modelAccess(settings, env)
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
   const command = settings.RUNNER_COMMAND
@@ -54,10 +56,13 @@ function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBackendsO
   }
 }
 
-/** How OpenCode servers are watched. */
+/** How OpenCode servers and their sessions are watched, in both modes. */
 function patienceOf(settings: Settings): NonNullable<DockerModeOptions['patience']> {
   const retryDelayMs = settings.OPENCODE_SERVER_RETRY_DELAY_MS
-  return { lookEveryMs: settings.OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS, retryDelayMs, unreachableMs: settings.OPENCODE_SERVER_MAX_RETRIES * retryDelayMs }
+  return {
+    lookEveryMs: settings.OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS, retryDelayMs, unreachableMs: settings.OPENCODE_SERVER_MAX_RETRIES * retryDelayMs,
+    stallMs: settings.STALL_MS, stallToolMs: settings.STALL_TOOL_MS,
+  }
 }
 
 const OpencodeConfig = z.record(z.string(), z.unknown())

@@ -30,36 +30,6 @@ const untilThere = (...names: string[]) => waitFor(async () => {
 }, { what: `${names.join(' and ')} to take tasks` })
 
 describe('G12: a worker that ends', () => {
-  test('leaves what runs to a worker that can adopt it: nothing is interrupted, nothing said twice', async () => {
-    const work = aTask('adopted')
-    const first = await stack.worker({ name: 'first' })
-    const task = await stack.submit(work.prompt)
-    await isRunning(task)
-    await stack.worker({ name: 'second' })
-    await untilThere('second')
-    await first.stop()
-    await waitFor(async () => (await stack.types(task.id)).includes('task.adopted'), { what: 'its adoption', timeoutMs: 20_000 })
-    await writeFile(work.release, '')
-    expect(await stack.until(task.id, 'completed', 20_000)).toMatchObject({ attempt: 1, worker: 'second', result: { output: 'begun\nended\n' } })
-    expect(await work.runs()).toBe(1)
-    expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.queued', 'task.adopted', 'task.output', 'task.completed'])
-  }, 60_000)
-
-  test('checkpoints what nobody is there to adopt: its process is gone, its session goes on with the next start', async () => {
-    const work = aTask('checkpointed')
-    const first = await stack.worker()
-    const task = await stack.submit(work.prompt)
-    await isRunning(task)
-    await first.stop()
-    expect(await stack.get(task.id)).toMatchObject({ state: 'queued', handle: { checkpoint: true } })
-    expect(await heartbeats()).toEqual([])
-    await stack.worker()
-    await waitFor(async () => (await stack.types(task.id)).includes('task.resumed'), { what: 'its next start', timeoutMs: 20_000 })
-    await writeFile(work.release, '')
-    expect(await stack.until(task.id, 'completed', 20_000)).toMatchObject({ attempt: 1 })
-    expect(await work.runs()).toBe(2)
-  }, 60_000)
-
   test('with all others at once leaves nothing running and nothing to each other', async () => {
     const workers = await Promise.all(['a', 'b', 'c'].map((name) => stack.worker({ name, concurrency: 1 })))
     await untilThere('a', 'b', 'c')

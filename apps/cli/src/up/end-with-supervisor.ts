@@ -1,6 +1,7 @@
 // Loaded before each program that the supervisor starts (`node --import`): when the supervisor is gone, even by SIGKILL,
 // its end of the channel closes, and the program stops as if it had been told to.
-const LAST_WORD_MS = 20_000
+// A worker may have tasks to checkpoint.
+const LAST_WORD_MS = 75_000
 
 process.once('disconnect', () => {
   process.kill(process.pid, 'SIGTERM')

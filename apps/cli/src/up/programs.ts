@@ -27,6 +27,11 @@ const START_MS = 60_000
 const STOP_MS = 10_000
 /** Who presses Ctrl-C wants it to end, and the next start goes on with what was running. */
 const DRAIN_MS = 3_000
+/**
+ * Then the worker checkpoints what still runs: seconds as a rule, and at most this, by bounds of its own. One that is killed
+ * before leaves the processes of its agents behind.
+ */
+const CHECKPOINT_MS = 70_000
 
 /** The programs of a stack, in the order in which they stop: no new tasks, then the running ones, then who tells of them. */
 export function programsOf(plan: StackPlan): Program[] {
@@ -38,7 +43,7 @@ export function programsOf(plan: StackPlan): Program[] {
   })
   return [
     app('gateway', { MCP_PORT: String(ports.gateway) }, `http://${gatewayHost}:${ports.gateway}/health`),
-    app('worker', { WORKER_HEALTH_PORT: String(ports.worker), DRAIN_GRACE_MS: String(drainMs(plan)), ...workerEnv(plan) }, `http://${reachable(settings.WORKER_HEALTH_HOST)}:${ports.worker}/health`, drainMs(plan) + STOP_MS),
+    app('worker', { WORKER_HEALTH_PORT: String(ports.worker), DRAIN_GRACE_MS: String(drainMs(plan)), ...workerEnv(plan) }, `http://${reachable(settings.WORKER_HEALTH_HOST)}:${ports.worker}/health`, drainMs(plan) + CHECKPOINT_MS),
     app('notifier', { NOTIFIER_HEALTH_PORT: String(ports.notifier) }, `http://${reachable(settings.NOTIFIER_HEALTH_HOST)}:${ports.notifier}/health`),
     app('console', { CONSOLE_PORT: String(ports.console) }, `http://${reachable(settings.CONSOLE_HOST)}:${ports.console}/health`),
     ...(plan.model.kind === 'scripted' ? [provider(plan, base)] : []),
