@@ -50,7 +50,7 @@ async function processesOf(home: string): Promise<string[]> {
 }
 
 describeNeeding('opencode', 'a stack', () => {
-  test('a first start shows a sample task from submit to result; a second one knows it; stopping leaves nothing, also of an agent at work', { timeout: 4 * START_MS }, async () => {
+  test('G12: a first start shows a sample task from submit to result; a second one knows it; stopping leaves nothing, also of agents at work, and they go on with the next', { timeout: 6 * START_MS }, async () => {
     const env = await settings('home')
     const home = env['LONGSHORE_HOME'] ?? ''
     const first = start(env)
@@ -74,11 +74,19 @@ describeNeeding('opencode', 'a stack', () => {
     const second = start(env)
     await untilSaid(second, 'Longshore is ready. 1 task known from before.')
     expect(second.said()).not.toContain('sample')
-    expect((await longshore(['submit', 'long work [[bash sleep 6077]]'], { LONGSHORE_HOME: home })).code).toBe(0)
-    await waitFor(async () => (await processesOf(home)).some((line) => /^\d+ sleep 6077/.test(line)), { what: 'the agent to run its command', timeoutMs: START_MS })
+    for (let i = 0; i < 3; i++) expect((await longshore(['submit', 'long work [[bash sleep 6077]]'], { LONGSHORE_HOME: home })).code).toBe(0)
+    await waitFor(async () => (await processesOf(home)).filter((line) => /^\d+ sleep 6077/.test(line)).length === 3, { what: 'the agents to run their commands', timeoutMs: START_MS })
     second.signal('SIGTERM')
     expect(await second.ended).toBe(0)
     expect(await processesOf(home)).toEqual([])
+
+    // G12: what was at work goes on where it was: the command that was cut off is behind it, not before it.
+    const third = start(env)
+    await untilSaid(third, 'Longshore is ready. 4 tasks known from before.')
+    const list = async () => (await longshore(['list'], { LONGSHORE_HOME: home })).said
+    await waitFor(async () => (await list()).match(/completed/g)?.length === 4, { what: 'the tasks to be resumed and completed', timeoutMs: START_MS })
+    const [id = ''] = /task-\w+(?= .*long work)/.exec(await list()) ?? []
+    expect((await longshore(['watch', id], { LONGSHORE_HOME: home })).said).toMatch(/ resumed [^]*goes on/)
   })
 
   test('two stacks run side by side; one that is killed leaves no program and does not disturb the other', { timeout: 4 * START_MS }, async () => {
