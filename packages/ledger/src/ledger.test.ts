@@ -1,47 +1,30 @@
-import { randomBytes } from 'node:crypto'
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, beforeEach, describe, expect, test } from 'vitest'
 
-import { type Handle, NewTask, SILENT, START, type Task, taskIdFrom } from '@longshore/contracts'
+import { SILENT, START, type Task } from '@longshore/contracts'
 
 import { createLedger } from './create-ledger.ts'
 import { createDoorbell } from './doorbell.ts'
-import { keysOf } from './keys.ts'
 import { ClaimLost, type Ledger } from './ledger.ts'
+import { aHandle, aTask, claimOf, completed, connect, ticket, type World } from './testing/world.ts'
 
-const redis = new Redis(sharedRedisUrl())
-const connections = [redis]
+const connections: Redis[] = []
 afterAll(() => connections.forEach((connection) => connection.disconnect()))
 
+const open = connect()
+let world: World
 let deployment: string
+let redis: Redis
 let ledger: Ledger
+let submitted: World['submitted']
+let running: World['running']
+let eventsOf: World['events']
+let typesOf: World['types']
 beforeEach(() => {
-  deployment = `t-${randomBytes(6).toString('hex')}`
-  ledger = createLedger({ redis, deployment, log: SILENT })
+  world = open();
+  ({ deployment, redis, ledger, submitted, running, events: eventsOf, types: typesOf } = world)
 })
-
-const aTask = (more: Partial<NewTask> = {}): NewTask =>
-  NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-a', prompt: 'write a poem', title: 'write a poem', mode: 'docker', ...more })
-const aHandle: Handle = { v: 1, mode: 'docker', data: { container: 'c1' } }
-const ticket = ({ id, ticket: n }: Task) => ({ task_id: id, n })
-const claimOf = ({ id, claim }: Task) => ({ taskId: id, claim })
-
-async function submitted(more: Partial<NewTask> = {}): Promise<Task> {
-  return (await ledger.submit(aTask(more))).task
-}
-async function running(more: Partial<NewTask> = {}): Promise<Task> {
-  const take = await ledger.take(ticket(await submitted(more)), 'worker-1')
-  if (take.kind !== 'taken') throw new Error(`not taken: ${take.reason}`)
-  return take.task
-}
-async function eventsOf(task: Pick<Task, 'id'>) {
-  const page = await ledger.read(task.id, START, 1_000)
-  if (page?.kind !== 'events') throw new Error('no events')
-  return page.events
-}
-const typesOf = async (task: Pick<Task, 'id'>) => (await eventsOf(task)).map((event) => event.type)
-const completed = { state: 'completed', payload: { result: { output: 'done', output_truncated: false, files_changed: 1 } } } as const
 
 describe('submit', () => {
   test('a task is queued with its first event and its first ticket, in one step', async () => {
@@ -170,7 +153,7 @@ describe('the log', () => {
     const task = await running()
     await Promise.all(Array.from({ length: 100 }, (_, i) => ledger.append(claimOf(task), [{ type: 'task.output', payload: { text: `${i}`, stream: 'agent' } }])))
     expect((await eventsOf(task)).map(({ seq }) => seq)).toEqual(Array.from({ length: 102 }, (_, i) => i + 1))
-    expect(await redis.xlen(keysOf(deployment).fleet)).toBe(102)
+    expect(await redis.xlen(world.keys.fleet)).toBe(102)
   })
 
   test('G6: a reader goes on after any event; a cursor of another history is answered with a reset', async () => {

@@ -20,6 +20,7 @@ export const claimOf = ({ id, claim }: Task): Claim => ({ taskId: id, claim })
 
 /** The ledger of a fresh deployment, and what its tests do with it. */
 export interface World {
+  deployment: string
   redis: Redis
   keys: Keys
   ledger: Ledger
@@ -56,7 +57,7 @@ function openWorld(redis: Redis, other: Redis): World {
     return page.events
   }
   return {
-    redis, ledger, peer: createLedger({ redis: other, deployment, log: SILENT }), keys: keysOf(deployment), submitted, taken, events,
+    deployment, redis, ledger, peer: createLedger({ redis: other, deployment, log: SILENT }), keys: keysOf(deployment), submitted, taken, events,
     running: async (more) => taken(await submitted(more), 'worker-1'),
     types: async (task) => (await events(task)).map(({ type }) => type),
     async now(id) {
