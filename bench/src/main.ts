@@ -6,6 +6,7 @@ import { type Result, tableOf } from './figures.ts'
 import { benchCrowd } from './crowd.ts'
 import { benchMemory } from './memory.ts'
 import { benchLatency } from './latency.ts'
+import { benchLocks } from './locks.ts'
 import { benchLifecycle } from './lifecycle.ts'
 import { benchOverhead } from './overhead.ts'
 import { benchRecovery } from './recovery.ts'
@@ -21,6 +22,7 @@ const BENCHES: Record<string, { about: string; rounds: number; count: number; ru
   memory: { about: 'memory of an idle gateway and an idle worker, with an empty and a long queue; bytes of Redis per queued task', rounds: 5, count: 100_000, run: benchMemory },
   recovery: { about: 'from SIGKILL of a worker to `task.adopted`, against bare BullMQ; COUNT means nothing', rounds: 5, count: 1, run: benchRecovery },
   overhead: { about: 'the same container run and session run, directly and through us; COUNT means nothing', rounds: 9, count: 1, run: benchOverhead },
+  locks: { about: 'what short locks cost Redis: of an idle worker, and per ticket in work', rounds: 1, count: 20, run: benchLocks },
   start: { about: 'from the claim to the first model call, in its parts; COUNT means nothing', rounds: 25, count: 1, run: benchStart },
   crowd: { about: 'one worker with COUNT tasks at once: memory per task, event loop delay', rounds: 15, count: 20, run: benchCrowd },
 }
