@@ -39,7 +39,7 @@ export async function beginExecution(run: Run, isTakeover: boolean): Promise<Exe
     await sayResumed(run, 'its last worker was lost before anything was started')
     return start(run)
   }
-  const found = await patiently(run, () => takeUp(run, handle))
+  const found = await takeUp(run, handle)
   if (found !== undefined) return found
   if (handle.checkpoint === true && isSameStorage(handle, run.deps)) await sayResumed(run, 'its last worker handed it over; started again in its workspace')
   else await startOver(run, handle)
@@ -57,20 +57,34 @@ export async function resumeLost(run: Run, failure: Failure): Promise<Execution 
 
 function start(run: Run): Promise<Execution> {
   run.isStarting = true
+  run.mirror.release()
   return run.backend.start(run.task, run.context)
 }
 
 async function takeUp(run: Run, handle: Handle): Promise<Execution | undefined> {
-  const isElsewhere = isOtherEngine(handle, run.deps)
-  if (!isElsewhere && isSameStorage(handle, run.deps) && handle.checkpoint === undefined) {
-    const adopted = await adopt(run, handle)
-    if (adopted !== undefined) return adopted
-  }
-  const resumed = await resume(run, lossOf(handle, isElsewhere))
+  const { backend, context, deps } = run
+  const until = performance.now() + PATIENCE_MS
+  const isElsewhere = isOtherEngine(handle, deps)
+  const mayBeAlive = !isElsewhere && handle.checkpoint === undefined && isSameStorage(handle, deps)
+  const found = mayBeAlive ? await patiently(run, () => adopt(run, handle), until).catch((error: unknown) => hangs(run, error)) : undefined
+  if (found !== undefined && found !== 'hangs') return found
+  const resumed = await patiently(run, () => resume(run, lossOf(handle, isElsewhere, found)), until)
   if (resumed !== undefined || isElsewhere) return resumed
   // Nothing of it may be left beside what is started next.
-  await run.backend.dispose(handle, run.context).catch((error: unknown) => Promise.reject(error instanceof ClaimLost ? error : new PlaceSilent(error)))
+  await patiently(run, () => backend.dispose(run.handle ?? handle, context).catch((error: unknown) => Promise.reject(error instanceof ClaimLost ? error : new PlaceSilent(error))), until)
   return undefined
+}
+
+/** An execution that stays silent while its place is fine can still be ended and its session gone on with; a place that is silent, too, says so then. */
+function hangs({ backend }: Run, error: unknown): 'hangs' {
+  if (error instanceof PlaceSilent && backend.capabilities.resume) return 'hangs'
+  throw error
+}
+
+function lossOf(handle: Handle, isElsewhere: boolean, found: 'hangs' | undefined): string {
+  if (handle.checkpoint === true) return 'its last worker handed it over'
+  if (isElsewhere) return `no worker reaches the engine ${handle.engine_id ?? ''} any more`
+  return found === 'hangs' ? 'its worker was lost, and its execution did not answer' : 'its worker and its execution were lost'
 }
 
 async function adopt(run: Run, handle: Handle): Promise<Execution | undefined> {
@@ -102,8 +116,7 @@ async function resume(run: Run, why: string): Promise<Execution | undefined> {
 }
 
 /** Asks a silent place again for a while: an engine that starts again costs seconds, not an attempt. */
-async function patiently<T>(run: Run, ask: () => Promise<T>): Promise<T> {
-  const until = performance.now() + PATIENCE_MS
+async function patiently<T>(run: Run, ask: () => Promise<T>, until = performance.now() + PATIENCE_MS): Promise<T> {
   for (;;) {
     try {
       return await ask()
@@ -133,11 +146,6 @@ async function startOver(run: Run, handle: Handle): Promise<void> {
   if (task.attempt >= task.max_attempts) throw new TaskFailure(code, `${message}; no attempt is left`)
   run.task = await deps.ledger.restart(claim, deps.worker, backend.capabilities.isolation, { code, message })
   run.handle = undefined
-}
-
-function lossOf(handle: Handle, isElsewhere: boolean): string {
-  if (handle.checkpoint === true) return 'its last worker handed it over'
-  return isElsewhere ? `no worker reaches the engine ${handle.engine_id ?? ''} any more` : 'its worker and its execution were lost'
 }
 
 function whatWasLost(handle: Handle, attempt: number, { deps }: Run): Failure {

@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { type Backend, type TaskId, TaskFailure } from '@longshore/contracts'
 
+import type { RunningWorker } from './create-worker.ts'
 import { createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
@@ -89,27 +90,44 @@ describe('G7: an execution that is lost under a living worker', () => {
   })
 })
 
-test('a place that stays silent gives the task back with its handle, and whoever takes it when the place is back adopts (G7)', async () => {
-  const first = await stack.worker()
-  const task = await stack.submit('echo begun; sleep 5; echo ended', { max_attempts: 1 })
-  await saying(task.id, 'begun')
-  // As after a death: the ticket is given to others, and the first notices.
-  await stack.ledger.reissue(task.id, 1)
-  let isThere = false
-  const shell = createShellBackend('docker', stack.root, { probe: () => Promise.resolve(isThere || !wasAsked ? { ok: true } : { ok: false, reason: 'the engine is down' }) })
-  let wasAsked = false
-  const away: Backend = { ...shell, attach: async (...args) => {
-    wasAsked = true
-    if (!isThere) throw new TaskFailure('backend_unavailable', 'the engine is down')
-    return shell.attach(...args)
-  } }
-  await stack.worker({ backends: [away], name: 'heir', probeEveryMs: 100 })
-  await first.stop()
-  await stack.until(task.id, 'queued', 25_000)
-  isThere = true
-  expect(await stack.until(task.id, 'completed', 25_000)).toMatchObject({ attempt: 1, worker: 'heir', result: { output: 'begun\nended\n' } })
-  expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.queued', 'task.adopted', 'task.output', 'task.completed'])
-}, 60_000)
+describe('G7: at a takeover', () => {
+  const silent = () => Promise.reject(new TaskFailure('backend_unavailable', 'the engine is down'))
+  /** Takes the task from a worker that does not notice before its next write: as after a death, and at once. */
+  const takenFrom = async (first: RunningWorker, id: TaskId, heir: Backend) => {
+    await stack.ledger.reissue(id, 1)
+    await stack.worker({ backends: [heir], name: 'heir', probeEveryMs: 100 })
+    await waitFor(async () => (await stack.get(id)).worker === 'heir', { what: 'the takeover' })
+    await first.stop()
+  }
+
+  test('a place that stays silent gives the task back with its handle; whoever takes it when the place is back adopts', async () => {
+    const first = await stack.worker({ concurrency: 1 })
+    const task = await stack.submit('echo begun; sleep 5; echo ended', { max_attempts: 1 })
+    await saying(task.id, 'begun')
+    let state: 'up' | 'down' | 'up again' = 'up'
+    const shell = createShellBackend('docker', stack.root, { probe: () => Promise.resolve(state === 'down' ? { ok: false, reason: 'the engine is down' } : { ok: true }) })
+    await takenFrom(first, task.id, { ...shell, resume: silent, attach: (...args) => {
+      if (state === 'up again') return shell.attach(...args)
+      state = 'down'
+      return silent()
+    } })
+    await stack.until(task.id, 'queued', 25_000)
+    state = 'up again'
+    expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, worker: 'heir', result: { output: 'begun\nended\n' } })
+    expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.queued', 'task.adopted', 'task.output', 'task.completed'])
+  }, 60_000)
+
+  test('an execution that hangs on a place that is fine is ended, and its session goes on', async () => {
+    const first = await stack.worker({ concurrency: 1 })
+    const task = await stack.submit(TWICE, { max_attempts: 1 })
+    await saying(task.id, 'one')
+    const pid = await pidOf(task.id)
+    await takenFrom(first, task.id, { ...createShellBackend('docker', stack.root), attach: silent })
+    expect(await stack.until(task.id, 'completed', 30_000)).toMatchObject({ attempt: 1, claim: 2, result: { output: 'one\ntwo\n' } })
+    expect(await resumes(task.id)).toMatchObject([{ detail: 'its worker was lost, and its execution did not answer; the agent goes on with its session in its workspace' }])
+    expect(() => process.kill(pid, 0)).toThrow('ESRCH')
+  }, 60_000)
+})
 
 test('L-32: a task that kills its workers again and again ends as failed (poison), nothing of it is left, and it stands on the list', async () => {
   // The worker is the parent of the script's shell.
