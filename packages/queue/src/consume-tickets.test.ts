@@ -191,13 +191,18 @@ test('what is no ticket is refused, a copy under another id too, and the queue g
   await waitFor(() => seen.length === 1, { what: 'the real ticket' })
 })
 
-test('a ticket for a newer worker is handed back, not failed', async () => {
+test('a ticket for a newer worker is handed back, not failed, and does not go round and round before those behind it', async () => {
   const { seen, handle } = desk()
-  consume(handle)
-  const newer = aTicket({ min_worker: 99 })
+  const [newer, ours] = [aTicket({ min_worker: 99 }), aTicket()]
   await producer.add(newer)
+  await producer.add(ours)
+  consume(handle, { concurrency: 1 })
   await waitFor(async () => (await producer.counts()).docker.delayed === 1, { what: 'the ticket to be handed back' })
-  expect(seen).toHaveLength(0)
+  await waitFor(() => seen.length === 1, { what: 'the one behind it' })
+  expect(seen[0]?.id).toBe(ticketId(ours))
+  seen[0]?.end()
+  await waitFor(async () => ((await queueOf('docker').getJob(ticketId(newer)))?.attemptsStarted ?? 0) >= 2, { what: 'another look at it' })
+  expect((await queueOf('docker').getJob(ticketId(newer)))?.attemptsStarted).toBeLessThan(5)
 })
 
 test('a handler that throws or says "again" gives the ticket back', async () => {
