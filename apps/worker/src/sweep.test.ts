@@ -1,4 +1,4 @@
-import { describeNeeding, engineHost, engineSocket, runnerImage, sharedRedisUrl } from '@longshore/testkit'
+import { describeNeeding, engineHost, engineSocket, runnerImage, sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { mkdtemp, readFile, rm, writeFile } from 'node:fs/promises'
 import { request } from 'node:http'
 import { tmpdir } from 'node:os'
@@ -6,22 +6,27 @@ import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { createDockerMode, openStorage } from '@longshore/backends'
-import { type Backend, type Log, SILENT, type Task } from '@longshore/contracts'
+import { type Backend, type Handle, type Log, SILENT, type Task } from '@longshore/contracts'
 import type { Ledger } from '@longshore/ledger'
 
 import { markFileOf, whyNotOurs } from './ledger-mark.ts'
 import { createSweeper, isOlder, isOrphan, type SweeperOptions } from './sweep.ts'
+import { createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
-test.each<[string, Parameters<typeof isOrphan>[0], boolean]>([
+const at = (engine?: string): Handle => ({ v: 1, mode: 'docker', data: {}, ...(engine === undefined ? {} : { engine_id: engine }) })
+test.each<[string, Parameters<typeof isOrphan>[1], boolean]>([
   ['an unknown task', undefined, true],
   ['one that waits', { state: 'queued' }, false],
-  ['one that runs, under whatever claim', { state: 'running' }, false],
+  ['one that runs here, under whatever claim', { state: 'running', handle: at('E1') }, false],
+  ['one that runs nobody knows where', { state: 'running', handle: at() }, false],
+  ['one that runs on another engine by now', { state: 'running', handle: at('E2') }, true],
+  ['one that waits for another engine', { state: 'queued', handle: at('E2') }, true],
   ['one that is paused', { state: 'paused' }, false],
   ['one that is just being ended', { state: 'completed', ended_at: 90_000 }, false],
   ['one that is over', { state: 'completed', ended_at: 80_000 }, true],
 ])('G10: what is left of %s', (_what, task, is) => {
-  expect(isOrphan(task, 100_000)).toBe(is)
+  expect(isOrphan({ handle: at('E1') }, task, 100_000)).toBe(is)
 })
 
 test('G10: what was made before the ledger is older than it', () => {
@@ -140,6 +145,27 @@ describeNeeding('docker', 'G10, L-18: a sweep of a real engine', () => {
 })
 
 describe('G10: a sweep', () => {
+  test('ends what a task left on the engine that it moved away from, and not what it has on the other', async () => {
+    const stack = await aStack()
+    await stack.ledger.identity()
+    const first = await stack.workerProcess('first', { engineId: 'E1', storageId: 'S' })
+    const task = await stack.submit('sleep 300')
+    await stack.until(task.id, 'running')
+    const pid = await waitFor(() => pidOf(stack, task.id), { what: 'its process' })
+    first.kill('SIGKILL')
+    const there = createShellBackend('docker', stack.root, { engineId: 'E1', storageId: 'S' })
+    const sweep = createSweeper({ ledger: stack.ledger, backends: [there], now: Date.now, markFile: join(folder, 'mark'), isDryRun: false, onSwept: () => undefined, log: SILENT })
+    await sweep(AbortSignal.timeout(10_000))
+    expect(isAlive(pid)).toBe(true)
+    // What a worker of the other engine does once nobody speaks for the first one any more.
+    const take = await stack.ledger.take({ task_id: task.id, n: 1 }, 'second', 'process', { engineId: 'E2', anywhere: true })
+    if (take.kind !== 'taken') throw new Error(JSON.stringify(take))
+    await stack.ledger.saveHandle({ taskId: task.id, claim: take.task.claim }, at('E2'))
+    await sweep(AbortSignal.timeout(10_000))
+    expect(isAlive(pid)).toBe(false)
+    expect(await stack.get(task.id)).toMatchObject({ state: 'running', handle: at('E2') })
+  }, 60_000)
+
   test('judges nothing by a record that it cannot read, nor by a Redis that is away', async () => {
     const stack = await aStack()
     const removed: string[] = []
@@ -150,6 +176,18 @@ describe('G10: a sweep', () => {
     expect(removed).toEqual([])
   })
 })
+
+async function pidOf(stack: TestStack, id: Task['id']): Promise<number> {
+  return Number(await readFile(join(String((await stack.get(id)).handle?.data['dir']), 'pid'), 'utf8'))
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    return process.kill(pid, 0)
+  } catch {
+    return false
+  }
+}
 
 /** Somebody else's container beside ours, as the engine's own API makes it. */
 async function aContainer(image: string): Promise<{ isRunning(): Promise<boolean>; remove(): Promise<unknown> }> {

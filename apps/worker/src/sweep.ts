@@ -88,12 +88,18 @@ async function isOrphanNow({ ledger, now }: SweeperOptions, one: Found, identity
   if (isOlder(one, identity)) return false
   // A record that cannot be read may be a newer worker's: whatever belongs to it is not ours to judge.
   const task = await ledger.get(one.taskId).catch(() => 'unreadable' as const)
-  return task !== 'unreadable' && isOrphan(task, now())
+  return task !== 'unreadable' && isOrphan(one, task, now())
 }
 
-/** Whether nothing needs an execution of this task: it is unknown here, or over, and its end is not just being made. */
-export function isOrphan(task: Pick<Task, 'state' | 'ended_at'> | undefined, now: number): boolean {
-  return task === undefined || (isOver(task.state) && now - (task.ended_at ?? now) > OWNER_FIRST_MS)
+/**
+ * Whether no task needs what was found: its task is unknown here, is over and not just being ended, or lives on another engine
+ * by now, where two agents would be at work in one workspace. An earlier claim of a task that lives here may be its own.
+ */
+export function isOrphan(found: Pick<Found, 'handle'>, task: Pick<Task, 'state' | 'ended_at' | 'handle'> | undefined, now: number): boolean {
+  if (task === undefined) return true
+  if (isOver(task.state)) return now - (task.ended_at ?? now) > OWNER_FIRST_MS
+  const [here, there] = [found.handle.engine_id, task.handle?.engine_id]
+  return here !== undefined && there !== undefined && here !== there
 }
 
 /** What was made before this ledger belongs to tasks that another one knew. */
