@@ -33,6 +33,7 @@ describe('G7: an execution that is lost under a living worker', () => {
     process.kill(-(await pidOf(task.id)), 'SIGKILL')
     expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, claim: 1, result: { output: 'one\ntwo\n' } })
     expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.resumed', 'task.output', 'task.completed'])
+    expect(await outputOf(task.id)).toBe('one\ntwo\n')
     expect(await resumes(task.id)).toMatchObject([{ attempt: 1, claim: 1, detail: 'its execution was lost (the shell is gone); the agent goes on with its session in its workspace' }])
   })
 

@@ -26,9 +26,8 @@ export interface ShellBackendOptions {
  */
 export function createShellBackend(mode: Mode, root: string, options: ShellBackendOptions = {}): Backend {
   const { engineId, storageId } = options
-  const handleOf = (name: string): Handle => ({
-    v: 1, mode, ...(engineId === undefined ? {} : { engine_id: engineId }), ...(storageId === undefined ? {} : { storage_id: storageId }), data: { dir: join(root, name) },
-  })
+  const place = { ...(engineId === undefined ? {} : { engine_id: engineId }), ...(storageId === undefined ? {} : { storage_id: storageId }) }
+  const handleOf = (name: string): Handle => ({ v: 1, mode, ...place, data: { dir: join(root, name) } })
   return {
     mode,
     capabilities: { isolation: 'process', adopt: true, resume: true, steer: false, pause: false, usage: false, files: false, ...options.capabilities },
@@ -50,7 +49,7 @@ export function createShellBackend(mode: Mode, root: string, options: ShellBacke
     resume: async (task, handle, run, note) => {
       await end(handle, run)
       if (!(await exists(join(dirOf(handle), 'script')))) return undefined
-      const goingOn = handleOf(dirOf(handle).slice(root.length + 1))
+      const goingOn: Handle = { ...handle, ...place }
       await run.onHandle(goingOn)
       await appendFile(join(dirOf(handle), 'notes'), `${note}\n`)
       await launch(dirOf(handle))
