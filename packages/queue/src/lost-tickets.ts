@@ -6,38 +6,39 @@ import { queueOf, type QueueKeys } from './names.ts'
 import { parseTicketId } from './ticket-job.ts'
 
 // A job is alive while its hash exists and it stands in neither end set: waiting, prioritized, delayed or active.
-// LPOS on the lists would tell more and cost O(queue) per ticket.
+// LPOS on the lists would tell more and cost O(queue) per ticket. Where nobody looks for expired locks, it is alive while it is locked.
 const FIND_LOST = `
 local lost = {}
-for i = 1, #ARGV, 2 do
+local needs_lock = ARGV[1] == '1'
+for i = 2, #ARGV, 2 do
   local queue, id = ARGV[i], ARGV[i + 1]
-  if redis.call('EXISTS', queue .. id) == 0 or redis.call('ZSCORE', queue .. 'completed', id) or redis.call('ZSCORE', queue .. 'failed', id) then
-    lost[#lost + 1] = (i - 1) / 2
+  if redis.call('EXISTS', queue .. id) == 0 or (needs_lock and redis.call('EXISTS', queue .. id .. ':lock') == 0) or redis.call('ZSCORE', queue .. 'completed', id) or redis.call('ZSCORE', queue .. 'failed', id) then
+    lost[#lost + 1] = i / 2 - 1
   end
 end
 return lost
 `
 
-/** A queue of a mode: its own or one of its engines'. */
-export interface ModeQueue { mode: Mode; queue: string }
+/** A queue of a mode: its own or one of its engines'. `isSilent`: no worker speaks for that engine, so nobody would take a ticket from a dead one. */
+export interface ModeQueue { mode: Mode; queue: string; isSilent: boolean }
 
 /**
  * Those of the tickets that BullMQ will never give to a worker (again). O(1) per ticket. One that is in work may stand in
  * the queue of an engine, and its task say nothing of that any more: the ledger forgets a route at the take.
  */
 export async function findLost(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], queues: readonly ModeQueue[]): Promise<Ticket[]> {
-  let lost = await missingFrom(redis, keys, tickets, queueOf)
-  for (const { mode, queue } of queues) {
+  let lost = await missingFrom(redis, keys, tickets, { queue: queueOf, needsLock: false })
+  for (const { mode, queue, isSilent } of queues) {
     const [here, others] = [lost.filter((ticket) => ticket.mode === mode), lost.filter((ticket) => ticket.mode !== mode)]
-    lost = [...others, ...(await missingFrom(redis, keys, here, () => queue))]
+    lost = [...others, ...(await missingFrom(redis, keys, here, { queue: () => queue, needsLock: isSilent }))]
   }
   return lost
 }
 
-async function missingFrom(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], queue: (ticket: Ticket) => string): Promise<Ticket[]> {
+async function missingFrom(redis: Redis, keys: QueueKeys, tickets: readonly Ticket[], where: { queue: (ticket: Ticket) => string; needsLock: boolean }): Promise<Ticket[]> {
   if (tickets.length === 0) return []
-  const args = tickets.flatMap((ticket) => [keys.of(queue(ticket), ''), ticketId(ticket)])
-  const lost = (await redis.eval(FIND_LOST, 1, keys.prefix, ...args)) as number[]
+  const args = tickets.flatMap((ticket) => [keys.of(where.queue(ticket), ''), ticketId(ticket)])
+  const lost = (await redis.eval(FIND_LOST, 1, keys.prefix, where.needsLock ? 1 : 0, ...args)) as number[]
   return lost.map((index) => tickets[index]).filter((ticket) => ticket !== undefined)
 }
 

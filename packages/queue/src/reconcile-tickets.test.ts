@@ -1,4 +1,5 @@
 import { waitFor } from '@longshore/testkit'
+import { Worker } from 'bullmq'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
 import { type Log, SILENT, type Ticket, ticketId } from '@longshore/contracts'
@@ -92,6 +93,26 @@ test('a ticket in an engine\'s queue is no lost one, also when it is in work and
   await redis.multi().del(`${base}${ticketId(waiting)}`).del(`${base}wait`).exec()
   await waitFor(() => asked.length === 1, { what: 'the deleted one to be missed' })
   expect(asked).toEqual([`reissue ${ticketId(waiting)}`])
+})
+
+test('G7: a ticket that died with the last worker of its engine is a lost one; one that is held is not', async () => {
+  const { redis, deployment, producer } = world
+  const keys = queueKeys(deployment)
+  const tickets = [aTicket({ engine_id: 'e' }), aTicket({ engine_id: 'e' })]
+  await producer.addMany(tickets.map((ticket) => ({ ticket })))
+  const hand = new Worker(queueName('docker', 'e'), null, { connection: redis, prefix: keys.prefix, autorun: false, lockDuration: 600_000 })
+  const [dead, held] = [await hand.getNextJob('dead'), await hand.getNextJob('held')]
+  await redis.zadd(keys.engines, String(Date.now() - 16_000), 'docker@e')
+  // What the ledger knows of tickets in work: no engine.
+  const { looks } = reconcile(tickets.map(({ task_id }) => aTicket({ task_id })))
+  await waitFor(() => looks() >= 5, { what: 'some rounds' })
+  expect(asked).toEqual([])
+  await redis.del(`${keys.of(queueName('docker', 'e'), dead.id ?? '')}:lock`)
+  await waitFor(() => asked.length === 1, { what: 'the dead one to be missed' })
+  const seen = looks()
+  await waitFor(() => looks() >= seen + 5, { what: 'some more rounds' })
+  expect([asked, held.id]).toEqual([[`reissue ${dead.id}`], expect.any(String)])
+  await hand.close(true)
 })
 
 test('G9: a task whose time in the queue is over is ended, and the log says by which limit', async () => {

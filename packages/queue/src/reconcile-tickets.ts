@@ -64,7 +64,7 @@ interface Scan { suspects: Ticket[]; cursor: string | undefined; events: Readonl
 async function lookRound(options: ReconcileOptions, keys: QueueKeys, scan: Scan): Promise<void> {
   const { redis, deployment, ledger, log } = options
   const engines = await listEngines(redis, deployment)
-  const queues = [...MODES.map((mode) => ({ mode, queue: queueName(mode) })), ...engines]
+  const queues = [...MODES.map((mode) => ({ mode, queue: queueName(mode), isSilent: false })), ...engines.map(({ mode, queue, silentMs }) => ({ mode, queue, isSilent: silentMs > HEARTBEAT_TTL_MS }))]
   for (const ticket of await findLost(redis, keys, scan.suspects, queues)) await replace(options, ticket)
   const given = await readGivenUp(redis, keys, queues, scan.events)
   scan.events = given.cursors
