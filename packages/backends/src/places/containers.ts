@@ -82,7 +82,7 @@ export function createContainers(options: ContainersOptions): Containers {
   const { deployment, user, log } = options
   if (user.uid === 0) throw new Error('agents in containers do not run as root: give a uid other than 0')
   const docker = connectEngine(options.engine)
-  const gateway = options.hostService === undefined ? undefined : createHostGateway(options.hostService, log)
+  const gateway = options.hostService === undefined ? undefined : createHostGateway(deployment, options.hostService, log)
   const images = createImages(docker, log)
   const isStorageSeen = new Map<string, Promise<string | undefined>>()
   let engineId: string | undefined
@@ -94,10 +94,7 @@ export function createContainers(options: ContainersOptions): Containers {
       const reason = await whyNot(options, docker, images, image, isStorageSeen)
       return reason === undefined ? { ok: true } : { ok: false, reason }
     },
-    engineId: async () => {
-      engineId ??= z.object({ ID: z.string() }).parse(await docker.info().catch(rethrow('answer'))).ID
-      return engineId
-    },
+    engineId: async () => engineId ??= idOf(await docker.info().catch(rethrow('answer'))),
     network: () => openNetwork(docker, deployment, gateway).catch(rethrow('make the task network')),
     nameOf: (taskId, claim) => containerName(deployment, taskId, claim),
     start: async ({ network, signal, ...spec }) => {
@@ -132,11 +129,17 @@ export function createContainers(options: ContainersOptions): Containers {
       }
     },
     list: () => listOwn(docker, deployment, options.storage).catch(rethrow('list its containers')),
+    // With the network its relay ends.
     close: async () => {
-      await gateway?.close()
       await removeIdleNetwork(docker, deployment).catch((error: unknown) => log.debug({ err: error }, 'the task network stays'))
     },
   }
+}
+
+/** Older engines have one id per machine, and copies of a machine's disk have the same one; no two on a machine share their data. */
+function idOf(info: unknown): string {
+  const { ID, Name, DockerRootDir } = z.object({ ID: z.string(), Name: z.string(), DockerRootDir: z.string() }).parse(info)
+  return `${ID}@${Name}:${DockerRootDir}`
 }
 
 function rethrow(what: string): (error: unknown) => never {

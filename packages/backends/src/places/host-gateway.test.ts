@@ -1,43 +1,57 @@
+import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { type AddressInfo, connect, createServer } from 'node:net'
-import { SILENT } from '@longshore/contracts'
+import { type AddressInfo, connect, createServer, type Server } from 'node:net'
+import { DeploymentId, SILENT } from '@longshore/contracts'
 import { waitFor } from '@longshore/testkit'
-import { expect, test } from 'vitest'
-import { createHostGateway } from './host-gateway.ts'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+import { commandsWith } from '../fixtures/processes.ts'
+import { createHostGateway, type HostGateway } from './host-gateway.ts'
 
-test('a relay that stands by says so once, and takes over when the other is gone', async () => {
-  const other = createServer().listen(0, '127.0.0.2')
-  await once(other, 'listening')
-  const said: string[] = []
-  const log = { ...SILENT, debug: (_fields: object, text: string) => void said.push(text) }
-  const gateway = createHostGateway({ host: '127.0.0.1', port: (other.address() as AddressInfo).port }, log)
-  try {
-    await Promise.all(Array.from({ length: 3 }, () => gateway.open('127.0.0.2')))
-    expect(said).toEqual(['another worker relays for the task network; standing by'])
-    other.close()
-    await waitFor(() => said.at(-1) === 'relaying for the task network', { what: 'the relay to take over' })
-    expect(said).toHaveLength(2)
-  } finally {
-    await gateway.close()
-    other.close()
-  }
+const GATEWAY = '127.0.0.2'
+
+let service: Server
+let port: number
+let deployment: DeploymentId
+beforeEach(async () => {
+  deployment = DeploymentId.parse(`relay-${randomBytes(4).toString('hex')}`)
+  service = createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1')
+  await once(service, 'listening')
+  port = (service.address() as AddressInfo).port
+})
+afterEach(async () => {
+  for (const pid of await relays()) process.kill(pid)
+  await waitFor(async () => (await relays()).length === 0, { what: 'the relays to end' })
+  service.close()
 })
 
-test('many tasks that open it at the same moment get one relay, which stays', async () => {
-  const service = createServer((socket) => socket.pipe(socket)).listen(0, '127.0.0.1')
-  await once(service, 'listening')
-  const { port } = service.address() as AddressInfo
-  const said: string[] = []
-  const gateway = createHostGateway({ host: '127.0.0.1', port }, { ...SILENT, debug: (_fields: object, text: string) => void said.push(text) })
-  try {
-    await Promise.all(Array.from({ length: 3 }, () => gateway.open('127.0.0.2')))
-    expect(said).toEqual([]) // it stands by for nobody, least of all for itself
-    const client = connect(port, '127.0.0.2').setEncoding('utf8')
-    client.write('hello')
-    expect((await once(client, 'data'))[0]).toBe('hello')
-    client.destroy()
-  } finally {
-    await gateway.close()
-    service.close()
-  }
+const aGateway = (): HostGateway => createHostGateway(deployment, { host: '127.0.0.1', port }, SILENT)
+const relays = async (): Promise<number[]> => (await commandsWith(`host-relay.ts ${deployment} `)).map(({ pid }) => pid)
+const echo = async (word: string): Promise<string> => {
+  const client = connect(port, GATEWAY).setEncoding('utf8')
+  client.write(word)
+  const [answer] = (await once(client, 'data')) as [string]
+  client.destroy()
+  return answer
+}
+
+test('many tasks of several workers that open it at the same moment get one relay', async () => {
+  const [one, other] = [aGateway(), aGateway()]
+  await Promise.all([one, one, one, other, other].map((gateway) => gateway.open(GATEWAY)))
+  expect(await echo('hello')).toBe('hello')
+  await waitFor(async () => (await relays()).length === 1, { what: 'the slower one to end' })
+  await one.open(GATEWAY)
+  expect(await relays()).toHaveLength(1)
+})
+
+test('a relay that was killed is replaced for whoever opens it next', async () => {
+  const gateway = aGateway()
+  await gateway.open(GATEWAY)
+  for (const pid of await relays()) process.kill(pid, 'SIGKILL')
+  await waitFor(async () => (await relays()).length === 0, { what: 'the relay to be gone' })
+  await gateway.open(GATEWAY)
+  expect(await echo('again')).toBe('again')
+})
+
+test('an address that this host does not have is said to lead nowhere', async () => {
+  await expect(aGateway().open('192.0.2.1')).rejects.toMatchObject({ code: 'backend_unavailable' })
 })

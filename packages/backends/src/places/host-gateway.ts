@@ -1,74 +1,51 @@
-import { createServer, connect, type Server, type Socket } from 'node:net'
-import type { Log } from '@longshore/contracts'
+import { type ChildProcess, spawn } from 'node:child_process'
+import { connect } from 'node:net'
+import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
+import { type DeploymentId, type Log, TaskFailure } from '@longshore/contracts'
 
 /**
  * Lets task containers reach one service of the host that listens on loopback only: a relay on the task network's gateway address,
  * on the service's own port. Whoever is not on that network cannot reach it, and the service checks its bearer token besides.
- * Another worker of this host may hold the address; then this one takes over when that one is gone.
+ * The relay is a process of its own, one for all workers of a host: see host-relay.ts.
  */
 export interface HostGateway {
-  /** Makes sure that somebody relays at `gateway`; resolves when this or another worker does. */
+  /** Makes sure that somebody relays at `gateway`. @throws TaskFailure when nobody can */
   open(gateway: string): Promise<void>
-  close(): Promise<void>
 }
 
-const TAKEOVER_MS = 1_000
+const START_MS = 10_000
+const POLL_MS = 20
 
-export function createHostGateway(target: { host: string; port: number }, log: Log): HostGateway {
-  const sockets = new Set<Socket>()
-  let current: { gateway: string; server: Server; ready: Promise<void> } | undefined
-  let retry: NodeJS.Timeout | undefined
-  let standsBy = false
-
-  function note(isRelayedElsewhere: boolean, gateway: string): void {
-    if (standsBy === isRelayedElsewhere) return
-    standsBy = isRelayedElsewhere
-    log.debug({ gateway, port: target.port }, standsBy ? 'another worker relays for the task network; standing by' : 'relaying for the task network')
-  }
-
-  function relay(incoming: Socket): void {
-    const outgoing = connect(target)
-    for (const [from, to] of [[incoming, outgoing], [outgoing, incoming]] as const) {
-      sockets.add(from)
-      from.on('error', () => to.destroy())
-      from.on('close', () => {
-        sockets.delete(from)
-        to.destroy()
-      })
-      from.pipe(to)
+/** @param target what the relay leads to */
+export function createHostGateway(deployment: DeploymentId, target: { host: string; port: number }, log: Log): HostGateway {
+  let opening: Promise<void> | undefined
+  const open = async (gateway: string): Promise<void> => {
+    if (await answers(gateway, target.port)) return
+    const relay = spawnRelay(deployment, gateway, target)
+    for (const end = performance.now() + START_MS; !(await answers(gateway, target.port)); await delay(POLL_MS)) {
+      if (relay.exitCode === 1 || performance.now() > end) throw new TaskFailure('backend_unavailable', `nothing relays at ${gateway}:${target.port} to the service on this host's loopback`)
     }
+    log.debug({ gateway, port: target.port, pid: relay.pid }, 'relaying for the task network')
   }
-
-  function open(gateway: string): Promise<void> {
-    if (current?.gateway === gateway) return current.ready
-    const stopped = shut()
-    const server = createServer(relay)
-    const ready = stopped.then(() => listen(server, gateway))
-    current = { gateway, server, ready } // at once: many tasks open it at the same moment
-    return ready
+  return {
+    // Many tasks open it at the same moment.
+    open: (gateway) => opening ??= open(gateway).finally(() => { opening = undefined }),
   }
+}
 
-  async function listen(server: Server, gateway: string): Promise<void> {
-    const code = await new Promise<string | undefined>((resolve) => {
-      server.once('error', (error: NodeJS.ErrnoException) => resolve(error.code ?? error.message))
-      server.listen(target.port, gateway, () => resolve(undefined))
-    })
-    if (code === undefined) return note(false, gateway)
-    if (current?.server === server) current = undefined
-    if (code !== 'EADDRINUSE') throw new Error(`cannot listen on the task network's gateway ${gateway}:${target.port}: ${code}`)
-    note(true, gateway)
-    retry = setTimeout(() => void open(gateway).catch((error: unknown) => log.warn({ err: error }, 'cannot take over the relay for the task network')), TAKEOVER_MS)
-    retry.unref()
-  }
+/** It inherits nothing, least of all secrets, and is in no group that is ended with this worker's. */
+function spawnRelay(deployment: DeploymentId, gateway: string, { host, port }: { host: string; port: number }): ChildProcess {
+  const words = [join(import.meta.dirname, 'host-relay.ts'), deployment, gateway, host, String(port)]
+  const child = spawn(process.execPath, words, { detached: true, stdio: 'ignore', cwd: '/', env: {} })
+  child.once('error', () => {}) // then nobody answers, and `open` says so
+  child.unref()
+  return child
+}
 
-  async function shut(): Promise<void> {
-    const last = current
-    current = undefined
-    await last?.ready.catch(() => {}) // whoever opened it hears of it
-    clearTimeout(retry)
-    for (const socket of sockets) socket.destroy()
-    if (last !== undefined) await new Promise((resolve) => { last.server.close(resolve) })
-  }
-
-  return { open, close: shut }
+async function answers(gateway: string, port: number): Promise<boolean> {
+  const socket = connect(port, gateway)
+  return new Promise<boolean>((resolve) => {
+    socket.once('connect', () => resolve(true)).once('error', () => resolve(false))
+  }).finally(() => socket.destroy())
 }
