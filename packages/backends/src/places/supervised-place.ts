@@ -1,14 +1,14 @@
 import { spawn } from 'node:child_process'
 import { randomUUID } from 'node:crypto'
 import { constants } from 'node:fs'
-import { access, type FileHandle, open } from 'node:fs/promises'
+import { access, type FileHandle, lchown, mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type DeploymentId, TaskFailure, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
-import type { Storage, Workspace } from '../workspace/storage.ts'
+import { type Storage, type Workspace, workspaceOf } from '../workspace/storage.ts'
 import { type Confinement, findConfinement } from './confinement.ts'
 import { bootedAt, hostId, isAlive, killExecution, MARKER, markedProcesses, type ProcessName, startTicksOf, TICK_MS } from './process-tree.ts'
 import { type HandleData, type Launch, type ServerPlace, type Sighting, watchdogSeconds } from './server-place.ts'
@@ -59,10 +59,12 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
       const name = nameOf(data)
       return name === undefined || (await isAlive(name)) ? undefined : { code: 'backend_lost', message: 'the OpenCode server process is gone' }
     },
-    remove: async (data) => {
+    remove: async (data, log) => {
       const { marker, host: home } = dataOf(data)
       if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can end it')
       await killExecution(marker, nameOf(data))
+      const taskId = taskOf(marker, prefixOf(options))
+      if (taskId !== undefined) await rm(temporaryOf(workspaceOf(options.storage, taskId), marker), { recursive: true, force: true }).catch((error: unknown) => log.debug({ err: error }, 'temporary files of the agent stay in its workspace'))
     },
     list: () => list(prefixOf(options), host),
     close: () => Promise.resolve(),
@@ -74,12 +76,24 @@ function prefixOf({ deployment, storage }: SupervisedPlaceOptions): string {
   return `${deployment}/${storage.id}/`
 }
 
+function taskOf(marker: string, prefix: string): TaskId | undefined {
+  return TaskId.safeParse(marker.slice(prefix.length).split('/')[0]).data
+}
+
+/**
+ * One folder for each execution, gone with it: every server unpacks some megabytes. Right below `state`, which is the agent's but which it
+ * cannot replace: what it puts in the folder's place is removed, not followed.
+ */
+function temporaryOf(workspace: Workspace, marker: string): string {
+  return join(workspace.state, `tmp-${marker.split('/').at(-1)}`)
+}
+
 /** One for each marker; as old as the oldest process with it. */
 async function list(prefix: string, host: string): Promise<Sighting[]> {
   const [processes, origin] = await Promise.all([markedProcesses(prefix), bootedAt()])
   const found = new Map<string, Sighting>()
   for (const { marker, startTicks } of processes) {
-    const taskId = TaskId.safeParse(marker.slice(prefix.length).split('/')[0]).data
+    const taskId = taskOf(marker, prefix)
     const createdAt = Math.min(origin + Number(startTicks) * TICK_MS, found.get(marker)?.createdAt ?? Infinity)
     if (taskId !== undefined) found.set(marker, { taskId, createdAt, data: { marker, host } })
   }
@@ -104,13 +118,16 @@ async function start(options: SupervisedPlaceOptions, confinement: Confinement, 
 async function spawnServer(options: SupervisedPlaceOptions, confinement: Confinement, launch: Launch, marker: string, password: string, log: FileHandle): Promise<ProcessName> {
   const seconds = watchdogSeconds(launch.deadlineAt, Date.now())
   const command = 'timeout'
+  const temporary = temporaryOf(launch.workspace, marker)
+  await mkdir(temporary, { mode: 0o700 })
+  if (confinement.owner !== undefined) await lchown(temporary, confinement.owner.uid, confinement.owner.gid)
   const server = await confinement.wrap(launch.workspace, [options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0'])
   const args = ['--signal=KILL', String(seconds), ...server]
   const child = spawn(command, args, {
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own
     stdio: ['ignore', log.fd, log.fd],
-    env: { ...serverEnvironment(launch.workspace, options.model, password, { path: options.path, temporary: join(launch.workspace.state, 'tmp') }), [MARKER]: marker },
+    env: { ...serverEnvironment(launch.workspace, options.model, password, { path: options.path, temporary }), [MARKER]: marker },
   })
   const failed = new Promise<never>((_resolve, reject) => {
     child.once('error', (error) => reject(new TaskFailure('backend_unavailable', `cannot start ${command}: ${error.message}`, { cause: error })))

@@ -12,7 +12,7 @@ export interface Owner { uid: number; gid: number }
 const BASELINE_FILE = 'baseline'
 const PASSWORD_FILE = 'password'
 /** The agent's home and XDG folders, relative to `state`. */
-const STATE_FOLDERS = ['home', 'config', 'data', 'cache', 'run', 'tmp'] as const
+const STATE_FOLDERS = ['home', 'config', 'data', 'cache', 'run'] as const
 
 /**
  * Makes a task's folders, once: a later attempt gets what the earlier ones left. `repo` becomes a git repository with an empty first commit,

@@ -94,7 +94,7 @@ function pauseMs({ patience, scanDueInMs }: SessionRun, { isReached }: LoopClock
 interface LoopClock { reachedAt: number; isReached: boolean; pendingSince: number | undefined; askedAt: number }
 
 async function round(session: SessionRun, ears: Ears, clock: LoopClock): Promise<ExecutionOutcome | undefined> {
-  const seen = await look(session, ears)
+  const seen = await look(session, ears, clock.isReached)
   const now = performance.now()
   clock.isReached = !('error' in seen)
   if ('error' in seen) {
@@ -117,16 +117,17 @@ async function round(session: SessionRun, ears: Ears, clock: LoopClock): Promise
 
 async function confirm(session: SessionRun, ears: Ears, first: Verdict): Promise<ExecutionOutcome | undefined> {
   await delay(AGREE_MS)
-  const second = await look(session, ears)
+  const second = await look(session, ears, true)
   if ('error' in second || !agrees(first, second.verdict)) return undefined
   await session.mirror.write(second.messages, true)
   if (second.verdict.is === 'failed') return failedWith(session, second.verdict.failure.toFailure())
   return { kind: 'completed', result: await session.mirror.result() }
 }
 
-/** Status first: when it says idle, the messages read after it are the last ones. */
-async function look({ api, sessionId, prompt, mirror }: SessionRun, ears: Ears): Promise<Look | { error: unknown }> {
+/** Status first: when it says idle, the messages read after it are the last ones. A server that was away may be just about to listen, and never answers what is asked then: it is knocked at. */
+async function look({ api, sessionId, prompt, mirror }: SessionRun, ears: Ears, wasReached: boolean): Promise<Look | { error: unknown }> {
   try {
+    if (!wasReached) await api.health()
     const isBusy = await api.isBusy(sessionId)
     const messages = await mirror.read()
     const newest = messages.at(-1)

@@ -1,7 +1,7 @@
 import { EVENT_PAYLOADS, type ExecutionEvent, MAX_EVENT_BYTES } from '@longshore/contracts'
 import { describe, expect, test } from 'vitest'
 import { Message, type Part } from './message.ts'
-import { mirror, type PartPosition, textOf } from './mirror.ts'
+import { anchor, mirror, type PartPosition, textOf } from './mirror.ts'
 
 const START: PartPosition = { part: '', offset: null }
 const RUNS = (): boolean => false
@@ -52,6 +52,20 @@ describe('a mirror', () => {
     const last = mirror(says(tool('a', 'running'), text('b', 'bye', false)), START, NOTHING, OVER)
     expect(last?.events[0]).toMatchObject({ payload: { status: 'error', output: 'the tool was interrupted' } })
     expect(words(last?.events ?? [])).toBe('<task.tool>bye')
+  })
+
+  test('of a session whose server died waits for nothing that stood there, and goes on behind it', () => {
+    const [died, resumed] = [{ ...says(text('a', '', false), tool('b', 'running'))[0], info: { id: 'm1', role: 'assistant', time: {} } } as Message, { ...says(text('d', 'again'))[0], info: { id: 'm3', role: 'assistant', time: {} } } as Message]
+    const news = mirror([died, resumed], { part: 'a', offset: 3 }, NOTHING, ({ info }) => info.id < 'm2')
+    expect(words(news?.events ?? [])).toBe('<task.tool>again')
+    expect(news?.position).toEqual({ part: 'd', offset: null })
+  })
+
+  test('whose part was never written down stands behind the newest one that is older', () => {
+    const all = says(text('a', 'one'), text('c', 'three'))
+    expect(anchor(all, { part: 'b', offset: 2 })).toEqual({ part: 'a', offset: null })
+    expect(anchor(all, { part: 'c', offset: 2 })).toEqual({ part: 'c', offset: 2 })
+    expect(anchor([], { part: 'b', offset: 2 })).toEqual(START)
   })
 
   test('leaves out what the user said and what OpenCode made up', () => {
