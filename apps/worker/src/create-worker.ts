@@ -72,6 +72,8 @@ const DEFAULT_POISON_LIMIT = 5
 export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
   const { redis, ledger, producer, deployment, name, log, settings } = deps
   const clock = await startRedisClock(redis)
+  // The ledger begins before anything that it will ever know of (G10), also where nothing is swept yet.
+  await ledger.identity()
   const dispatcher = dispatchTickets({ source: ledger, producer, log })
   const reconciler = reconcileTickets({ ledger, redis, deployment, name, log, onReissued: dispatcher.wake })
   const heartbeats = createHeartbeats(redis, deployment)

@@ -31,18 +31,20 @@ async function leftOn(place: Pick<Handle, 'engine_id' | 'storage_id'>, more: { m
 describe('G7: with several engines', () => {
   test('a task goes back to the one that holds its execution while a worker there is alive', async () => {
     const doomed = await stack.workerProcess('doomed', { engineId: 'one', storageId: 's' })
-    const task = await stack.submit('echo begun; sleep 15; echo ended')
+    const task = await stack.submit('echo begun; sleep 20; echo ended')
     await saying(task.id, 'begun')
     // The only other worker there has its one slot full: the ticket comes to the wrong one first.
-    const busy = stack.submit('sleep 8', { mode: 'opencode' })
+    const free = join(stack.root, 'free')
+    const busy = await stack.submit(`until [ -e ${free} ]; do sleep 0.1; done`, { mode: 'opencode' })
     await stack.worker({ name: 'same engine', engineId: 'one', storageId: 's', concurrency: 1 })
-    await stack.until((await busy).id, 'running')
+    await stack.until(busy.id, 'running')
     await stack.worker({ name: 'other engine', engineId: 'two', storageId: 's' })
     doomed.kill('SIGKILL')
-    await waitFor(async () => (await stack.get(task.id)).route === 'one', { what: 'the route', timeoutMs: 12_000 })
-    expect(await stack.until(task.id, 'completed', 30_000)).toMatchObject({ attempt: 1, worker: 'same engine', result: { output: 'begun\nended\n' } })
+    await waitFor(async () => (await stack.get(task.id)).route === 'one', { what: 'the route', timeoutMs: 20_000 })
+    await writeFile(free, '')
+    expect(await stack.until(task.id, 'completed', 40_000)).toMatchObject({ attempt: 1, worker: 'same engine', result: { output: 'begun\nended\n' } })
     expect((await stack.types(task.id)).filter((type) => type !== 'task.output')).toEqual(['task.queued', 'task.started', 'task.adopted', 'task.completed'])
-  }, 60_000)
+  }, 90_000)
 
   test('it is resumed within its storage when nobody there is alive, and the event says what was lost', async () => {
     const task = await leftOn({ engine_id: 'gone', storage_id: 's' }, { max_attempts: 1 })
