@@ -6,7 +6,7 @@ import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import { z } from 'zod'
 import {
-  createEngineSwitch, engineIfHere, expectWholeLog, leftoversOf, nothingLeftOf, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack, sweep,
+  createEngineSwitch, engineIfHere, expectWholeLog, killServersOf, leftoversOf, nothingLeftOf, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack,
 } from './harness/index.ts'
 
 const Health = z.looseObject({ modes: z.array(z.looseObject({ mode: z.string(), available: z.boolean(), reason: z.string().optional(), isolation: z.string() })) })
@@ -134,20 +134,18 @@ describe('a part that is away is named, harms nothing, and is used again when it
   })
 
   describeNeeding('opencode', 'when the agent itself is killed', () => {
-    test('the task is tried again, and nothing of the first try is left', async () => {
+    test('its session goes on in the same attempt, and nothing of the first server is left, children that left its group included', async () => {
       await stack.add('worker', { WORKER_MODES: 'opencode' })
-      const { task_id } = await stack.alice.submit('[[bash setsid sleep 400 >/dev/null 2>&1 & echo begun]] [[hang]]', { mode: 'opencode' })
+      const { task_id } = await stack.alice.submit('[[bash setsid sleep 400 >/dev/null 2>&1 & echo begun]] [[bash sleep 60]] [[say Here again.]]', { mode: 'opencode' })
       await untilAtWork(task_id)
       const first = await leftoversOf(task_id, places())
-      await sweep(first, places())
-      await waitFor(async () => (await stack.alice.events(task_id)).filter(({ type }) => type === 'task.started').length === 2, { what: 'the second try', timeoutMs: 60_000, everyMs: 100 })
+      await killServersOf(task_id)
+      expect(await stack.alice.untilCompleted(task_id)).toMatchObject({ attempt: 1, output: expect.stringContaining('Here again.') as string })
       const events = await stack.alice.events(task_id)
-      expect(events.find(({ type }) => type === 'task.retrying')?.data).toMatchObject({ attempt: 1, failure: { code: 'backend_lost' } })
-      const now = await leftoversOf(task_id, places())
-      expect(now.filter(({ id }) => first.some((one) => one.id === id))).toEqual([])
-      await stack.alice.cancel(task_id)
-      await stack.alice.untilOver(task_id)
+      expectWholeLog(events)
+      expect(events.find(({ type }) => type === 'task.resumed')?.data).toMatchObject({ attempt: 1, detail: expect.stringContaining('its execution was lost') as string })
       await nothingLeftOf(task_id, places())
+      expect(first.length).toBeGreaterThan(1)
     })
   })
 

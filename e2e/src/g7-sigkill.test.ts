@@ -54,7 +54,7 @@ for (const mode of MODES) {
           const claim = killer.killsOf(id).at(-1)?.claim ?? 0
           await waitFor(async () => {
             const task = await stack.ledger.get(id)
-            return task !== undefined && (task.claim > claim || task.ended_at !== undefined) && is(task, (await stepsDone(stack, id)).length)
+            return task !== undefined && (task.ended_at !== undefined || (task.claim > claim && is(task, (await stepsDone(stack, id)).length)))
           }, { what: `${id} ${name}`, timeoutMs: 90_000, everyMs: 2 })
           await killer.killOwnerOf(id, name, later === undefined ? 0 : chance.between(...later))
         }

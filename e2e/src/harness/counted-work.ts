@@ -1,9 +1,11 @@
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { waitFor } from '@longshore/testkit'
 import type { HistoryEvent } from './agent.ts'
 import type { Stack } from './stack.ts'
+
+const GATE = 'open'
 
 /** Work that can be counted afterwards: each step is a tool call that appends its number to a file, and then takes its time. */
 export function step(number: number, seconds = 0.5): string {
@@ -13,6 +15,17 @@ export function step(number: number, seconds = 0.5): string {
 /** Steps 1 to `count`, and a last word. */
 export function steps(count: number, seconds = 0.5): string {
   return `${Array.from({ length: count }, (_, index) => step(index + 1, seconds)).join(' ')} [[say The end.]]`
+}
+
+/** Steps 1 to `count`, with a gate behind the first two: such work is under way until the test opens it. */
+export function gatedSteps(count: number): string {
+  const [before, after] = [[1, 2], Array.from({ length: count - 2 }, (_, index) => index + 3)].map((numbers) => numbers.map((number) => step(number)).join(' '))
+  return `${before} [[bash until [ -e ${GATE} ]; do sleep 0.2; done]] ${after} [[say The end.]]`
+}
+
+/** Lets gated work go on. */
+export async function openGate({ workspaces }: Pick<Stack, 'workspaces'>, taskId: string): Promise<void> {
+  await writeFile(join(workspaces, taskId, 'repo', GATE), '')
 }
 
 /** The steps that were really done, as often as they were. */

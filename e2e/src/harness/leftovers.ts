@@ -74,13 +74,13 @@ async function onEngine(socketPath: string, name: string): Promise<Leftover[]> {
 }
 
 /** Asks the Docker Engine's API. */
-export function askEngine(socketPath: string, path: string, method: 'GET' | 'DELETE' = 'GET'): Promise<unknown> {
+export function askEngine(socketPath: string, path: string, method: 'GET' | 'DELETE' | 'POST' = 'GET', body?: object): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    request({ socketPath, path, method, timeout: 10_000 }, (response) => {
+    request({ socketPath, path, method, timeout: 10_000, headers: { 'content-type': 'application/json' } }, (response) => {
       resolve(response.toArray().then((chunks) => {
         const text = Buffer.concat(chunks as Buffer[]).toString()
         return text === '' ? undefined : JSON.parse(text) as unknown
       }))
-    }).once('error', reject).end()
+    }).once('error', reject).end(body === undefined ? undefined : JSON.stringify(body))
   })
 }

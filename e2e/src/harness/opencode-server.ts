@@ -1,7 +1,7 @@
 import { spawn } from 'node:child_process'
 import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
-import { mkdir, mkdtemp, rm } from 'node:fs/promises'
+import { mkdir, mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -16,6 +16,10 @@ export interface OpencodeServer {
   readonly password: string
   /** Titles of the sessions that it holds. */
   sessions(directory: string): Promise<string[]>
+  /** Opens a session as a person would. */
+  open(directory: string, title: string): Promise<void>
+  /** Who is connected to it now, event streams included. */
+  connections(): Promise<number>
   stop(): Promise<void>
 }
 
@@ -36,11 +40,19 @@ export async function startOpencodeServer(provider: ScriptedProvider, token: str
   const killOnExit = (): void => void child.kill('SIGKILL')
   process.once('exit', killOnExit)
   const url = `http://127.0.0.1:${port}`
-  const ask = (path: string): Promise<Response> => fetch(url + path, { headers: { authorization: `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}` }, signal: AbortSignal.timeout(2_000) })
+  const ask = (path: string, body?: object): Promise<Response> => fetch(url + path, {
+    headers: { authorization: `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`, 'content-type': 'application/json', connection: 'close' }, signal: AbortSignal.timeout(10_000),
+    ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
+  })
   await waitFor(async () => (await ask('/global/health')).ok, { what: 'opencode serve to answer', timeoutMs: 40_000, everyMs: 100 })
   return {
     url, password,
     sessions: async (directory) => z.array(z.looseObject({ title: z.string() })).parse(await (await ask(`/session?directory=${encodeURIComponent(directory)}`)).json()).map(({ title }) => title),
+    open: async (directory, title) => {
+      const answer = await ask(`/session?directory=${encodeURIComponent(directory)}`, { title })
+      if (!answer.ok) throw new Error(`no session: ${answer.status} ${await answer.text()}`)
+    },
+    connections: () => connectionsTo(port),
     async stop() {
       process.off('exit', killOnExit)
       child.kill('SIGKILL')
@@ -48,4 +60,11 @@ export async function startOpencodeServer(provider: ScriptedProvider, token: str
       await rm(home, { recursive: true, force: true, maxRetries: 5 })
     },
   }
+}
+
+/** Established connections to a port of this host, as the kernel counts them. */
+async function connectionsTo(port: number): Promise<number> {
+  const local = `:${port.toString(16).toUpperCase().padStart(4, '0')}`
+  const rows = (await readFile('/proc/net/tcp', 'utf8')).split('\n').slice(1).map((line) => line.trim().split(/\s+/))
+  return rows.filter(([, address, , state]) => address?.endsWith(local) === true && state === '01').length
 }

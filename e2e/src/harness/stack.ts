@@ -3,9 +3,9 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 
-import { DeploymentId, SILENT } from '@longshore/contracts'
-import { createApiKeys, createLedger, type Ledger } from '@longshore/ledger'
-import { type RedisServer, type ScriptedProvider, startRedis, startScriptedProvider } from '@longshore/testkit'
+import { DeploymentId, SILENT, TaskId } from '@longshore/contracts'
+import { createApiKeys, createLedger, keysOf, type Ledger } from '@longshore/ledger'
+import { type RedisServer, type ScriptedProvider, startRedis, startScriptedProvider, waitFor } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { type Agent, createAgent } from './agent.ts'
 import { type AppName, type AppProcess, startApp } from './app-process.ts'
@@ -39,6 +39,8 @@ export interface Stack {
   /** The storage: one folder per task. */
   readonly workspaces: string
   readonly keys: Keys
+  /** Forgets a task, as a Redis that lost it would: what runs of it is nobody's then. */
+  forget(taskId: string): Promise<void>
   /** The records, read past the doors: what changes within milliseconds is seen. */
   readonly ledger: Pick<Ledger, 'get'>
   /** Alice and Bob are agents; all over HTTP, each call to the next gateway. */
@@ -99,6 +101,11 @@ function assemble(parts: Parts): Stack {
   return {
     deployment, redis, provider, providerToken, engine, keys,
     workspaces: join(home, 'workspaces'),
+    forget: async (taskId) => {
+      const names = keysOf(deployment)
+      const id = TaskId.parse(taskId)
+      await reader.multi().del(names.task(id), names.log(id)).srem(names.live, id).zrem(names.tasks, id).zrem(names.agent('agent-alice'), id).exec()
+    },
     ledger: createLedger({ redis: reader, deployment: DeploymentId.parse(deployment), log: SILENT }),
     alice: createAgent(nextUrl, keys.alice), bob: createAgent(nextUrl, keys.bob), operator: createAgent(nextUrl, keys.operator),
     mcp: (client) => createMcpAgent(client, nextUrl, keys.alice),
@@ -131,6 +138,8 @@ async function stopAll({ deployment, home, redis, provider, engine, apps, reader
   reader.disconnect()
   await Promise.all([provider.stop(), redis.stop()])
   const places = { engineSocket: engine?.socket }
+  // The relay of the task network notices within a moment that the network is gone.
+  await waitFor(async () => (await leftoversOf(deployment, places)).length === 0, { what: 'nothing to be left', timeoutMs: 2_000 }).catch(() => undefined)
   const left = await leftoversOf(deployment, places)
   if (left.length > 0) faults.push(`left behind: ${sayLeft(left)}`)
   await sweep(left, places)
