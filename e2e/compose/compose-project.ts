@@ -5,30 +5,28 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { freePort } from '@longshore/redis-server'
-import { composeBases, composeCommand, engineSocket, scriptedProviderConfig, waitFor } from '@longshore/testkit'
-import { z } from 'zod'
+import { composeBases, composeCommand, engineSocket, scriptedProviderConfig } from '@longshore/testkit'
+import { createProjectContainers, type ProjectContainers } from './project-containers.ts'
 
 const ROOT = join(import.meta.dirname, '../..')
 const FILES = ['compose.yaml', 'compose.docker.yaml', 'e2e/compose/compose.test.yaml']
-const WAIT_MS = 180_000
-
-/** A container of the project, as the engine describes it. */
-const Container = z.object({
-  Id: z.string(),
-  Name: z.string(),
-  Config: z.object({ User: z.string(), Cmd: z.array(z.string()).nullable(), Labels: z.record(z.string(), z.string()) }),
-  State: z.object({ Status: z.string(), ExitCode: z.number(), Health: z.object({ Status: z.string(), Log: z.array(z.object({ Output: z.string() })).nullable() }).optional() }),
-  HostConfig: z.object({ ReadonlyRootfs: z.boolean(), CapDrop: z.array(z.string()).nullable(), Memory: z.number() }),
-  Mounts: z.array(z.object({ Type: z.string(), Name: z.string().optional(), Destination: z.string() })),
-})
-export interface ProjectContainer { service: string; raw: z.infer<typeof Container> }
+/** One that the scripted model does not need. */
+const PROVIDER_KEY = 'GROQ_API_KEY'
+/** None of them is a default. */
+const RUNNER_LIMITS = { cpus: 1.5, memoryBytes: 1536 * 1024 ** 2, pids: 300 }
 
 /** The stack of compose.yaml with docker mode and a scripted model, under a name of its own on a real engine. */
-export interface ComposeProject {
+export interface ComposeProject extends ProjectContainers {
   readonly name: string
   readonly gatewayUrl: string
   readonly agentKey: string
   readonly operatorKey: string
+  /** The key of a provider that agents are to get, under its usual name. */
+  readonly providerKey: { readonly name: string; readonly value: string }
+  /** What agents in docker mode may use, as it stands in .env. */
+  readonly runnerLimits: { readonly cpus: number; readonly memoryBytes: number; readonly pids: number }
+  /** The group of the engine's socket. */
+  readonly socketGroup: string
   /** What must stand in no process list. */
   readonly secrets: readonly string[]
   /** The images that were built, with their tag. */
@@ -39,12 +37,9 @@ export interface ComposeProject {
   /** What Compose makes of the files when this setting is not there. */
   configWithout(setting: string): Promise<string>
   docker(...words: string[]): Promise<string>
-  containers(): Promise<ProjectContainer[]>
-  /** @throws Error that says which service is how, and what its health check saw */
-  untilHealthy(): Promise<void>
+  /** Starts what does not run, with so many workers of OpenCode mode, and waits until all are healthy. */
+  up(workers: number): Promise<void>
   logs(): Promise<string>
-  /** Containers, networks and volumes of the project, and what docker mode made for its tasks. */
-  left(): Promise<string[]>
   /** Down with volumes, and the storage of docker mode removed. */
   remove(): Promise<void>
 }
@@ -60,40 +55,32 @@ export async function createComposeProject(): Promise<ComposeProject> {
   const compose = (...words: string[]): Promise<string> => run(program, [...first, ...words], env)
   const images = async (): Promise<string[]> => (await docker('images', '--filter', `reference=longshore/*:${env.LONGSHORE_TAG}`, '--format', '{{.Repository}}:{{.Tag}}')).trim().split('\n')
   const sizeOf = async (image: string): Promise<number> => Number(await docker('image', 'inspect', '--format', '{{.Size}}', image))
-  const idsOf = async (...words: string[]): Promise<string[]> => (await docker(...words, '--quiet')).split('\n').filter((id) => id !== '')
-  const containers = async (): Promise<ProjectContainer[]> => {
-    const ids = await idsOf('ps', '--all', '--filter', `label=com.docker.compose.project=${name}`)
-    const raw = ids.length === 0 ? [] : z.array(Container).parse(JSON.parse(await docker('inspect', ...ids)))
-    return raw.map((one) => ({ service: one.Config.Labels['com.docker.compose.service'] ?? one.Name, raw: one }))
-  }
-  const left = async (): Promise<string[]> => {
-    const labels = [`com.docker.compose.project=${name}`, `longshore.deployment=${name}`]
-    const found = await Promise.all(labels.flatMap((label) => [['ps', '--all'], ['network', 'ls'], ['volume', 'ls']].map(async (list) => (await idsOf(...list, '--filter', `label=${label}`)).map((id) => `${list[0]} ${id}`))))
-    return found.flat()
-  }
+  const copies = await mkdtemp(join(tmpdir(), `${name}-copies-`))
+  const seen = createProjectContainers(docker, name, copies)
   await compose('build')
   return {
     name,
     gatewayUrl: `http://127.0.0.1:${env.MCP_PORT}`,
     agentKey: env.LONGSHORE_AGENT_KEY,
     operatorKey: env.LONGSHORE_API_KEY,
-    secrets: [env.LONGSHORE_AGENT_KEY, env.LONGSHORE_API_KEY, env.REDIS_PASSWORD, env.OPENCODE_SERVER_PASSWORD, env.SCRIPTED_PROVIDER_TOKEN],
+    providerKey: { name: PROVIDER_KEY, value: env[PROVIDER_KEY] },
+    runnerLimits: RUNNER_LIMITS,
+    socketGroup: env.DOCKER_GID,
+    secrets: [env.LONGSHORE_AGENT_KEY, env.LONGSHORE_API_KEY, env.REDIS_PASSWORD, env.OPENCODE_SERVER_PASSWORD, env.SCRIPTED_PROVIDER_TOKEN, env[PROVIDER_KEY]],
     imageSizes: async () => {
       const base = await sizeOf(env.NODE_IMAGE)
       return Object.fromEntries(await Promise.all((await images()).map(async (image) => [image.slice('longshore/'.length, image.indexOf(':')), (await sizeOf(image)) - base] as const)))
     },
-    images, compose, docker, containers, left,
+    images, compose, docker, ...seen,
+    up: async (workers) => {
+      await compose('up', '--detach', '--no-build', '--scale', `worker=${workers}`)
+      await seen.untilHealthy()
+    },
     configWithout: (setting) => run(program, [...first, 'config'], { ...env, [setting]: '' }),
-    untilHealthy: () => waitFor(async () => {
-      const unwell = (await containers()).map(({ service, raw: { State } }) => ({ service, isWell: State.Status === 'exited' ? State.ExitCode === 0 : State.Health?.Status === 'healthy', State }))
-        .filter(({ isWell }) => !isWell)
-      if (unwell.length > 0) throw new Error(unwell.map(({ service, State }) => `${service} is ${State.Status} ${State.Health?.Status ?? ''} ${State.Health?.Log?.at(-1)?.Output ?? ''}`).join('; '))
-      return true
-    }, { what: 'every service to be healthy', timeoutMs: WAIT_MS, everyMs: 500 }).then(() => undefined),
     logs: () => compose('logs', '--no-color', '--tail=60'),
     remove: async () => {
       await compose('down', '--volumes', '--timeout', '30')
-      await rm(env.WORKSPACE_DIR, { recursive: true, force: true })
+      for (const folder of [env.WORKSPACE_DIR, copies]) await rm(folder, { recursive: true, force: true })
     },
   }
 }
@@ -125,5 +112,7 @@ async function environment() {
     MCP_PORT: String(mcp), CONSOLE_PORT: String(console), REDIS_PORT: String(redis), SCRIPTED_PROVIDER_PORT: String(provider), DOCKER_WORKER_HEALTH_PORT: String(health),
     DOCKER_SOCKET: socket, DOCKER_GID: String((await stat(socket)).gid), WORKSPACE_DIR: workspaces,
     OPENCODE_MODEL: model, OPENCODE_CONFIG: JSON.stringify({ provider: providers }), DRAIN_GRACE_MS: '1000', WORKER_CONCURRENCY: '1',
+    RUNNER_CPU_LIMIT: String(RUNNER_LIMITS.cpus), RUNNER_MEMORY_LIMIT: `${RUNNER_LIMITS.memoryBytes / 1024 ** 2}m`, RUNNER_PIDS_LIMIT: String(RUNNER_LIMITS.pids),
+    [PROVIDER_KEY]: secret(),
   }
 }

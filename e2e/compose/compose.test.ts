@@ -4,6 +4,8 @@ import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { createAgent, expectWholeLog } from '../src/harness/agent.ts'
 import { CLIENTS, createMcpAgent } from '../src/harness/mcp-agent.ts'
 import { type ComposeProject, createComposeProject } from './compose-project.ts'
+import { describeInterruptions } from './interruptions.testsuite.ts'
+import { describeShipped } from './shipped.testsuite.ts'
 
 const WORK = 'Count. [[write notes.txt|hello]] [[bash wc -c < notes.txt > count.txt; id -u]] [[say All is counted.]]'
 const MEGABYTE = 1_000_000
@@ -17,7 +19,10 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
       throw new Error(`${String(error)}\n${await project.logs()}`, { cause: error })
     })
   }, 480_000)
-  afterAll(() => project.remove(), 120_000)
+  afterAll(async () => {
+    await project.remove()
+    await project.sweep()
+  }, 120_000)
   afterEach(async ({ task }) => {
     if (task.result?.state === 'fail') console.error(`--- logs of the project after "${task.name}"\n${await project.logs()}\n---`)
   }, 30_000)
@@ -46,7 +51,7 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
   test('no secret stands in a process list or a command', async () => {
     const containers = await project.containers()
     const lists = await Promise.all(containers.filter(({ raw }) => raw.State.Status === 'running').map(({ raw }) => project.docker('top', raw.Id, '-eo', 'pid,args')))
-    const text = [...lists, ...containers.map(({ raw }) => (raw.Config.Cmd ?? []).join(' '))].join('\n')
+    const text = [...lists, ...containers.map(({ raw }) => raw.Config.Cmd.join(' '))].join('\n')
     expect(text).toContain('redis-server')
     expect(project.secrets.filter((secret) => text.includes(secret))).toEqual([])
   })
@@ -72,6 +77,8 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
     for (const name of ['worker', 'opencode']) expect(sizes[name]).toBeLessThan(350 * MEGABYTE)
   })
 
+  describeShipped(() => project)
+
   test.concurrent.each(MODES)('an MCP client runs a task in %s mode and reads its result', async (mode) => {
     const agent = createMcpAgent(CLIENTS[0], () => project.gatewayUrl, project.agentKey)
     const { task_id } = await agent.submit(WORK, { mode, timeout_ms: 150_000 })
@@ -84,14 +91,15 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
   }, 200_000)
 
   test('three workers share the tasks of OpenCode mode', async () => {
-    await project.compose('up', '--detach', '--no-build', '--scale', 'worker=3')
-    await project.untilHealthy()
+    await project.up(3)
     expect((await project.containers()).filter(({ service }) => service === 'worker')).toHaveLength(3)
     const agent = createAgent(() => project.gatewayUrl, project.agentKey)
     const submitted = await Promise.all([1, 2, 3].map((count) => agent.submit(`${count} [[sleep 1500]] [[say done]]`, { mode: 'opencode' })))
     const ended = await Promise.all(submitted.map(({ task_id }) => agent.until(task_id, ['completed'], 120_000)))
     expect(new Set(ended.map(({ worker }) => worker)).size).toBe(3) // each has one slot
   }, 200_000)
+
+  describeInterruptions(() => project)
 
   test('what was accepted survives the death of Redis', async () => {
     const agent = createAgent(() => project.gatewayUrl, project.agentKey)
