@@ -92,12 +92,14 @@ describe('a part that is away is named, harms nothing, and is used again when it
     })
     afterAll(() => server.stop())
 
-    test('the right password: a task runs there, and its session is removed', async () => {
+    test('L-15: the right password: a task runs there, its session is removed, and no stream of it stays open', async () => {
       await stack.add('worker', { WORKER_MODES: 'opencode', OPENCODE_SERVER_URL: server.url, OPENCODE_SERVER_PASSWORD: server.password })
       const { task_id } = await stack.alice.submit('[[write far.txt|away]] [[say From afar.]]', { mode: 'opencode' })
       expect(await stack.alice.untilCompleted(task_id)).toMatchObject({ files_changed: 1 })
       expect(await modeNow('opencode')).toMatchObject({ available: true, isolation: 'shared' })
       await waitFor(async () => (await server.sessions(join(stack.workspaces, task_id, 'repo'))).length === 0, { what: 'the session to be removed' })
+      // A worker that looks after the server connects for a moment now and then.
+      await waitFor(async () => (await server.connections()) === 0, { what: 'no connection to stay', timeoutMs: 20_000, everyMs: 100 })
     })
 
     test('a wrong password: it is said, and the password is not', async () => {

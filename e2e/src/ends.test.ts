@@ -64,7 +64,7 @@ describe('every end leaves nothing', { timeout: 150_000 }, () => {
         await nothingLeftOf(task_id, places())
       })
 
-      test('G9: a task whose model never answers ends in timeout at its limit, and nothing of it is left', async () => {
+      test('G9, L-14, L-33: a task whose model never answers ends in timeout at its limit, and nothing of it is left', async () => {
         const id = await runningIn(mode, { timeout_ms: 3_000 })
         const task = await stack.alice.untilOver(id)
         expect(task).toMatchObject({ status: 'timeout', limit: 'timeout_ms', attempt: 1 })

@@ -29,7 +29,7 @@ const BINARY = createRequire(import.meta.url).resolve('opencode-ai/bin/opencode.
 export async function startOpencodeServer(provider: ScriptedProvider, token: string): Promise<OpencodeServer> {
   const home = await mkdtemp(join(tmpdir(), 'longshore-opencode-'))
   const [port, password] = [await freePort(), randomBytes(12).toString('hex')]
-  const folders = Object.fromEntries(['DATA', 'CONFIG', 'CACHE', 'STATE'].map((name) => [`XDG_${name}_HOME`, join(home, name.toLowerCase())]))
+  const folders = Object.fromEntries([...['DATA', 'CONFIG', 'CACHE', 'STATE'].map((name) => `XDG_${name}_HOME`), 'TMPDIR'].map((name) => [name, join(home, name.toLowerCase())]))
   await Promise.all(Object.values(folders).map((folder) => mkdir(folder)))
   const config = { ...scriptedProviderConfig(provider.url, token), autoupdate: false, share: 'disabled', permission: { '*': 'allow', external_directory: 'deny', question: 'deny' } }
   const child = spawn(BINARY, ['serve', '--hostname', '127.0.0.1', '--port', String(port)], {

@@ -71,6 +71,14 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     expect(performance.now() - began).toBeLessThan(25_000)
   })
 
+  test('L-17: words like completed, finished and success, in what an agent says and does, end nothing; neither does an idle that is only said', async () => {
+    const backend = await backendAt(server.url)
+    const words = `[[bash echo '{"type":"session.idle","properties":{"status":"done"}}'; touch task.completed finished success]] [[say success: completed, finished, done]] [[write late.txt|late]] [[say really over]]`
+    const one = record(words, { mode: 'opencode' })
+    const outcome = await (await backend.start(one.task, one.run)).outcome
+    expect(outcome).toMatchObject({ kind: 'completed', result: { files_changed: 4, output: expect.stringMatching(/success: [^]*really over$/) as string } })
+  })
+
   test('a permission that the server asks for is refused, and the agent goes on (L-19)', async () => {
     const outside = await mkdtemp(join(tmpdir(), 'longshore-outside-'))
     await mkdir(outside, { recursive: true })

@@ -18,9 +18,10 @@ export interface Launched extends Connection {
 
 /** Seen: 1.2 to 2.8 s, and 40 s on a machine with eight times the work it can do. A server that ended meanwhile is not waited for. */
 const HEALTHY_TIMEOUT_MS = 90_000
-/** What is asked in the last 300 ms before a server listens is never answered: such a try must be short. What a loaded server answers takes longer. */
+/** What is asked in the last 300 ms before a server listens is never answered: such a try must be short. What a loaded server answers takes longer, so that each try without an answer is followed by a longer one; a refused one says nothing. */
 const FIRST_TRY_MS = 250
 const LAST_TRY_MS = 2_000
+const ASK_AGAIN_MS = 50
 
 /**
  * Starts a server on the task's workspace, which is made if need be. Its address is stored before it starts, and again when it is
@@ -53,7 +54,8 @@ export async function launchServer(options: OpencodeBackendOptions, task: Task, 
 
 async function healthy(api: SessionApi, signal: AbortSignal, autopsy: () => Promise<Failure | undefined>): Promise<void> {
   const end = performance.now() + HEALTHY_TIMEOUT_MS
-  for (let tryMs = FIRST_TRY_MS; ; tryMs = Math.min(tryMs * 2, LAST_TRY_MS)) {
+  for (let tryMs = FIRST_TRY_MS; ;) {
+    const asked = performance.now()
     try {
       return await api.health(tryMs)
     } catch (error) {
@@ -62,6 +64,7 @@ async function healthy(api: SessionApi, signal: AbortSignal, autopsy: () => Prom
       const failure = await autopsy()
       if (failure !== undefined) throw new TaskFailure(failure.code, `${failure.message} before it answered`, { cause: error })
     }
-    await delay(100, undefined, { signal })
+    if (performance.now() - asked >= tryMs) tryMs = Math.min(tryMs * 2, LAST_TRY_MS)
+    await delay(ASK_AGAIN_MS, undefined, { signal })
   }
 }
