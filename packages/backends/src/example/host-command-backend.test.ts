@@ -1,0 +1,107 @@
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { describeNeeding, waitFor } from '@longshore/testkit'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { type BackendUnderTest, describeBackend } from '../backend.testsuite.ts'
+import { SHELL } from '../fixtures/dialects.ts'
+import { commandLines, processesOf } from '../fixtures/processes.ts'
+import { record, successorOf, textOf } from '../fixtures/record.ts'
+import { openStorage, type Storage } from '../workspace/storage.ts'
+import { createHostCommandBackend, type HostCommandOptions } from './host-command-backend.ts'
+
+const SECRET = 'the-key-of-the-provider'
+
+function optionsOf(storage: Storage): HostCommandOptions {
+  return { mode: 'docker', deployment: 'suite-host', storage, command: ['sh', '-s'], env: { PROVIDER_KEY: SECRET }, path: process.env['PATH'] ?? '', hidden: [] }
+}
+
+async function make(): Promise<BackendUnderTest> {
+  const storageRoot = await mkdtemp(join(tmpdir(), 'longshore-host-command-'))
+  const backend = await createHostCommandBackend(optionsOf(await openStorage(storageRoot)))
+  return {
+    backend,
+    storageRoot,
+    leftovers: processesOf,
+    kill: async (taskId) => {
+      for (const pid of await processesOf(taskId)) process.kill(Number(pid), 'SIGKILL')
+    },
+    isRunning: async (marker) => (await commandLines(marker)).length > 0,
+    close: async () => {
+      await backend.close()
+      await rm(storageRoot, { recursive: true, force: true })
+    },
+  }
+}
+
+describeNeeding('namespaces', 'the example of the guide', () => {
+  describeBackend('a plain command as a process of this host', { make, dialect: SHELL, profile: 'shell', ownPlace: true, resumes: false })
+})
+
+describeNeeding('namespaces', 'what the example keeps beyond the suite', () => {
+  let under: BackendUnderTest
+  beforeAll(async () => {
+    under = await make()
+  })
+  afterAll(() => under.close())
+
+  test('a command that ended while nobody looked is adopted with its last words and its end', async () => {
+    const one = record('echo first; sleep 1; echo last; exit 3')
+    await under.backend.start(one.task, one.run)
+    await waitFor(() => textOf(one.events) === 'first\n', { what: 'its first words' })
+    one.letGo.abort()
+    await waitFor(async () => (await under.leftovers(one.task.id)).length === 0, { what: 'the command to end' })
+
+    const next = successorOf(one)
+    const execution = await under.backend.attach(next.task, one.handles.at(-1)!, next.run)
+    expect(await execution?.outcome).toMatchObject({ kind: 'failed', failure: { code: 'agent_error' }, result: { output: 'first\nlast\n', exit_code: 3 } })
+    expect(textOf(next.events)).toBe('last\n')
+    await under.backend.dispose(one.handles.at(-1)!, next.run)
+  })
+
+  test('a sweep finds what runs, of this deployment alone, and its handle is enough to end it (G10)', async () => {
+    const one = record('sleep 300')
+    await under.backend.start(one.task, one.run)
+    one.letGo.abort()
+    const neighbour = await createHostCommandBackend({ ...optionsOf(await openStorage(under.storageRoot)), deployment: 'suite-host-2' })
+    expect(await neighbour.list()).toEqual([])
+
+    const found = await under.backend.list()
+    expect(found.map(({ taskId }) => taskId)).toEqual([one.task.id])
+    expect(Math.abs(Date.now() - (found[0]?.createdAt ?? 0))).toBeLessThan(60_000)
+    await under.backend.dispose(found[0]!.handle, one.run)
+    expect(await under.backend.list()).toEqual([])
+    expect(await under.leftovers(one.task.id)).toEqual([])
+  })
+
+  test('what runs on another host or storage is neither gone nor ended: only a worker there can say', async () => {
+    const one = record('sleep 300')
+    const { handle } = await under.backend.start(one.task, one.run)
+    one.letGo.abort()
+    for (const elsewhere of [{ ...handle, engine_id: 'another host' }, { ...handle, storage_id: 'another storage' }]) {
+      await expect(under.backend.attach(one.task, elsewhere, one.run)).rejects.toMatchObject({ code: 'backend_unavailable' })
+      await expect(under.backend.dispose(elsewhere, one.run)).rejects.toMatchObject({ code: 'backend_unavailable' })
+    }
+    await under.backend.dispose(handle, one.run)
+  })
+
+  test('who lost the claim ends nothing (G4)', async () => {
+    const one = record('sleep 300')
+    const { handle } = await under.backend.start(one.task, one.run)
+    one.letGo.abort()
+    const stale = { ...one.run, confirmClaim: () => Promise.reject(new Error('another worker owns it')) }
+    for (const end of [under.backend.dispose, under.backend.checkpoint]) await expect(end(handle, stale)).rejects.toThrow('another worker owns it')
+    expect(await under.leftovers(one.task.id)).not.toEqual([])
+    await under.backend.dispose(handle, one.run)
+  })
+
+  test('a secret of its environment is not repeated, and nothing of the worker\'s is in there', async () => {
+    const one = record('env')
+    const execution = await under.backend.start(one.task, one.run)
+    expect(await execution.outcome).toMatchObject({ kind: 'completed' })
+    expect(textOf(one.events)).toContain('PROVIDER_KEY=[redacted]')
+    expect(textOf(one.events)).not.toContain(SECRET)
+    expect(textOf(one.events)).not.toContain('VITEST')
+    await under.backend.dispose(execution.handle, one.run)
+  })
+})
