@@ -33,9 +33,10 @@ const NOTE = 'You were interrupted in the middle of your task; that was not your
  * @throws TaskFailure, ClaimLost, PlaceSilent
  */
 export async function beginExecution(run: Run, isTakeover: boolean): Promise<Execution> {
-  if (!isTakeover) return start(run)
   const { handle } = run
-  if (handle === undefined) {
+  if (handle?.discard === true) await discard(run, handle)
+  if (!isTakeover) return start(run)
+  if (run.handle === undefined || handle === undefined) {
     await sayResumed(run, 'its last worker was lost before anything was started')
     return start(run)
   }
@@ -62,7 +63,7 @@ function start(run: Run): Promise<Execution> {
 }
 
 async function takeUp(run: Run, handle: Handle): Promise<Execution | undefined> {
-  const { backend, context, deps } = run
+  const { deps } = run
   const until = performance.now() + PATIENCE_MS
   const isElsewhere = isOtherEngine(handle, deps)
   const mayBeAlive = !isElsewhere && handle.checkpoint === undefined && isSameStorage(handle, deps)
@@ -71,8 +72,20 @@ async function takeUp(run: Run, handle: Handle): Promise<Execution | undefined> 
   const resumed = await patiently(run, () => resume(run, lossOf(handle, isElsewhere, found)), until)
   if (resumed !== undefined || isElsewhere) return resumed
   // Nothing of it may be left beside what is started next.
-  await patiently(run, () => backend.dispose(run.handle ?? handle, context).catch((error: unknown) => Promise.reject(error instanceof ClaimLost ? error : new PlaceSilent(error))), until)
+  await patiently(run, () => endFirst(run, run.handle ?? handle), until)
   return undefined
+}
+
+/** Ends what an earlier attempt may have left, before anything is started beside it. Out of reach it cannot be: whoever gave the task to us knows that nobody is there. */
+async function discard(run: Run, handle: Handle): Promise<void> {
+  if (isOtherEngine(handle, run.deps)) run.log.warn({ engineId: handle.engine_id }, 'what an earlier attempt left is on an engine that is out of reach; it is not ended here')
+  else await patiently(run, () => endFirst(run, handle))
+  run.handle = undefined
+}
+
+/** A place that does not end it is silent: nothing is decided. */
+function endFirst({ backend, context }: Run, handle: Handle): Promise<void> {
+  return backend.dispose(handle, context).catch((error: unknown) => Promise.reject(error instanceof ClaimLost ? error : new PlaceSilent(error)))
 }
 
 /** An execution that stays silent while its place is fine can still be ended and its session gone on with; a place that is silent, too, says so then. */

@@ -6,6 +6,7 @@ import { type Backend, type Handle, SILENT, type Task } from '@longshore/contrac
 
 import { endRun } from './close-run.ts'
 import { openRun, type RunTaskDeps } from './run.ts'
+import { createSuspects } from './suspects.ts'
 import { createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 import { createWorkerMetrics } from './worker-metrics.ts'
@@ -29,7 +30,7 @@ function deps(): RunTaskDeps {
   return {
     ledger: stack.ledger, doorbell: { listen: () => Promise.reject(new Error('nobody listens')) }, log: SILENT, worker: 'the loser',
     clock: { now: () => Date.now(), measure: () => Promise.resolve() }, metrics: createWorkerMetrics(new Registry()),
-    retryDelayMs: 1, chance: () => 0, handover: new AbortController().signal, onRequeued: () => undefined, poisonLimit: 5,
+    retryDelayMs: 1, chance: () => 0, handover: new AbortController().signal, onRequeued: () => undefined, poisonLimit: 5, suspects: createSuspects(),
     storageId: undefined, engines: { ownId: () => undefined, isAlive: () => Promise.resolve(false) }, hasSuccessor: () => Promise.resolve(false),
     place: { begun: () => undefined, done: () => undefined, failed: () => undefined, isOnTrial: () => false },
   }

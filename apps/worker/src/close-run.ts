@@ -60,8 +60,10 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
   const hasSettled = await settle(work)
   let isClear = false
   for (let i = 1; i <= CLEAR_TRIES && !(isClear = await clear(run, run.context.confirmClaim)); i++) await sleep(500)
-  run.log.warn({ code: failure.code, reason: failure.message, delay_ms: next.delayMs, counted: isCounted }, 'the attempt failed; the task is tried again')
-  return requeue(run, { reason: 'retry', failure, delayMs: next.delayMs, ...(isCounted ? {} : { uncounted: true }) }, hasSettled && isClear)
+  // Never two at work in one workspace: what may be left is ended by whoever takes the task next, before it starts another.
+  if (!(isClear && hasSettled) && run.handle !== undefined) await deps.ledger.saveHandle(claim, { ...run.handle, discard: true })
+  run.log.warn({ code: failure.code, reason: failure.message, delay_ms: next.delayMs, counted: isCounted, clear: isClear && hasSettled }, 'the attempt failed; the task is tried again')
+  return requeue(run, { reason: 'retry', failure, delayMs: next.delayMs, ...(isCounted ? {} : { uncounted: true }) }, { isClear, hasSettled })
 }
 
 /** G12: the task goes back into the queue, with all that is needed to go on with it. */
@@ -70,7 +72,7 @@ export async function handOver(run: Run, work: Promise<unknown>): Promise<RunOut
   const hasSettled = await settle(work)
   await run.mirror.settled()
   const isClear = await leave(run)
-  return requeue(run, { reason: 'handover' }, hasSettled && isClear)
+  return requeue(run, { reason: 'handover' }, { isClear, hasSettled })
 }
 
 /** The place does not answer: whoever takes the task next finds it as it is. */
@@ -78,7 +80,7 @@ export function giveBack(run: Run, silence: PlaceSilent): Promise<RunOutcome> {
   run.log.warn({ reason: silence.message }, 'the place of a running execution does not answer; the task is given back')
   run.blamePlace(silence.failure)
   run.letGo()
-  return requeue(run, { reason: 'handover' }, false)
+  return requeue(run, { reason: 'handover' }, { isClear: false, hasSettled: true })
 }
 
 /**
@@ -98,13 +100,14 @@ async function leave(run: Run): Promise<boolean> {
 }
 
 /** Gives the task back; a cancel that came meanwhile is its end instead (G3), and its debt is ours if nothing is left (G9). */
-async function requeue(run: Run, why: Parameters<Ledger['requeue']>[1], isClear: boolean): Promise<RunOutcome> {
+async function requeue(run: Run, why: Parameters<Ledger['requeue']>[1], { isClear, hasSettled }: { isClear: boolean; hasSettled: boolean }): Promise<RunOutcome> {
   const { deps, claim, log } = run
   const { id, state, mode } = await deps.ledger.requeue(claim, why)
   if (isOver(state)) {
     deps.metrics.ended.inc({ state, mode })
     log.info({ state }, 'task ended: that was asked for while it was given back')
-    if (isClear || (await clear(run, unowned))) await deps.ledger.strikeDebt(id)
+    // A start that is still under way may leave something yet: then the debt stays.
+    if ((isClear || (await clear(run, unowned))) && hasSettled) await deps.ledger.strikeDebt(id)
     return 'cancelled'
   }
   log.info({ reason: why.reason }, 'the task is in the queue again')

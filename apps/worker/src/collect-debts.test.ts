@@ -3,7 +3,8 @@ import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { type Handle, SILENT, type Task } from '@longshore/contracts'
+import { DeploymentId, type Handle, SILENT, type Task } from '@longshore/contracts'
+import { keysOf } from '@longshore/ledger'
 
 import { type CollectDebtsOptions, createDebtCollector } from './collect-debts.ts'
 import { isHere } from './here.ts'
@@ -91,4 +92,12 @@ test('a place that is gone is asked less and less often, and complained about on
   expect(complaints).toBe(1)
   expect(await stack.ledger.debts(10)).toEqual([task.id])
   await collect()
+})
+
+test('a record that this build cannot read does not keep the debts behind it from being paid', async () => {
+  const [strange, fine] = [await leftBehind(), await leftBehind()]
+  await stack.redis.hset(keysOf(DeploymentId.parse(stack.deployment)).task(strange.task.id), 'handle', JSON.stringify({ ...strange.handle, v: 2 }))
+  expect(await collect()).toEqual([fine.task.id])
+  expect(await stack.ledger.debts(10)).toEqual([strange.task.id])
+  process.kill(-strange.pid, 'SIGKILL')
 })

@@ -45,12 +45,12 @@ export function createDebtCollector(options: CollectDebtsOptions): () => Promise
 }
 
 async function pay({ ledger, backendOf, reaches, clock, log }: CollectDebtsOptions, troubles: Map<TaskId, Trouble>, taskId: TaskId): Promise<boolean> {
-  const task = await ledger.get(taskId)
-  if (task?.handle === undefined) return true
-  const backend = backendOf(task.mode)
-  if (!isOver(task.state) || backend === undefined || !reaches(task.handle)) return false
-  if (clock.now() - (task.ended_at ?? 0) < OWNER_FIRST_MS) return false
   try {
+    const task = await ledger.get(taskId)
+    if (task?.handle === undefined) return true
+    const backend = backendOf(task.mode)
+    if (!isOver(task.state) || backend === undefined || !reaches(task.handle)) return false
+    if (clock.now() - (task.ended_at ?? 0) < OWNER_FIRST_MS) return false
     // A task that is over has no owner, so there is no claim to ask for.
     const run = { log: log.child({ task_id: taskId }), confirmClaim: () => Promise.resolve() }
     await within(DISPOSE_MS, backend.dispose(task.handle, run), 'cleaning up')

@@ -15,6 +15,7 @@ import { type RedisClock, startRedisClock } from './redis-clock.ts'
 import { runTask } from './run-task.ts'
 import type { RunTaskDeps } from './run.ts'
 import { findSuccessors } from './successors.ts'
+import { createSuspects } from './suspects.ts'
 import { createSweeper } from './sweep.ts'
 import { createWorkerMetrics, watchBreakers, type WorkerMetrics } from './worker-metrics.ts'
 
@@ -146,7 +147,7 @@ function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, s
   const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
     ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
-    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT,
+    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(),
     storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
     get handover() {
       return drain.handover()

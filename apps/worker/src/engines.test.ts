@@ -5,6 +5,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import type { Handle, Task, TaskId } from '@longshore/contracts'
 
+import { createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
 let stack: TestStack
@@ -33,15 +34,18 @@ describe('G7: with several engines', () => {
     const doomed = await stack.workerProcess('doomed', { engineId: 'one', storageId: 's' })
     const task = await stack.submit('echo begun; sleep 20; echo ended')
     await saying(task.id, 'begun')
-    // The only other worker there has its one slot full: the ticket comes to the wrong one first.
-    const free = join(stack.root, 'free')
-    const busy = await stack.submit(`until [ -e ${free} ]; do sleep 0.1; done`, { mode: 'opencode' })
-    await stack.worker({ name: 'same engine', engineId: 'one', storageId: 's', concurrency: 1 })
-    await stack.until(busy.id, 'running')
+    // The mode of the only other worker there is off for a moment: the ticket comes to the wrong one first.
+    const place = { engineId: 'one', storageId: 's' }
+    let isOn = true
+    const probe = () => Promise.resolve(isOn ? { ok: true as const } : { ok: false as const, reason: 'off for a moment' })
+    const same = await stack.worker({ name: 'same engine', ...place, probeEveryMs: 50, backends: [createShellBackend('docker', stack.root, { ...place, probe })] })
+    await waitFor(() => same.status().modes[0]?.engine_id === 'one', { what: 'it to know its engine' })
+    isOn = false
+    await waitFor(() => same.status().modes[0]?.ok === false, { what: 'the mode to be off' })
     await stack.worker({ name: 'other engine', engineId: 'two', storageId: 's' })
     doomed.kill('SIGKILL')
     await waitFor(async () => (await stack.get(task.id)).route === 'one', { what: 'the route', timeoutMs: 20_000 })
-    await writeFile(free, '')
+    isOn = true
     expect(await stack.until(task.id, 'completed', 40_000)).toMatchObject({ attempt: 1, worker: 'same engine', result: { output: 'begun\nended\n' } })
     expect((await stack.types(task.id)).filter((type) => type !== 'task.output')).toEqual(['task.queued', 'task.started', 'task.adopted', 'task.completed'])
   }, 90_000)

@@ -1,4 +1,4 @@
-import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { sharedRedisUrl, startRedis, waitFor } from '@longshore/testkit'
 import { readFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
@@ -6,7 +6,7 @@ import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { type Backend, type TaskId, TaskFailure } from '@longshore/contracts'
 
 import type { RunningWorker } from './create-worker.ts'
-import { createShellBackend } from './testing/shell-backend.ts'
+import { BUSY_EXIT, createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
 let stack: TestStack
@@ -130,11 +130,12 @@ describe('G7: at a takeover', () => {
   }, 60_000)
 })
 
+// The worker is the parent of the script's shell.
+const DEADLY = 'kill -9 $(cut -d" " -f4 /proc/$(cat pid)/stat); kill -9 -$(cat pid)'
+
 test('L-32: a task that kills its workers again and again ends as failed (poison), nothing of it is left, and it stands on the list', async () => {
-  // The worker is the parent of the script's shell.
-  const deadly = 'kill -9 $(cut -d" " -f4 /proc/$(cat pid)/stat); kill -9 -$(cat pid)'
   const doomed = await stack.workerProcess('doomed-1')
-  const task = await stack.submit(deadly)
+  const task = await stack.submit(DEADLY)
   await doomed.exited
   const heir = await stack.workerProcess('doomed-2')
   await heir.exited
@@ -144,4 +145,48 @@ test('L-32: a task that kills its workers again and again ends as failed (poison
   expect((await stack.ledger.poisoned(10)).map(({ id }) => id)).toEqual([task.id])
   await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
   expect(await createShellBackend('docker', stack.root).list()).toEqual([])
+}, 60_000)
+
+test('the neighbours of a task that kills its workers are not poisoned with it: suspects are at work one at a time', async () => {
+  const innocent = 'sleep 45; echo ended'
+  const [deadly, ...others] = [await stack.submit(DEADLY), await stack.submit(innocent), await stack.submit(innocent)]
+  for (let n = 1; n <= 5; n++) await (await stack.workerProcess(`doomed-${n}`)).exited
+  await stack.worker({ name: 'survivor' })
+  expect(await stack.untilOver(deadly.id, 60_000)).toMatchObject({ state: 'failed', crashes: 5, failure: { code: 'poison' } })
+  for (const { id } of others) expect(await stack.untilOver(id, 60_000)).toMatchObject({ state: 'completed', attempt: 1 })
+}, 180_000)
+
+test('a worker that lets go of a task because its Redis hung does not count as dead', async () => {
+  const redis = await startRedis({ aof: 'always' })
+  const own = await startStack(redis.url)
+  try {
+    await own.worker({ name: 'only' })
+    const task = await own.submit('sleep 45; echo ended')
+    await own.until(task.id, 'running')
+    for (let claim = 1; claim < 3; claim++) {
+      redis.stall(6_500) // longer than the lock
+      await waitFor(async () => (await own.get(task.id)).claim > claim, { what: 'it to be taken again', timeoutMs: 30_000 })
+    }
+    expect((await own.get(task.id)).crashes ?? 0).toBe(0)
+  } finally {
+    await own.stop()
+    await redis.stop()
+  }
+}, 120_000)
+
+test('what a failed attempt may have left is ended before the next one starts beside it', async () => {
+  let [disposals, left] = [0, 0]
+  const shell = createShellBackend('docker', stack.root)
+  const backend: Backend = { ...shell, dispose: (handle, run) => {
+    disposals += 1
+    if (disposals > 3) return shell.dispose(handle, run)
+    left = disposals
+    return Promise.reject(new Error('the engine does not answer'))
+  } }
+  // It fails and leaves a child at work, as a stalled session does that ignores its abort.
+  const task = await stack.submit(`if [ -e ${stack.root}/again ]; then echo second; else touch ${stack.root}/again; (while :; do echo first >> ${stack.root}/work; sleep 0.1; done) & exit ${BUSY_EXIT}; fi`)
+  await stack.worker({ backends: [backend], concurrency: 1 })
+  expect(await stack.untilOver(task.id, 30_000)).toMatchObject({ state: 'completed', attempt: 2 })
+  expect(left).toBe(3)
+  expect(await shell.list()).toEqual([])
 }, 60_000)

@@ -4,6 +4,7 @@ import { ClaimLost, type Take } from '@longshore/ledger'
 import { beginExecution, PlaceSilent, resumeLost } from './begin-execution.ts'
 import { endRun, failRun, giveBack, handOver, resultSoFar, type RunOutcome } from './close-run.ts'
 import { openRun, type Run, type RunTaskDeps } from './run.ts'
+import { standTrial } from './suspects.ts'
 import { type Stop, watchRun } from './watch-run.ts'
 
 /** Executions that one worker loses of one take before the retry policy has its turn. */
@@ -62,6 +63,8 @@ async function takeTask({ ledger, engines, worker, onRequeued }: RunTaskDeps, ba
 
 function noteLoss(run: Run): void {
   run.deps.metrics.claimLost.inc()
+  // This worker lives: whoever takes the task next is not to count a death. A claim that is another's refuses it.
+  run.deps.ledger.letGo(run.claim).catch(() => undefined)
   run.log.warn({ reason: String(run.lost.reason ?? 'the claim is another\'s') }, 'let go of a task')
 }
 
@@ -93,6 +96,7 @@ function endPoison(run: Run): Promise<RunOutcome> {
 
 /** The work until its end, over executions that are lost on the way: their sessions go on in others, in the same attempt (G7). */
 async function carryOut(run: Run, isTakeover: boolean): Promise<ExecutionOutcome> {
+  await standTrial(run)
   run.execution = await beginExecution(run, isTakeover)
   run.deps.place.begun(run.task.mode)
   for (let left = MAX_RESUMES; ; left--) {

@@ -4,6 +4,7 @@ import { type Claim, ClaimLost, type Doorbell, type Ledger } from '@longshore/le
 import { type EventMirror, mirrorEvents } from './event-mirror.ts'
 import type { Here } from './here.ts'
 import type { RedisClock } from './redis-clock.ts'
+import type { Suspects } from './suspects.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
 /** How a mode's place does, as its tasks find out: what a circuit breaker lives on. */
@@ -31,6 +32,7 @@ export interface RunTaskDeps extends Here {
   chance: () => number
   /** Owners in a row that may die soon after they took a task; then it ends as failed (poison). */
   poisonLimit: number
+  suspects: Suspects
   engines: Here['engines'] & {
     /** Whether another worker that is alive and not draining reaches this engine; one that is silent for now is waited for. */
     isAlive(mode: Mode, engineId: string): Promise<boolean>
@@ -71,7 +73,7 @@ export interface Run {
 }
 
 /** That there is nothing to attach to is the word of an owner who let go; what a backend stores is alive, or about to be. */
-const Alive = Handle.omit({ checkpoint: true })
+const Alive = Handle.omit({ checkpoint: true, discard: true })
 
 // One for all: an error with a stack of its own per run would cost more than the rest of letting go.
 const LET_GO = new Error('aborted: the worker let go of the execution')

@@ -14,13 +14,14 @@ import { createSweeper, isOlder, isOrphan, type SweeperOptions } from './sweep.t
 import { createShellBackend } from './testing/shell-backend.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
-const at = (engine?: string): Handle => ({ v: 1, mode: 'docker', data: {}, ...(engine === undefined ? {} : { engine_id: engine }) })
+const at = (engine?: string, container = `on ${engine}`): Handle => ({ v: 1, mode: 'docker', data: { container }, ...(engine === undefined ? {} : { engine_id: engine }) })
 test.each<[string, Parameters<typeof isOrphan>[1], boolean]>([
   ['an unknown task', undefined, true],
   ['one that waits', { state: 'queued' }, false],
   ['one that runs here, under whatever claim', { state: 'running', handle: at('E1') }, false],
   ['one that runs nobody knows where', { state: 'running', handle: at() }, false],
   ['one that runs on another engine by now', { state: 'running', handle: at('E2') }, true],
+  ['one whose engine has another name by now', { state: 'running', handle: at('E2', 'on E1') }, false],
   ['one that waits for another engine', { state: 'queued', handle: at('E2') }, true],
   ['one that is paused', { state: 'paused' }, false],
   ['one that is just being ended', { state: 'completed', ended_at: 90_000 }, false],

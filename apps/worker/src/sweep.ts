@@ -1,4 +1,4 @@
-import { type Backend, type Found, isOver, type Log, type Mode, type Task, toFailure } from '@longshore/contracts'
+import { type Backend, type Found, type Handle, isOver, type Log, type Mode, type Task, toFailure } from '@longshore/contracts'
 import { ClaimLost, type Identity, type Ledger } from '@longshore/ledger'
 
 import { whyNotOurs } from './ledger-mark.ts'
@@ -99,7 +99,12 @@ export function isOrphan(found: Pick<Found, 'handle'>, task: Pick<Task, 'state' 
   if (task === undefined) return true
   if (isOver(task.state)) return now - (task.ended_at ?? now) > OWNER_FIRST_MS
   const [here, there] = [found.handle.engine_id, task.handle?.engine_id]
-  return here !== undefined && there !== undefined && here !== there
+  return here !== undefined && there !== undefined && here !== there && !isNamedBy(found.handle, task.handle)
+}
+
+/** An engine may come to have another name (its host's, its address) while the execution is the very same. */
+function isNamedBy(found: Handle, handle: Handle | undefined): boolean {
+  return Object.entries(found.data).every(([name, value]) => handle?.data[name] === value)
 }
 
 /** What was made before this ledger belongs to tasks that another one knew. */

@@ -15,6 +15,8 @@ export const Ticket = z.object({
   title: z.string(),
   /** Only workers that reach this engine get it: the task's execution lives there. */
   engine_id: z.string().optional(),
+  /** Something of the task runs or is kept: before all others, and beyond a worker's slots (G7). */
+  takeover: z.literal(true).optional(),
   /** The least worker version that understands the task. */
   min_worker: z.int().positive(),
 })

@@ -2,4 +2,5 @@ export { type ApiKey, type ApiKeys, createApiKeys, type KeyHolder, Scope } from 
 export { createLedger, type LedgerOptions } from './create-ledger.ts'
 export { type Bell, createDoorbell, type Doorbell } from './doorbell.ts'
 export { type Keys, keysOf } from './keys.ts'
+export { POISON_WINDOW_MS } from './scripts.ts'
 export { type CancelAnswer, type Claim, ClaimLost, type Ended, type Ending, type FleetEntry, type Identity, type Ledger, type Page, type Reach, type Submitted, type Take, type TaskSummary } from './ledger.ts'

@@ -78,6 +78,8 @@ export interface Ledger {
   restart(claim: Claim, worker: string, isolation?: Isolation, failure?: Failure): Promise<Task>
   /** The owner is alive and lets go without an end or a requeue, so that its ticket's next holder takes over: no crash. @throws ClaimLost */
   letGo(claim: Claim): Promise<void>
+  /** The owner that let go takes its task up after all: from now on its death counts again. `at`: Redis ms. @throws ClaimLost */
+  holdOn(claim: Claim, at: number): Promise<void>
   /** Appends events and stores the source position in the same step (G5). @throws ClaimLost */
   append(claim: Claim, drafts: readonly EventDraft[], position?: string): Promise<Task['seq']>
   saveHandle(claim: Claim, handle: Handle): Promise<void>

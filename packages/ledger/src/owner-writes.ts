@@ -8,7 +8,7 @@ import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
 import { fieldsOf, taskFrom } from './record.ts'
 import { APPEND, END, REQUEUE, RESTART, SET_OWNED, TAKE } from './scripts.ts'
 
-type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'append' | 'saveHandle' | 'confirm' | 'cancelRequested' | 'requeue' | 'end' | 'strikeDebt'>
+type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'holdOn' | 'append' | 'saveHandle' | 'confirm' | 'cancelRequested' | 'requeue' | 'end' | 'strikeDebt'>
 
 const NOTHING_FOUND: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
 
@@ -34,6 +34,7 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     saveHandle: (claim, handle) => setOwned(claim, 'handle', JSON.stringify(handle)),
     confirm: (claim) => setOwned(claim),
     letGo: (claim) => setOwned(claim, 'taken', ''),
+    holdOn: (claim, at) => setOwned(claim, 'taken', 'again', 'taken_at', String(at)),
     async cancelRequested({ taskId }) {
       const stored = await redis.hget(keys.task(taskId), 'cancel')
       return stored === null ? undefined : (JSON.parse(stored) as NonNullable<Task['cancel_requested']>)

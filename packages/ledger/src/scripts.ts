@@ -7,7 +7,12 @@ import { EXPIRE, script } from './script.ts'
  * An owner that held its task for longer before it died is not held against the task: what kills its worker does so soon, and a host that
  * goes away now and then is no task's doing. On top of that the lock of a dead worker, which passes before anybody can take over.
  */
-const POISON_WINDOW_MS = 60_000 + 5_000
+export const POISON_WINDOW_MS = 60_000 + 5_000
+
+/** Lua: whether what the handle names belongs to an attempt that is over. */
+const DISCARDS = `
+local function discards(t) return t.handle and cjson.decode(t.handle).discard == true end
+`
 
 /** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms. */
 export const SUBMIT = script(`
@@ -38,9 +43,9 @@ return { 'new', int(at) }
 
 /**
  * ARGV: id, ticket, worker, event id, payload with worker and isolation, '1' when only executions on the next are taken over, engine id or ''.
- * A task with a handle is taken over, without a new attempt. Sent again after a lost answer it changes nothing: `taken` is the take's own name.
+ * A task with a handle is taken over, without a new attempt, unless the handle is only there to be disposed of. Sent again after a lost answer it changes nothing: `taken` is the take's own name.
  */
-export const TAKE = script(`${EXPIRE}
+export const TAKE = script(`${EXPIRE}${DISCARDS}
 local id, n, worker, eventId, payload, isBound, engine = unpack(ARGV)
 local t = open(id)
 if not t then return { 'unknown' } end
@@ -51,7 +56,7 @@ local lives = isBound == '1' and t.handle and cjson.decode(t.handle).engine_id
 if lives and lives ~= engine then return { 'elsewhere', lives } end
 local at = now()
 if expire(t, at, eventId) then return { 'over' } end
-local kind = (t.handle or t.state == 'running') and 'takeover' or 'started'
+local kind = (t.handle and not discards(t) or t.state == 'running') and 'takeover' or 'started'
 if t.state == 'running' then
   local before = redis.call('HMGET', taskKey(id), 'taken', 'taken_at', 'crashes')
   if before[1] == eventId then return { t.last == eventId and 'started' or 'takeover', record(id) } end
@@ -115,11 +120,11 @@ return 1
 `)
 
 /**
- * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', '1' when it is not counted, retrying event id, queued event id. A retry forgets the handle; the caller disposed of it.
+ * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', '1' when it is not counted, retrying event id, queued event id. A retry forgets the handle, which the caller disposed of, unless it is marked: then something of it may be left.
  * An attempt that is handed over before anything was started was none: the next take begins it again under the same number.
  * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3).
  */
-export const REQUEUE = script(`
+export const REQUEUE = script(`${DISCARDS}
 local id, claim, reason, delay, failure, isUncounted, retryId, queuedId = unpack(ARGV)
 local t = owned(id, claim)
 if not t then return { 'lost' } end
@@ -133,10 +138,11 @@ local at = now()
 set(t, 'claim', t.claim + 1)
 redis.call('HDEL', taskKey(id), 'worker', 'crashes', 'route')
 if failure ~= '' then
-  redis.call('HDEL', taskKey(id), 'handle', 'position')
+  redis.call('HDEL', taskKey(id), 'position')
+  if not discards(t) then redis.call('HDEL', taskKey(id), 'handle') end
   append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":' .. int(delay) .. '}', retryId, at)
 end
-local isNone = failure == '' and not t.handle or isUncounted == '1'
+local isNone = failure == '' and (not t.handle or discards(t)) or isUncounted == '1'
 if isNone and t.attempt > 0 then set(t, 'attempt', t.attempt - 1) end
 queue(t, reason, at, tonumber(delay), queuedId)
 return saved('queued', t)

@@ -16,7 +16,7 @@ const OWNER_GRACE_MS = 30_000
 export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity'> {
   const nextTicket = (record: unknown) => {
     const fields = fieldsOf(record)
-    return fields === undefined ? undefined : ticketOf(taskFrom(fields))
+    return fields === undefined ? undefined : ticketOf(taskFrom(fields), fields['min_worker'])
   }
   return {
     async cancel(taskId, by, reason) {

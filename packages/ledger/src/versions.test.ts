@@ -98,4 +98,14 @@ describe('records of a later version', () => {
     expect((await world.now(names.running)).failure).toEqual({ code: 'internal', message: 'm' })
     expect((await ledger.list({ limit: 10 })).map(({ id }) => id)).toContain(names.running)
   })
+
+  test('that say what worker they need get no ticket for less, whoever makes it', async () => {
+    const { id } = await world.submitted()
+    await world.redis.hset(world.keys.task(id), 'min_worker', 9)
+    expect((await ledger.pendingTickets(100)).find(({ ticket }) => ticket.task_id === id)?.ticket.min_worker).toBe(9)
+    expect((await ledger.liveTickets(undefined, 100)).tickets.find(({ task_id }) => task_id === id)?.min_worker).toBe(9)
+    await ledger.ticketAdded({ task_id: id, n: 1 })
+    expect(await ledger.reissue(id, 1)).toMatchObject({ n: 2, min_worker: 9 })
+    expect(await ledger.reroute(id, 2, 'e')).toMatchObject({ n: 3, engine_id: 'e', min_worker: 9 })
+  })
 })

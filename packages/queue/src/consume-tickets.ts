@@ -2,8 +2,11 @@ import { UnrecoverableError } from 'bullmq'
 import type { Redis } from 'ioredis'
 
 import { type DeploymentId, type Log, type Mode, type Ticket } from '@longshore/contracts'
+import { keepRounds } from '@longshore/runtime'
 
+import { queueKeys } from './names.ts'
 import { createSlots, type Slots } from './slots.ts'
+import { findTakeovers, isTakeover } from './takeovers.ts'
 import { judgeJob } from './ticket-job.ts'
 import { closeLine, type Fetched, fetchTicket, type Gate, isOfEngine, isOpen, type Line, type ModeGate, openLine } from './ticket-line.ts'
 
@@ -14,12 +17,12 @@ export interface ConsumeTicketsOptions {
   /** Shown by BullMQ and Bull Board. */
   name: string
   modes: readonly Mode[]
-  /** Tickets in work at once, over all modes. */
+  /** Tickets in work at once, over all modes. Takeovers may be as many more. */
   concurrency: number
   log: Log
   /**
    * Works on a ticket. `again`: the ticket goes back into the queue. `signal` aborts when the ticket may be another
-   * worker's: then touch nothing and return. Throwing puts the ticket back, too, a little later.
+   * worker's: then touch nothing and return. Throwing puts the ticket back, too, a little later: before all others, as its task may be begun.
    */
   handle: (ticket: Ticket, signal: AbortSignal) => Promise<'done' | 'again'>
   /** Default 5 s. */
@@ -48,11 +51,16 @@ export interface TicketConsumer {
 const HAND_BACK_MS = 1_000
 const MAX_BATCH = 16
 const ERROR_PAUSE_MS = 500
+/** How often a worker without a free slot looks for what other workers left. */
+const LOOK_MS = 1_000
 
 /**
  * Takes tickets from a line per mode, and one more per mode whose engine is known, with one pool of slots; lines that
  * have work take turns, those of one mode too. BullMQ's own loop has a pool per queue, so its manual mode is used:
  * `getNextJob`, our renewal with a watchdog (ticket-locks.ts), `moveTo…`.
+ *
+ * What another worker left goes on without an owner, and its deadline comes nearer (G7): it waits neither behind a backlog nor
+ * for a slot. Its ticket stands before all others; with no slot free it is looked for and taken beyond them. Nothing fresh is.
  */
 export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
   const { log } = options
@@ -65,7 +73,7 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
   // Whether what was asked for under this permit is still wanted: it may come after the mode was closed, or the engine changed.
   const isWanted = (line: Line, { gate }: Permit) => !stopping.signal.aborted && line.of.gate === gate && isOfEngine(line)
   // A slot goes on with its own line only while every other one waits for work: those that have it take turns.
-  const mayGoOn = (line: Line, permit: Permit) => isWanted(line, permit) && permit.gate.limit === Infinity && lines.every((other) => other === line || !isOpen(other) || other.isWaiting)
+  const mayGoOn = (line: Line, permit: Permit) => isWanted(line, permit) && permit.gate.limit === Infinity && !slots.isExceeded() && lines.every((other) => other === line || !isOpen(other) || other.isWaiting)
 
   const start = (line: Line, { permit, ...fetched }: Taken) => {
     const work = workThrough(line, fetched, { isWanted: () => isWanted(line, permit), mayGoOn: () => mayGoOn(line, permit) }, options).catch((error: unknown) => log.error({ err: error }, 'a ticket could not be handled')).finally(() => {
@@ -80,11 +88,13 @@ export function consumeTickets(options: ConsumeTicketsOptions): TicketConsumer {
     loops.push(followLine({ line, slots, stopping: stopping.signal, start, log }))
   }
   for (const of of modes.values()) follow(of)
+  const find = (open: readonly Line[]) => findTakeovers(options.redis, queueKeys(options.deployment), open)
+  const takeovers = keepRounds({ everyMs: LOOK_MS, round: () => takeOver({ lines, slots, stopping: stopping.signal, start, find }), log, failing: 'takeovers could not be looked for' })
 
   const stopTaking = async () => {
     stopping.abort()
     slots.ring()
-    await Promise.all(loops)
+    await Promise.all([...loops, takeovers.stop()])
   }
   return {
     setOpen: (mode, openness) => {
@@ -119,9 +129,9 @@ function gateOf(openness: Openness): Gate {
 interface Permit { gate: Gate; release: () => void }
 interface Taken extends Fetched { permit: Permit }
 
-function admit(line: Line, slots: Slots): Permit | undefined {
+function admit(line: Line, slots: Slots, isBeyond = false): Permit | undefined {
   const { gate } = line.of
-  if (!isOpen(line) || !slots.take()) return undefined
+  if (!isOpen(line) || !(isBeyond ? slots.takeBeyond() : slots.take())) return undefined
   gate.inWork += 1
   const release = () => {
     gate.inWork -= 1
@@ -179,20 +189,51 @@ async function awaitJob(line: Line, slots: Slots, stopping: AbortSignal): Promis
   return []
 }
 
+interface TakingOver extends Omit<Following, 'line' | 'log'> { lines: readonly Line[]; find: (open: readonly Line[]) => Promise<Line[]> }
+
+/** One after the other, as long as there are any and room for them. While a slot is free their own lines find them at once. */
+async function takeOver({ lines, slots, stopping, start, find }: TakingOver): Promise<void> {
+  let isMore = true
+  while (isMore && !stopping.aborted && !slots.isFree()) {
+    const open = lines.filter(isOpen)
+    isMore = false
+    for (const line of open.length === 0 ? [] : await find(open)) {
+      const taken = await fetchBeyond(line, slots)
+      if (taken === undefined) continue
+      start(line, taken)
+      isMore = true
+    }
+  }
+}
+
+/** The takeover that was seen, unless another worker was faster: then what is fetched instead goes back to its place. */
+async function fetchBeyond(line: Line, slots: Slots): Promise<Taken | undefined> {
+  const permit = admit(line, slots, true)
+  if (permit === undefined) return undefined
+  const fetched = await fetchTicket(line, false).catch((error: unknown) => {
+    permit.release()
+    throw error
+  })
+  if (fetched !== undefined && isTakeover(fetched.job)) return { ...fetched, permit }
+  permit.release()
+  await fetched?.job.moveToWait(fetched.token)
+  return undefined
+}
+
 interface Leave { isWanted: () => boolean; mayGoOn: () => boolean }
 
 /** Works on a ticket, and on those that come with the end of each. */
-async function workThrough(line: Line, first: Fetched, { isWanted, mayGoOn }: Leave, options: ConsumeTicketsOptions): Promise<void> {
+async function workThrough(line: Line, first: Fetched, leave: Leave, options: ConsumeTicketsOptions): Promise<void> {
   let next: Fetched | undefined = first
-  while (next !== undefined && isWanted()) next = await workOn(line, next, mayGoOn, options)
+  while (next !== undefined && leave.isWanted()) next = await workOn(line, next, leave, options)
   await next?.job.moveToWait(next.token)
 }
 
-async function workOn(line: Line, fetched: Fetched, mayGoOn: () => boolean, { handle, log }: ConsumeTicketsOptions): Promise<Fetched | undefined> {
+async function workOn(line: Line, fetched: Fetched, leave: Leave, { handle, log }: ConsumeTicketsOptions): Promise<Fetched | undefined> {
   const { job, token } = fetched
   const judged = judgeJob(job.id, job.data)
   if (judged.kind === 'too_new') {
-    await handBack(fetched)
+    await handBack(fetched, isTakeover(job))
     return undefined
   }
   if (judged.kind === 'refused') {
@@ -205,14 +246,16 @@ async function workOn(line: Line, fetched: Fetched, mayGoOn: () => boolean, { ha
   const lost = line.locks.hold(id, token, Date.now() - (job.processedOn ?? Date.now()))
   const verdict = await handle(judged.ticket, lost).catch((error: unknown) => {
     if (!lost.aborted) log.error({ err: error, ticket: id }, 'a ticket could not be worked on; it goes back')
-    return 'again' as const
+    return 'thrown' as const
   })
   if (lost.aborted) return undefined
   // From here on a renewal that finds the lock gone is no news.
   line.locks.drop(id)
   try {
-    if (verdict === 'done') return await line.worker.complete(fetched, mayGoOn)
-    await handBack(fetched)
+    if (verdict === 'done') return await line.worker.complete(fetched, leave.mayGoOn)
+    // We fetch no more of its kind, so it cannot go round and round.
+    if (verdict === 'again' && !leave.isWanted()) await job.moveToWait(token)
+    else await handBack(fetched, verdict === 'thrown' || isTakeover(job))
   } catch (error) {
     // The lock ran out in this very moment, or somebody removed the job: its task has an owner elsewhere, or the reconciler acts.
     log.info({ ticket: id, reason: error instanceof Error ? error.message : String(error) }, 'a ticket could not be closed')
@@ -223,7 +266,9 @@ async function workOn(line: Line, fetched: Fetched, mayGoOn: () => boolean, { ha
 /**
  * Behind the others, and a second later: at once, with nobody else there, it would go round and round. BullMQ counts the
  * delay by the clock of whoever fetches next; as we are one of those, clocks that differ can only shorten it.
+ * What may be begun is not to wait behind the others: its lock runs out, as if we had died, and it is a takeover at the head.
  */
-async function handBack({ job, token }: Fetched): Promise<void> {
-  await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
+async function handBack({ job, token }: Fetched, mayBeBegun: boolean): Promise<void> {
+  if (mayBeBegun) await job.extendLock(token, HAND_BACK_MS)
+  else await job.moveToDelayed(Date.now() + HAND_BACK_MS, token)
 }

@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { Ticket, ticketId } from '@longshore/contracts'
 
 /** The newest task shape that this build understands; a ticket that needs more is handed back for a newer worker. */
-export const WORKER_VERSION = 2
+export const WORKER_VERSION = 3
 
 /** Ended tickets stay a while for people who look at Bull Board; nothing of ours reads them. Ages in seconds. */
 const KEEP_COMPLETED = { age: 3_600, count: 1_000 }
@@ -17,7 +17,7 @@ export interface AddOptions {
   priority?: number
 }
 
-/** A ticket as BullMQ takes it. Its id makes a second `add` a no-op; the name is for people. */
+/** A ticket as BullMQ takes it. Its id makes a second `add` a no-op; the name is for people. A takeover stands before all others, whatever their rank. */
 export function jobOf(ticket: Ticket, { delayMs = 0, priority }: AddOptions = {}): { name: string; data: Ticket; opts: JobsOptions } {
   return {
     name: `${ticket.title} (${ticket.task_id})`,
@@ -28,7 +28,7 @@ export function jobOf(ticket: Ticket, { delayMs = 0, priority }: AddOptions = {}
       removeOnComplete: KEEP_COMPLETED,
       removeOnFail: KEEP_FAILED,
       ...(delayMs > 0 ? { delay: Math.ceil(delayMs) } : {}),
-      ...(priority === undefined ? {} : { priority: Math.min(Math.max(1, Math.trunc(priority)), 2_097_151) }),
+      ...(ticket.takeover === true ? { lifo: true } : priority === undefined ? {} : { priority: Math.min(Math.max(1, Math.trunc(priority)), 2_097_151) }),
     },
   }
 }

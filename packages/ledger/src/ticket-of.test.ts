@@ -1,0 +1,17 @@
+import { expect, test } from 'vitest'
+
+import { type Handle, taskIdFrom } from '@longshore/contracts'
+
+import { ticketOf } from './record.ts'
+
+const task = { id: taskIdFrom(new Uint8Array(52)), ticket: 2, agent_id: 'agent-a', mode: 'docker', title: 'a task', route: undefined } as const
+const handle: Handle = { v: 1, mode: 'docker', data: {} }
+const isTakeover = (of: Handle | undefined) => ticketOf({ ...task, handle: of }).takeover === true
+
+test('G7: the ticket of a task of which something runs or is kept says so', () => {
+  expect([isTakeover(handle), isTakeover({ ...handle, checkpoint: true })]).toEqual([true, true])
+})
+
+test('a task that was not begun, or of which something is only there to be ended, waits for its turn', () => {
+  expect([isTakeover(undefined), isTakeover({ ...handle, discard: true })]).toEqual([false, false])
+})
