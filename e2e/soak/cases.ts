@@ -15,7 +15,9 @@ export const CASES: Readonly<Record<string, SoakCase>> = {
   'g4-blackhole': { file: 'e2e/src/g4-fencing.test.ts', test: 'packets' },
   'g1-redis-kill': { file: 'e2e/src/g1-redis-dies.test.ts', test: 'kill -9' },
   'g1-redis-stall': { file: 'e2e/src/g1-redis-dies.test.ts', test: 'stalled' },
-  'g3-cancel-race': { file: 'e2e/src/g3-one-ending.test.ts' },
+  'g3-cancel-race': { file: 'e2e/src/g3-one-ending.test.ts', test: '200 times' },
+  // Five of each kind a run: a hundred in twenty.
+  'g9-cycles': { file: 'packages/backends/src/cycles.test.ts' },
   'g7-engine-restart': { file: 'e2e/src/g7-engines.test.ts', test: 'is restarted' },
   'g7-two-engines': { file: 'e2e/src/g7-engines.test.ts', test: 'when there are two' },
   'g12-rolling': { file: 'e2e/src/g12-drain.test.ts', test: 'rolling' },
@@ -23,4 +25,5 @@ export const CASES: Readonly<Record<string, SoakCase>> = {
   'g12-drain-command': { file: 'e2e/src/g12-drain.test.ts', test: 'by command' },
   'g7-opencode-sigkill': { file: 'e2e/src/g7-agent-killed.test.ts' },
   'g7-sigkill-opencode': { file: 'e2e/src/g7-sigkill.test.ts', test: 'in opencode mode' },
+  versions: { file: 'e2e/src/versions.test.ts' },
 }

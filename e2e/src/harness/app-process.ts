@@ -26,31 +26,35 @@ export interface AppProcess {
   stop(signal?: 'SIGTERM' | 'SIGINT'): Promise<number | null>
 }
 
-const APPS = join(import.meta.dirname, '../../../apps')
+const THIS_TREE = join(import.meta.dirname, '../../..')
 const PORT_VARIABLE: Readonly<Record<AppName, string>> = { gateway: 'MCP_PORT', worker: 'WORKER_HEALTH_PORT', notifier: 'NOTIFIER_HEALTH_PORT' }
 /** A cold Node on a busy machine; ready answers in 0.5 to 2 s. */
 const START_MS = 30_000
 const STOP_MS = 20_000
 
+/** Where an app is started from: another version's tree. `note`: what its reader should know when it does not start. */
+export interface Tree { readonly root: string; readonly note: string }
+
 /**
  * Starts an app and waits until it answers `/ready`, or `/health` when `until` says so (it then starts without its parts).
  * @param env all that it gets, besides PATH
+ * @param tree default: this one
  * @throws Error with its last words when it ends or does not answer
  */
-export async function startApp(app: AppName, name: string, env: Readonly<Record<string, string>>, until: 'ready' | 'health' = 'ready'): Promise<AppProcess> {
+export async function startApp(app: AppName, name: string, env: Readonly<Record<string, string>>, until: 'ready' | 'health' = 'ready', tree: Tree = { root: THIS_TREE, note: '' }): Promise<AppProcess> {
   const port = await freePort()
-  const started = launch(app, name, { [PORT_VARIABLE[app]]: String(port), WORKER_NAME: name, ...env }, `http://127.0.0.1:${port}`)
+  const started = launch(join(tree.root, 'apps', app, 'src/main.ts'), app, name, { [PORT_VARIABLE[app]]: String(port), WORKER_NAME: name, ...env }, `http://127.0.0.1:${port}`)
   const isUp = async (): Promise<boolean> => !started.isRunning() || (await fetch(`${started.url}/${until}`)).ok
   await waitFor(isUp, { what: `${name} to be ${until}`, timeoutMs: START_MS, everyMs: 50 }).catch(async (error: unknown) => {
     await started.kill9()
-    throw new Error(`${String(error)}\n${started.output().slice(-3_000)}`, { cause: error })
+    throw new Error(`${String(error)}\n${started.output().slice(-3_000)}${tree.note}`, { cause: error })
   })
-  if (!started.isRunning()) throw new Error(`${name} ended while it started:\n${started.output().slice(-3_000)}`)
+  if (!started.isRunning()) throw new Error(`${name} ended while it started:\n${started.output().slice(-3_000)}${tree.note}`)
   return started
 }
 
-function launch(app: AppName, name: string, env: Record<string, string>, url: string): AppProcess {
-  const child = spawn(process.execPath, [join(APPS, app, 'src/main.ts')], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
+function launch(main: string, app: AppName, name: string, env: Record<string, string>, url: string): AppProcess {
+  const child = spawn(process.execPath, [main], { env: { PATH: process.env['PATH'], ...env }, stdio: ['ignore', 'pipe', 'pipe'] })
   if (child.pid === undefined) throw new Error(`${name} did not start`)
   const { pid } = child
   let output = ''

@@ -8,7 +8,7 @@ import { createApiKeys, createLedger, keysOf, type Ledger } from '@longshore/led
 import { type RedisServer, type ScriptedProvider, startRedis, startScriptedProvider, waitFor } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { type Agent, createAgent } from './agent.ts'
-import { type AppName, type AppProcess, startApp } from './app-process.ts'
+import { type AppName, type AppProcess, startApp, type Tree } from './app-process.ts'
 import type { Engine } from './engine.ts'
 import { leftoversOf, sayLeft, sweep } from './leftovers.ts'
 import { type ClientKind, createMcpAgent, type McpAgent } from './mcp-agent.ts'
@@ -51,8 +51,8 @@ export interface Stack {
   mcp(client: ClientKind): McpAgent
   /** Those that run. */
   apps(name: AppName): AppProcess[]
-  /** Starts one more; `health`: without waiting for its parts. */
-  add(name: AppName, env?: Env, until?: 'ready' | 'health'): Promise<AppProcess>
+  /** Starts one more; `health`: without waiting for its parts. `tree`: of another version. */
+  add(name: AppName, env?: Env, until?: 'ready' | 'health', tree?: Tree): Promise<AppProcess>
   /** Ends all apps, all at once; Redis and provider stay. */
   endApps(how: 'SIGKILL' | 'SIGTERM'): Promise<void>
   /** What each app wrote last; for failed tests. */
@@ -110,9 +110,9 @@ function assemble(parts: Parts): Stack {
     alice: createAgent(nextUrl, keys.alice), bob: createAgent(nextUrl, keys.bob), operator: createAgent(nextUrl, keys.operator),
     mcp: (client) => createMcpAgent(client, nextUrl, keys.alice),
     apps: running,
-    async add(name, more = {}, until = 'ready') {
+    async add(name, more = {}, until = 'ready', tree) {
       // Tests ask often: what a gateway says of each call would bury the rest.
-      const start = startApp(name, `${name}-${++count}`, { ...env, ...(name === 'gateway' ? { LOG_LEVEL: 'info' } : {}), ...more }, until).then((one) => (apps.push(one), one))
+      const start = startApp(name, `${name}-${++count}`, { ...env, ...(name === 'gateway' ? { LOG_LEVEL: 'info' } : {}), ...more }, until, tree).then((one) => (apps.push(one), one))
       starting.push(start)
       return start
     },

@@ -1,6 +1,7 @@
 export { describeNeeding } from './needs/describe-needing.ts'
 export { chromiumPath } from './needs/missing-needs.ts'
 export { type Need } from './needs/need.ts'
+export { previousCommit } from './needs/previous-commit.ts'
 export { type BlackHole, startBlackHole } from './servers/black-hole.ts'
 export { composeBases, composeCommand } from './servers/compose.ts'
 export { engineHost, engineSocket, runnerImage } from './servers/engine.ts'

@@ -6,6 +6,7 @@ import { promisify } from 'node:util'
 import { devFolder, hasEngine, hasSynapse } from '@longshore/infra'
 import { composeCommand } from '../servers/compose.ts'
 import type { Need } from './need.ts'
+import { previousCommit } from './previous-commit.ts'
 
 const CHROMIUM = ['chromium', 'chromium-browser', 'google-chrome']
 
@@ -20,6 +21,10 @@ const CHECKS: Readonly<Record<Need, Check>> = {
   synapse: () => hasSynapse(devFolder('synapse')),
   chromium: async (env) => (await onPath(CHROMIUM, env)) !== undefined,
   namespaces: async () => (await canUnshare(['--user', '--map-current-user'])) && (process.getuid?.() !== 0 || canUnshare([])),
+  history: () => previousCommit().then(
+    () => true,
+    () => false,
+  ),
 }
 
 /** What this machine lacks. Starts nothing and downloads nothing. */

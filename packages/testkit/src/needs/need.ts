@@ -1,5 +1,5 @@
 /** A part that a suite cannot do without and that a machine may lack. */
-export type Need = 'docker' | 'dockerd' | 'compose' | 'registry' | 'opencode' | 'synapse' | 'chromium' | 'namespaces'
+export type Need = 'docker' | 'dockerd' | 'compose' | 'registry' | 'opencode' | 'synapse' | 'chromium' | 'namespaces' | 'history'
 
 /** The one command that brings it in. */
 export const CURES: Readonly<Record<Need, string>> = {
@@ -11,6 +11,7 @@ export const CURES: Readonly<Record<Need, string>> = {
   synapse: 'node_modules/.bin/node infra/dev/synapse.ts fetch   (Debian or Ubuntu, no root, 65 MB)',
   chromium: 'as root on Debian: apt-get install chromium',
   namespaces: 'run on Linux outside of containers, with user namespaces on (as root: sysctl -w user.max_user_namespaces=10000)',
+  history: 'install git and work in a clone that reaches back to before the last change; in a shallow one: git fetch --unshallow',
 }
 
 /** The end of a left-out suite's name: what the reader of a report sees, and what the summary collects. */
