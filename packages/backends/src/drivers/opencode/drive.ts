@@ -12,7 +12,7 @@ import { createStallWatch, type StallWatch } from './stall.ts'
 import type { StreamEvent } from './stream.ts'
 import { agrees, judge, type Verdict } from './verdict.ts'
 
-// Events only kick a look; the truth is the session's status and its newest message, asked for twice.
+// Events only kick a look; the truth is the session's status and its newest message, asked for twice unless that message is plainly the last.
 
 /** Two looks this far apart must agree: an idle status comes before the error that belongs to it. */
 const AGREE_MS = 300
@@ -112,15 +112,22 @@ async function round(session: SessionRun, ears: Ears, clock: LoopClock): Promise
     await refuse(session)
   }
   if (seen.verdict.is === 'running') return stalled(session, ears, seen.messages)
-  return seen.verdict.is === 'pending' ? undefined : confirm(session, ears, seen.verdict)
+  return seen.verdict.is === 'pending' ? undefined : confirm(session, ears, seen.verdict, seen.messages)
 }
 
-async function confirm(session: SessionRun, ears: Ears, first: Verdict): Promise<ExecutionOutcome | undefined> {
+/** A finished message of an idle session is the last one. Of a failure the idle status may be seen before its cause. */
+async function confirm(session: SessionRun, ears: Ears, first: Verdict, messages: readonly Message[]): Promise<ExecutionOutcome | undefined> {
+  if (first.is === 'completed') return completed(session, messages)
   await delay(AGREE_MS)
   const second = await look(session, ears, true)
   if ('error' in second || !agrees(first, second.verdict)) return undefined
+  if (second.verdict.is !== 'failed') return completed(session, second.messages)
   await session.mirror.write(second.messages, true)
-  if (second.verdict.is === 'failed') return failedWith(session, second.verdict.failure.toFailure())
+  return failedWith(session, second.verdict.failure.toFailure())
+}
+
+async function completed(session: SessionRun, messages: readonly Message[]): Promise<ExecutionOutcome> {
+  await session.mirror.write(messages, true)
   return { kind: 'completed', result: await session.mirror.result() }
 }
 
