@@ -5,8 +5,8 @@ import { median, type Result } from './figures.ts'
 import { rssMb } from './process-figures.ts'
 
 const SAMPLE_MS = 2_000
-/** A turn of shell and words over and over, some minutes long: longer than all samples. */
-const PROMPT = '[[bash sleep 1; seq 1 200]] [[stream 100]] '.repeat(60)
+/** A turn of shell and words over and over, some minutes long: longer than all starts and samples. An agent waits more than it works; twenty that never wait are more than two cores bear. */
+const PROMPT = '[[bash sleep 5; seq 1 200]] [[stream 100]] '.repeat(80)
 
 /**
  * One worker with many tasks at once, each with an OpenCode server of its own: the memory of the worker process per task,
