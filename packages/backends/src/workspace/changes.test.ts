@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, rm, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -38,6 +38,20 @@ describe('a workspace', () => {
     expect(await baseline()).toBe(before)
     expect(await passwordOf(workspace)).toBe(password)
     expect(await changesBetween(workspace, before, await snapshot(workspace))).toEqual([{ path: 'a.txt', change: 'added' }])
+  })
+
+  test.runIf(process.getuid?.() === 0)('is completed after a worker that was killed while it made it, also when the repository is the agent\'s already', async () => {
+    const cutShort = workspaceOf(await openStorage(root), `task-${'b'.repeat(26)}`)
+    const nobody = { uid: 65_534, gid: 65_534 }
+    await prepareWorkspace(cutShort, nobody)
+    // Killed before it could say that all was done; one before it was killed in the middle of git.
+    await rm(join(cutShort.control, 'baseline'))
+    await mkdir(join(`${cutShort.repo}.dead`, '.git'), { recursive: true })
+    await writeFile(join(`${cutShort.repo}.dead`, '.git/index.lock'), '')
+    await prepareWorkspace(cutShort, nobody)
+    expect(await baselineOf(cutShort)).toMatch(/^[0-9a-f]{40}/)
+    expect((await readdir(cutShort.directory)).toSorted()).toEqual(['baseline.git', 'control', 'repo', 'state'])
+    expect((await stat(cutShort.repo)).uid).toBe(nobody.uid)
   })
 
   test('is on a storage whose id stays', async () => {

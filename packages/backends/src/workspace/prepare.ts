@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, lchown, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { join } from 'node:path'
+import { basename, join } from 'node:path'
 import { TaskFailure } from '@longshore/contracts'
 import { createBaseline, snapshot, type TreeId } from './changes.ts'
 import { runGit } from './git.ts'
@@ -25,12 +25,12 @@ export async function prepareWorkspace(workspace: Workspace, owner?: Owner): Pro
     await mkdir(workspace.directory, { recursive: true, mode: 0o711 })
     await rm(workspace.baseline, { recursive: true, force: true })
     for (const folder of [workspace.control, workspace.baseline]) await mkdir(folder, { recursive: true, mode: 0o700 })
-    for (const folder of [workspace.repo, workspace.state]) await mkdir(folder, { recursive: true, mode: 0o700 })
+    await mkdir(workspace.state, { recursive: true, mode: 0o700 })
     for (const folder of STATE_FOLDERS) await mkdir(join(workspace.state, folder), { recursive: true, mode: 0o700 })
-    await initRepository(workspace)
+    await makeRepository(workspace, owner)
     await createBaseline(workspace)
     const tree = await snapshot(workspace)
-    if (owner !== undefined) for (const folder of [workspace.repo, workspace.state]) await giveTo(folder, owner)
+    if (owner !== undefined) await giveTo(workspace.state, owner)
     await writeAtomically(join(workspace.control, BASELINE_FILE), tree) // last: it says that all of this was done
   } catch (error) {
     throw new TaskFailure('storage_unavailable', `cannot prepare the workspace ${workspace.directory}: ${String(error)}`, { cause: error })
@@ -54,10 +54,21 @@ export async function passwordOf(workspace: Workspace): Promise<string | undefin
   return readOwn(workspace, PASSWORD_FILE)
 }
 
-async function initRepository(workspace: Workspace): Promise<void> {
-  const git = (...args: string[]): Promise<string> => runGit(args, { GIT_CEILING_DIRECTORIES: workspace.directory }, workspace.repo)
+/**
+ * Whole and with its owner, or not at all: git refuses a repository that is somebody else's, and one whose lock a killed process left. One that
+ * is there is left alone: a worker that was suspended in here may be long behind its successor.
+ */
+async function makeRepository({ directory, repo }: Workspace, owner: Owner | undefined): Promise<void> {
+  const draft = `${repo}.${randomBytes(4).toString('hex')}`
+  const git = (...args: string[]): Promise<string> => runGit(args, { GIT_CEILING_DIRECTORIES: directory }, draft)
+  await mkdir(draft, { mode: 0o700 })
   await git('init', '--quiet', '--template=', '--initial-branch=main')
   await git('commit', '--quiet', '--allow-empty', '--message', 'Before the task')
+  if (owner !== undefined) await giveTo(draft, owner)
+  await rename(draft, repo).catch((error: NodeJS.ErrnoException) => {
+    if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
+  })
+  for (const name of await readdir(directory)) if (name.startsWith(`${basename(repo)}.`)) await rm(join(directory, name), { recursive: true, force: true })
 }
 
 /** Only before the agent first runs: nothing in there is hostile yet. */
