@@ -26,7 +26,7 @@ export async function runOnce({ file, test, env }: SoakCase, seed: number): Prom
     child.stdout.on('data', (chunk: Buffer) => { report += chunk.toString() })
     child.stderr.on('data', (chunk: Buffer) => { logs += chunk.toString() })
     const [code] = (await once(child, 'close')) as [number | null]
-    const error = faultOf(code, report)
+    const error = faultOf(code, report, logs)
     const measured = await readFigures(figures)
     return {
       seed, at, seconds: Math.round((performance.now() - began) / 100) / 10, passed: error === undefined,
@@ -38,11 +38,11 @@ export async function runOnce({ file, test, env }: SoakCase, seed: number): Prom
   }
 }
 
-/** Passed means: something ran, and nothing failed, hooks included. The count is the closing reporter's. */
-function faultOf(code: number | null, report: string): string | undefined {
+/** Passed means: something ran, and nothing failed, hooks included. The count is the closing reporter's; what failed and why, vitest says among the logs. */
+function faultOf(code: number | null, report: string, logs: string): string | undefined {
   const passed = Number(/^(\d+) passed, \d+ failed, \d+ skipped$/m.exec(report)?.[1] ?? 0)
   if (code === 0 && passed > 0) return undefined
-  const failures = report.search(/^.*⎯ Failed (Suites|Tests)/m)
-  if (failures >= 0) return report.slice(failures).slice(0, REPORT_CHARACTERS)
+  const failures = logs.search(/^.*⎯ Failed (Suites|Tests)/m)
+  if (failures >= 0) return logs.slice(failures).slice(0, REPORT_CHARACTERS)
   return code === 0 ? 'no test of that name ran' : `vitest ended with ${code ?? 'a signal'}\n${report.slice(-REPORT_CHARACTERS)}`
 }

@@ -11,8 +11,14 @@ export function tableOf({ case: name, commit, dirty, runs }: Results): string {
       const found = runs.flatMap((run) => (run.figures ?? []).filter((one) => one.name === figure).map(({ value }) => value))
       return `  ${figure.padEnd(36)} ${sayRange(found)}   (${found.length} times)`
     }),
-    ...runs.filter((run) => !run.passed).map((run) => `  run ${run.n} failed, seed ${run.seed}: ${run.error?.split('\n').find((line) => line.trim() !== '')?.slice(0, 160) ?? ''}`),
+    ...runs.filter((run) => !run.passed).map((run) => `  run ${run.n} failed, seed ${run.seed}: ${reasonOf(run.error ?? '')}`),
   ].join('\n')
+}
+
+/** The first line that names an error, else the first. */
+function reasonOf(error: string): string {
+  const lines = error.split('\n').filter((line) => line.trim() !== '')
+  return (lines.find((line) => line.includes('Error')) ?? lines[0] ?? '').slice(0, 160)
 }
 
 function passedLast(runs: Results['runs']): number {
