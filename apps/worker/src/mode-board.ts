@@ -91,12 +91,18 @@ function hear(state: ModeState, news: PlaceNews, { breaker, onChange, log }: Mod
   clearTimeout(state.reopening)
   if (after.kind === 'open') {
     log.warn({ mode, reason: breakerReason(after, now) }, 'the mode takes no tasks for now')
-    // A ms more: timers may be early, and nobody would look again.
-    state.reopening = setTimeout(() => onChange(mode), after.until - now + 1)
+    reopenAt(state, after.until, () => onChange(mode))
   } else {
     log.info({ mode }, 'the breaker is closed: the mode takes tasks again')
   }
   onChange(mode)
+}
+
+/** Timers of Node may be some ms early: the mode would look closed still, and nobody would look again. */
+function reopenAt(state: ModeState, until: number, reopen: () => void): void {
+  const leftMs = until - performance.now()
+  if (leftMs <= 0) reopen()
+  else state.reopening = setTimeout(() => reopenAt(state, until, reopen), Math.ceil(leftMs))
 }
 
 function untilOf(state: BreakerState): number | undefined {
