@@ -1,4 +1,4 @@
-import { type Backend, type BackendCapabilities, type Handle, MAX_PROMPT_BYTES, type Task } from '@longshore/contracts'
+import { type Backend, type BackendCapabilities, type Found, type Handle, MAX_PROMPT_BYTES, type Task } from '@longshore/contracts'
 import { waitFor } from '@longshore/testkit'
 import { randomBytes } from 'node:crypto'
 import { readFile } from 'node:fs/promises'
@@ -156,6 +156,28 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       expect(performance.now() - began).toBeLessThan(20_000) // at once; but a busy machine is slow to say so
       await dispose(one)
       await nothingLeft(one.task)
+    })
+
+    test('lists what was started, with a handle that is enough to end it, and nothing of it afterwards (G10)', async () => {
+      const foundOf = async ({ task }: Recorded): Promise<Found[]> => (await under.backend.list()).filter(({ taskId }) => taskId === task.id)
+      const one = recorded(dialect.hang())
+      await under.backend.start(one.task, one.run)
+      one.letGo.abort()
+      const [found, ...more] = await foundOf(one)
+      expect(more).toEqual([])
+      expect(Math.abs(Date.now() - (found?.createdAt ?? 0))).toBeLessThan(60_000)
+      await under.backend.dispose(found?.handle as Handle, one.run)
+      expect(await foundOf(one)).toEqual([])
+      await nothingLeft(one.task)
+    })
+
+    test('ends nothing for a worker that has lost the claim (G4)', async () => {
+      const one = recorded(`${dialect.slowly(30)} ${dialect.say('its own end')}`)
+      const { handle, outcome } = await under.backend.start(one.task, one.run)
+      await waitFor(() => textOf(one.events).includes('line-2'), { what: 'some output', timeoutMs: 60_000 })
+      const stale = { ...one.run, confirmClaim: () => Promise.reject(new Error('another worker owns it')) }
+      for (const end of [under.backend.dispose, under.backend.checkpoint]) await expect(end(handle, stale)).rejects.toThrow('another worker owns it')
+      expect(await outcome).toMatchObject({ kind: 'completed', result: { output: expect.stringContaining('its own end') as string } })
     })
 
     ownPlaceTest('ends itself, and what left its session, when no worker does (G9)', async () => {

@@ -47,7 +47,10 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
     attach: async (task, handle, run) => {
       if (handle.storage_id !== options.storage.id) throw new TaskFailure('backend_unavailable', 'the workspace is on another storage than the one this worker has')
       const state = await containers.state(Data.parse(handle.data).container)
-      return state === undefined ? undefined : execution(options, task, handle, run)
+      if (state === undefined) return undefined
+      // Its worker died before it could start it.
+      if (state.isNew && !(await containers.startNew(state.id, run))) return undefined
+      return execution(options, task, handle, run)
     },
     dispose: async (handle, run) => {
       await run.confirmClaim()
@@ -64,14 +67,12 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
   await run.onHandle(handle)
   await prepareWorkspace(workspace, containers.user)
   const promptFile = await writePrompt(workspace, task.prompt, containers)
-  const network = await containers.network()
-  run.signal.throwIfAborted()
   const command = [
     'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
     'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,
   ]
-  const environment = { ...options.env, HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id }
-  const id = await containers.start({ taskId: task.id, claim: run.claim, image, command, environment, workspace, network, signal: run.signal })
+  const environment = (): Record<string, string> => ({ ...options.env, HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
+  const id = await containers.start({ taskId: task.id, claim: run.claim, image, command, environment, workspace, run })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
   return execution(options, task, precise, run)

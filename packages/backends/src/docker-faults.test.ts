@@ -1,17 +1,19 @@
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Backend, type ExecutionOutcome, SILENT, type TaskId } from '@longshore/contracts'
+import { type Backend, type ExecutionOutcome, type Handle, SILENT, type TaskId } from '@longshore/contracts'
 import { describeNeeding, engineHost, runnerImage, type ScriptedProvider, waitFor } from '@longshore/testkit'
+import type Docker from 'dockerode'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import { createDockerMode, type DockerModeOptions } from './docker-mode.ts'
-import { record, type Recorded, textOf } from './fixtures/record.ts'
+import { record, type Recorded, successorOf, textOf } from './fixtures/record.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
-import { containerName } from './places/container-spec.ts'
+import { containerName, LABEL } from './places/container-spec.ts'
 import { connectEngine } from './places/engine.ts'
 import { openStorage } from './workspace/storage.ts'
 
 const DEPLOYMENT = 'suite-docker-faults'
+const LOST = 'another worker owns it'
 
 vi.setConfig({ testTimeout: 90_000 })
 
@@ -48,6 +50,28 @@ describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
     return one
   }
   const run = async (one: Recorded): Promise<ExecutionOutcome> => (await backend.start(one.task, one.run)).outcome
+  const statusOf = async ({ task }: Recorded): Promise<string> => (await connectEngine(options.engine).getContainer(containerName(DEPLOYMENT, task.id, 1)).inspect()).State.Status
+  const containersOf = async ({ task }: Recorded): Promise<unknown[]> => connectEngine(options.engine).listContainers({ all: true, filters: { label: [`${LABEL.task}=${task.id}`] } })
+  const removeNetwork = (): Promise<unknown> => connectEngine(options.engine).getNetwork(`longshore-${DEPLOYMENT}`).remove()
+  /** A start whose worker is suspended behind the making of its container, and wakes up without its claim. */
+  const suspended = async (one: Recorded): Promise<{ next: Recorded; handle: Handle; wakeUp(): Promise<void> }> => {
+    const claim = Promise.withResolvers<void>()
+    const asked = Promise.withResolvers<void>()
+    const confirmClaim = (): Promise<void> => {
+      asked.resolve()
+      return claim.promise
+    }
+    const start = backend.start(one.task, { ...one.run, confirmClaim })
+    await Promise.race([asked.promise, start])
+    expect(await statusOf(one)).toBe('created')
+    const next = successorOf(one)
+    started.push(next)
+    const wakeUp = async (): Promise<void> => {
+      claim.reject(new Error(LOST))
+      await expect(start).rejects.toThrow(LOST)
+    }
+    return { next, handle: next.task.handle as Handle, wakeUp }
+  }
   const addressOf = async (taskId: TaskId): Promise<string> => {
     const { NetworkSettings } = await connectEngine(options.engine).getContainer(containerName(DEPLOYMENT, taskId, 1)).inspect()
     return Object.values(NetworkSettings.Networks)[0]?.IPAddress ?? ''
@@ -130,6 +154,61 @@ describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
     await waitFor(() => textOf(one.events) !== '', { what: 'the first words', timeoutMs: 60_000 })
     await connectEngine(options.engine).getContainer(containerName(DEPLOYMENT, one.task.id, 1)).kill()
     expect(await execution.outcome).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost' } })
+  })
+
+  test('a command whose worker was lost before it could start its container is started by its adopter, whatever the worker does when it is back (G7)', async () => {
+    const one = begin('echo begun; sleep 3600')
+    const { next, handle, wakeUp } = await suspended(one)
+    await expect(backend.attach(next.task, handle, { ...next.run, confirmClaim: () => Promise.reject(new Error(LOST)) })).rejects.toThrow(LOST)
+    expect(await statusOf(one)).toBe('created')
+    await removeNetwork() // as an idle worker does that leaves
+    const adopted = await backend.attach(next.task, handle, next.run)
+    await waitFor(() => textOf(next.events) === 'begun\n', { what: 'its first words' })
+    await wakeUp()
+    expect(await statusOf(one)).toBe('running')
+    expect(adopted?.handle).toEqual(handle)
+  })
+
+  test('an OpenCode server that was never started holds no session: it is not there, and nothing of it is left', async () => {
+    const one = begin('[[say x]]', 'opencode')
+    const { next, handle, wakeUp } = await suspended(one)
+    expect(await backend.attach(next.task, handle, next.run)).toBeUndefined()
+    expect(await backend.resume(next.task, handle, next.run, 'go on')).toBeUndefined()
+    expect(await containersOf(one)).toEqual([])
+    await wakeUp()
+    expect(await containersOf(one)).toEqual([])
+  })
+
+  test.each(['shell', 'opencode'])('a worker that has lost the claim when its container is made starts nothing and leaves nothing (G4, %s)', async (profile) => {
+    const one = begin('echo [[hang]]; sleep 3600', profile)
+    const { wakeUp } = await suspended(one)
+    await wakeUp()
+    expect(await containersOf(one)).toEqual([])
+  })
+
+  test.each([['shell', 'echo done'], ['opencode', '[[say done]]']])('a network that a leaving worker takes from under a start costs no attempt (%s)', async (profile, prompt) => {
+    const one = begin(prompt, profile)
+    let isTaken = false
+    const confirmClaim = async (): Promise<void> => {
+      if (!isTaken) await removeNetwork()
+      isTaken = true
+    }
+    const { outcome } = await backend.start(one.task, { ...one.run, confirmClaim })
+    expect(await outcome).toMatchObject({ kind: 'completed', result: { output: expect.stringContaining('done') as string } })
+    expect(isTaken).toBe(true)
+  })
+
+  test.each([
+    ['is stopped', 'sleep 3600', (container: Docker.Container) => container.stop()],
+    ['is stopped and would call that its good end', 'trap "exit 0" TERM; echo up; while :; do sleep 0.1; done', (container: Docker.Container) => container.stop()],
+    ['is killed', 'sleep 3600', (container: Docker.Container) => container.kill()],
+    ['is told to end', 'sleep 3600', (container: Docker.Container) => container.kill({ signal: 'SIGTERM' })],
+  ])('a command that somebody else ends is lost, not at its end: one that %s', async (_how, prompt, end) => {
+    const one = begin(`echo up; ${prompt}`)
+    const { outcome } = await backend.start(one.task, one.run)
+    await waitFor(() => textOf(one.events).includes('up'), { what: 'its first words' })
+    await end(connectEngine(options.engine).getContainer(containerName(DEPLOYMENT, one.task.id, 1)))
+    expect(await outcome).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost', message: expect.stringContaining('stopped from outside') as string } })
   })
 
   test("somebody else's container of the same name is not touched (G10)", async () => {

@@ -23,7 +23,9 @@ export function createOpencodeBackend(options: OpencodeBackendOptions): Backend 
   }
 }
 
+/** What is on a shared server names no engine: two workers may know it by two URLs, and neither's live sessions are elsewhere for the other. */
 async function list(options: OpencodeBackendOptions): Promise<Found[]> {
-  const [engineId, found] = await Promise.all([options.place.engineId(), options.place.list()])
+  const { place } = options
+  const [engineId, found] = await Promise.all([place.ownServer ? place.engineId() : undefined, place.list()])
   return found.map(({ taskId, createdAt, data }) => ({ taskId, createdAt, handle: handleOf(options, engineId, { ...data, task: taskId }) }))
 }

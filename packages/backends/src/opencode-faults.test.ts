@@ -1,19 +1,29 @@
 import { mkdir, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Backend, type ExecutionOutcome, SILENT } from '@longshore/contracts'
+import { type Backend, type ExecutionOutcome, type RunContext, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
+import { type SessionApi, sessionApi } from './drivers/opencode/session-api.ts'
 import { type OpencodeServer, startOpencodeServer } from './fixtures/opencode-server.ts'
 import { record, type Recorded, textOf } from './fixtures/record.ts'
 import { type Relay, startRelay } from './fixtures/relay.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
-import { openStorage, type Storage } from './workspace/storage.ts'
+import { openStorage, type Storage, workspaceOf } from './workspace/storage.ts'
 
 vi.setConfig({ testTimeout: 90_000 })
+
+const LOST = 'another worker owns it'
+
+/** A worker that loses its claim after it has asked for it so often. */
+function owning({ run }: Recorded, times: number): { run: RunContext; asked(): number } {
+  let asked = 0
+  const confirmClaim = (): Promise<void> => (++asked > times ? Promise.reject(new Error(LOST)) : Promise.resolve())
+  return { run: { ...run, confirmClaim }, asked: () => asked }
+}
 
 describeNeeding('opencode', 'OpenCode in trouble', () => {
   let root: string
@@ -45,6 +55,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     relays.push(relay)
     return { relay, backend: await backendAt(relay.url) }
   }
+  const apiOf = ({ task }: Recorded): SessionApi => sessionApi({ url: server.url, username: 'opencode', password: server.password }, workspaceOf(storage, task.id).repo)
   const slowly = (count: number): Recorded => record(Array.from({ length: count }, (_, i) => `[[say line-${i + 1} ]]`).join(' '), { mode: 'opencode' })
   const expectAll = ({ events }: Recorded, outcome: ExecutionOutcome, count: number): void => {
     expect(outcome).toMatchObject({ kind: 'completed' })
@@ -99,6 +110,32 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     const one = record('[[say x]]', { mode: 'opencode' })
     await expect(wrong.start(one.task, one.run)).rejects.toMatchObject({ code: 'bad_credentials' })
     expect(await (await backendAt('http://127.0.0.1:9')).probe()).toMatchObject({ ok: false, reason: expect.stringContaining('does not answer') })
+  })
+
+  test('a worker that loses the claim in the middle of cleaning up removes nothing more (G4)', async () => {
+    const backend = await backendAt(server.url)
+    const one = record('[[say x]]', { mode: 'opencode' })
+    const { handle, outcome } = await backend.start(one.task, one.run)
+    await outcome
+    await expect(backend.dispose(handle, owning(one, 1).run)).rejects.toThrow(LOST) // one abort, and the session is idle
+    expect(await apiOf(one).list()).toEqual([handle.data['session']])
+    await backend.dispose(handle, one.run)
+    expect(await apiOf(one).list()).toEqual([])
+  })
+
+  test('a worker that loses the claim while it aborts a session again and again aborts no more (G4)', async () => {
+    const backend = await backendAt(server.url)
+    const one = record('[[say x]]', { mode: 'opencode' })
+    await mkdir(workspaceOf(storage, one.task.id).repo, { recursive: true })
+    const { id } = await apiOf(one).create('its prompt may be on its way')
+    const handle = { v: 1, mode: 'opencode', storage_id: storage.id, data: { server: server.url, task: one.task.id } } as const
+    for (const end of [backend.dispose, backend.checkpoint]) {
+      const { run, asked } = owning(one, 3)
+      await expect(end(handle, run)).rejects.toThrow(LOST)
+      expect(asked()).toBe(4)
+    }
+    expect(await apiOf(one).list()).toEqual([id])
+    await backend.dispose(handle, one.run)
   })
 
   test('another storage than ours is not touched', async () => {

@@ -70,7 +70,7 @@ describeNeeding('opencode', 'An OpenCode session that stops moving', () => {
   })
 
   test('a shell command that is silent has not stalled', async () => {
-    const { execution, one } = await begin(await watching({ stallMs: 1_000, stallToolMs: SLOW_MS }), '[[bash sleep 5]] [[say slept well]]')
+    const { execution, one } = await begin(await watching({ stallMs: 8_000, stallToolMs: SLOW_MS }), '[[bash sleep 12]] [[say slept well]]')
     // The model's own turns are watched with a limit that a busy machine may miss: what counts is that the command was not cut off.
     const outcome = await execution.outcome
     expect(one.events).toContainEqual(expect.objectContaining({ type: 'task.tool', payload: expect.objectContaining({ tool: 'bash', status: 'completed' }) as object }))

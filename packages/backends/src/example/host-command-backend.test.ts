@@ -59,19 +59,13 @@ describeNeeding('namespaces', 'what the example keeps beyond the suite', () => {
     await under.backend.dispose(one.handles.at(-1)!, next.run)
   })
 
-  test('a sweep finds what runs, of this deployment alone, and its handle is enough to end it (G10)', async () => {
+  test('a sweep finds nothing of another deployment (G10)', async () => {
     const one = record('sleep 300')
-    await under.backend.start(one.task, one.run)
+    const { handle } = await under.backend.start(one.task, one.run)
     one.letGo.abort()
     const neighbour = await createHostCommandBackend({ ...optionsOf(await openStorage(under.storageRoot)), deployment: 'suite-host-2' })
     expect(await neighbour.list()).toEqual([])
-
-    const found = await under.backend.list()
-    expect(found.map(({ taskId }) => taskId)).toEqual([one.task.id])
-    expect(Math.abs(Date.now() - (found[0]?.createdAt ?? 0))).toBeLessThan(60_000)
-    await under.backend.dispose(found[0]!.handle, one.run)
-    expect(await under.backend.list()).toEqual([])
-    expect(await under.leftovers(one.task.id)).toEqual([])
+    await under.backend.dispose(handle, one.run)
   })
 
   test('what runs on another host or storage is neither gone nor ended: only a worker there can say', async () => {
@@ -82,16 +76,6 @@ describeNeeding('namespaces', 'what the example keeps beyond the suite', () => {
       await expect(under.backend.attach(one.task, elsewhere, one.run)).rejects.toMatchObject({ code: 'backend_unavailable' })
       await expect(under.backend.dispose(elsewhere, one.run)).rejects.toMatchObject({ code: 'backend_unavailable' })
     }
-    await under.backend.dispose(handle, one.run)
-  })
-
-  test('who lost the claim ends nothing (G4)', async () => {
-    const one = record('sleep 300')
-    const { handle } = await under.backend.start(one.task, one.run)
-    one.letGo.abort()
-    const stale = { ...one.run, confirmClaim: () => Promise.reject(new Error('another worker owns it')) }
-    for (const end of [under.backend.dispose, under.backend.checkpoint]) await expect(end(handle, stale)).rejects.toThrow('another worker owns it')
-    expect(await under.leftovers(one.task.id)).not.toEqual([])
     await under.backend.dispose(handle, one.run)
   })
 

@@ -41,25 +41,28 @@ async function abortOwn(api: SessionApi, handle: Handle, run: Pick<RunContext, '
 /** The sessions of the task's directory, known to the handle or not. Abort before delete: a deleted session's tool goes on running. */
 async function endSessions(api: SessionApi, handle: Handle, confirmClaim: () => Promise<void>, what: 'keep session' | 'leave nothing'): Promise<void> {
   const own = sessionOf(handle)
-  const refuse = (error: unknown): never => {
-    throw asCallFailure(error, 'end the session')
-  }
   for (const session of await api.list().catch(refuse)) {
+    await quieten(api, session, session === own?.session ? own.message : '', confirmClaim)
+    if (what === 'keep session') continue
     await confirmClaim()
-    await quieten(api, session, session === own?.session ? own.message : '').catch(refuse)
-    if (what === 'leave nothing') await api.remove(session).catch(refuse)
+    await api.remove(session).catch(refuse)
   }
 }
 
+function refuse(error: unknown): never {
+  throw asCallFailure(error, 'end the session')
+}
+
 /** Aborts until the session is idle for good. A prompt is taken before the session becomes busy: an abort in between changes nothing, and the run begins after it. `prompt`: the newest that may be on its way. */
-async function quieten(api: SessionApi, session: string, prompt: string): Promise<void> {
+async function quieten(api: SessionApi, session: string, prompt: string, confirmClaim: () => Promise<void>): Promise<void> {
   const began = performance.now()
   for (let wasBusy = false; ; await delay(100)) {
-    await api.abort(session, ABORT_TIMEOUT_MS)
+    await confirmClaim() // each time: a successor may have prompted the session since the last
+    await api.abort(session, ABORT_TIMEOUT_MS).catch(refuse)
     const silentMs = performance.now() - began
-    if (await api.isBusy(session)) wasBusy = true
+    if (await api.isBusy(session).catch(refuse)) wasBusy = true
     else if (wasBusy || silentMs > SWALLOWED_MS) return
-    else if ((await api.messages(session, 1)).some((newest) => newest.info.role === 'assistant' && !isBefore(newest, prompt))) return
-    if (silentMs > ABORT_TIMEOUT_MS) throw new Error(`session ${session} is still busy after its abort`)
+    else if ((await api.messages(session, 1).catch(refuse)).some((newest) => newest.info.role === 'assistant' && !isBefore(newest, prompt))) return
+    if (silentMs > ABORT_TIMEOUT_MS) refuse(new Error(`session ${session} is still busy after its abort`))
   }
 }

@@ -30,7 +30,7 @@ const ASK_AGAIN_MS = 50
 export async function launchServer(options: OpencodeBackendOptions, task: Task, run: RunContext, kept: HandleData): Promise<Launched> {
   const { place, storage } = options
   const workspace = workspaceOf(storage, task.id)
-  const launch = { task, claim: run.claim, deadlineAt: run.deadlineAt, workspace, log: run.log, signal: run.signal }
+  const launch = { task, claim: run.claim, deadlineAt: run.deadlineAt, workspace, log: run.log, signal: run.signal, confirmClaim: run.confirmClaim }
   const engineId = await place.engineId()
   let data: HandleData = { ...place.reserve(launch), ...kept, task: task.id, profile: task.profile }
   const store = async (more: HandleData): Promise<Handle> => {

@@ -4,6 +4,7 @@ import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
 import type { Containers } from './containers.ts'
 import { type HandleData, type Launch, type ServerPlace, watchdogSeconds } from './server-place.ts'
+import type { TaskNetwork } from './task-network.ts'
 
 export interface ContainerPlaceOptions {
   containers: Containers
@@ -27,16 +28,17 @@ export function containerPlace({ containers, image, model, hostOrigin }: Contain
     engineId: () => containers.engineId(),
     reserve: ({ task, claim }) => ({ container: containers.nameOf(task.id, claim) }),
     start: async (launch, reserved) => {
-      const network = await containers.network()
       const password = await renewPassword(launch.workspace)
-      const reachable = hostOrigin === undefined ? model : withOrigin(model, hostOrigin, `http://${network.gateway}:${new URL(hostOrigin).port}`)
-      const environment = serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp' })
-      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, network, signal: launch.signal })
+      const environment = ({ gateway }: TaskNetwork): Record<string, string> => {
+        const reachable = hostOrigin === undefined ? model : withOrigin(model, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
+        return serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp' })
+      }
+      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, run: launch })
       return { ...reserved, container_id: id }
     },
     address: async (data, workspace) => {
       const state = await containers.state(nameOf(data))
-      if (state?.isRunning !== true) return undefined
+      if (state?.isRunning !== true) return undefined // one that was never started has no session that could be gone on with
       if (state.address === undefined) throw new TaskFailure('backend_unavailable', 'the container has no address on the task network')
       await containers.network() // an adopter relays for the containers that it takes over
       return { url: `http://${state.address}:${PORT}`, username: 'opencode', password: await passwordOf(workspace) }

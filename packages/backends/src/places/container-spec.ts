@@ -51,6 +51,7 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     User: `${spec.user.uid}:${spec.user.gid}`,
     WorkingDir: workspace.repo,
+    StopSignal: 'SIGKILL', // `docker stop` and an engine that stops: a command may answer SIGTERM with exit code 0, as if it were done
     Labels: { [LABEL.deployment]: spec.deployment, [LABEL.storage]: spec.storage, [LABEL.task]: spec.taskId, [LABEL.claim]: String(spec.claim) },
     HostConfig: {
       Binds: [`${workspace.repo}:${workspace.repo}`, `${workspace.state}:${workspace.state}`],

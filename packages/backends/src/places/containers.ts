@@ -8,6 +8,7 @@ import { containerName, containerOptions, LABEL, type Limits } from './container
 import { asEngineFailure, connectEngine, engineStatus, lacksImage } from './engine.ts'
 import { createImages, type Images } from './images.ts'
 import { createHostGateway, type HostGateway } from './host-gateway.ts'
+import { isRefusal, onNetwork, refusalOf, removeMade, type Starter, startMade } from './start-container.ts'
 import { probeStorage } from './storage-probe.ts'
 import { ensureNetwork, removeIdleNetwork, type TaskNetwork } from './task-network.ts'
 
@@ -25,7 +26,15 @@ export interface ContainersOptions {
 }
 
 /** What is known of a container. */
-interface ContainerState { id: string; isRunning: boolean; exitCode: number; outOfMemory: boolean; address: string | undefined }
+interface ContainerState {
+  id: string
+  /** It was made and never started: nothing of it has run. */
+  isNew: boolean
+  isRunning: boolean
+  exitCode: number
+  outOfMemory: boolean
+  address: string | undefined
+}
 
 /** A container by what its labels say; `createdAt` in Unix ms, by the engine's clock. */
 interface FoundContainer { taskId: TaskId; name: string; createdAt: number }
@@ -35,11 +44,11 @@ interface StartSpec {
   claim: number
   image: string
   command: string[]
-  environment: Record<string, string>
+  /** On the network that it is started on. */
+  environment(network: TaskNetwork): Record<string, string>
   workspace: Workspace
-  network: TaskNetwork
-  /** Aborts the wait for an image that has to be pulled first. */
-  signal: AbortSignal
+  /** Its signal also aborts the wait for an image that has to be pulled first. */
+  run: Starter
 }
 
 /** The containers of one deployment on one engine. */
@@ -52,8 +61,10 @@ export interface Containers {
   /** The network, made if need be, with the relay to the host's service. */
   network(): Promise<TaskNetwork>
   nameOf(taskId: TaskId, claim: number): string
-  /** Creates and starts, and pulls the image before that if need be; returns its id. @throws TaskFailure */
+  /** Creates and starts, and makes the network and pulls the image before that if need be; returns its id. @throws TaskFailure */
   start(spec: StartSpec): Promise<string>
+  /** Starts one that `isNew`; false: that one cannot be. @throws TaskFailure when the engine does not answer */
+  startNew(id: string, run: Starter): Promise<boolean>
   /** undefined: there is none of that name that is ours. @throws TaskFailure when the engine does not answer */
   state(name: string): Promise<ContainerState | undefined>
   /** Why a container no longer runs; undefined while it does, or when the engine does not answer. */
@@ -71,7 +82,7 @@ const REMOVE_POLL_MS = 50
 const Inspected = z.object({
   Id: z.string(),
   Config: z.object({ Labels: z.record(z.string(), z.string()).nullable() }),
-  State: z.object({ Running: z.boolean(), ExitCode: z.number(), OOMKilled: z.boolean() }),
+  State: z.object({ Status: z.string(), Running: z.boolean(), ExitCode: z.number(), OOMKilled: z.boolean() }),
   NetworkSettings: z.object({ Networks: z.record(z.string(), z.object({ IPAddress: z.string() })) }),
 })
 /** A container without a task is no execution: the storage's probe. */
@@ -87,6 +98,7 @@ export function createContainers(options: ContainersOptions): Containers {
   const isStorageSeen = new Map<string, Promise<string | undefined>>()
   let engineId: string | undefined
   const inspect = (name: string): Promise<ContainerState | undefined> => inspectOwn(docker, deployment, name)
+  const network = (): Promise<TaskNetwork> => openNetwork(docker, deployment, gateway).catch(rethrow('make the task network'))
   return {
     docker,
     user,
@@ -95,22 +107,16 @@ export function createContainers(options: ContainersOptions): Containers {
       return reason === undefined ? { ok: true } : { ok: false, reason }
     },
     engineId: async () => engineId ??= idOf(await docker.info().catch(rethrow('answer'))),
-    network: () => openNetwork(docker, deployment, gateway).catch(rethrow('make the task network')),
+    network,
     nameOf: (taskId, claim) => containerName(deployment, taskId, claim),
-    start: async ({ network, signal, ...spec }) => {
-      const create = (): Promise<Docker.Container> =>
-        docker.createContainer(containerOptions({ ...spec, deployment, storage: options.storage.id, user, limits: options.limits, network: network.name }))
+    start: (spec) => onNetwork(network, (on) => startOn(docker, options, images, spec, on)),
+    startNew: async (id, run) => {
       try {
-        const container = await create().catch(async (error: unknown) => {
-          if (!lacksImage(error)) throw error
-          await images.pull(spec.image, signal)
-          return create()
-        })
-        await container.start()
-        return container.id
+        await onNetwork(network, () => startMade(docker.getContainer(id), run))
+        return true
       } catch (error) {
-        signal.throwIfAborted()
-        throw asEngineFailure(error, 'start the container')
+        if (isRefusal(error)) return false
+        throw error
       }
     },
     state: (name) => inspect(name).catch(rethrow('say how the container is')),
@@ -164,6 +170,24 @@ async function whyNot(options: ContainersOptions, docker: Docker, images: Images
   }
 }
 
+async function startOn(docker: Docker, { deployment, storage, user, limits }: ContainersOptions, images: Images, { run, ...spec }: StartSpec, network: TaskNetwork): Promise<string> {
+  run.signal.throwIfAborted()
+  const create = (): Promise<Docker.Container> =>
+    docker.createContainer(containerOptions({ ...spec, environment: spec.environment(network), deployment, storage: storage.id, user, limits, network: network.name }))
+  const container = await create().catch(async (error: unknown) => {
+    if (!lacksImage(error)) throw error
+    await images.pull(spec.image, run.signal)
+    return create()
+  }).catch((error: unknown) => Promise.reject(refusalOf(error, run.signal)))
+  try {
+    await startMade(container, run)
+    return container.id
+  } catch (error) {
+    await removeMade(container)
+    throw error
+  }
+}
+
 async function openNetwork(docker: Docker, deployment: DeploymentId, gateway: HostGateway | undefined): Promise<TaskNetwork> {
   const network = await ensureNetwork(docker, deployment)
   await gateway?.open(network.gateway)
@@ -182,7 +206,7 @@ async function inspectOwn(docker: Docker, deployment: DeploymentId, name: string
   const { Id, Config, State, NetworkSettings } = Inspected.parse(raw)
   if (Config.Labels?.[LABEL.deployment] !== deployment) return undefined
   const address = Object.values(NetworkSettings.Networks).map((network) => network.IPAddress).find((ip) => ip !== '')
-  return { id: Id, isRunning: State.Running, exitCode: State.ExitCode, outOfMemory: State.OOMKilled, address }
+  return { id: Id, isNew: State.Status === 'created', isRunning: State.Running, exitCode: State.ExitCode, outOfMemory: State.OOMKilled, address }
 }
 
 /** Containers of the same task under earlier claims: an attempt that could not be cleared while the engine was away. */

@@ -26,6 +26,12 @@ export function lacksImage(error: unknown): boolean {
   return statusCode === 404 && message !== undefined && /no such image|image not known/i.test(message)
 }
 
+/** Whether the engine refused because it does not have a network; also as the failure of a task. */
+export function lacksNetwork(error: unknown): boolean {
+  const { statusCode, message } = EngineError.safeParse(error instanceof TaskFailure ? error.cause : error).data ?? {}
+  return statusCode === 404 && message !== undefined && /network \S+ not found/i.test(message)
+}
+
 /** Whatever the engine's client threw, as the failure of a task. */
 export function asEngineFailure(error: unknown, what: string): TaskFailure {
   if (error instanceof TaskFailure) return error

@@ -61,14 +61,15 @@ describeNeeding(['docker', 'opencode'], 'what a backend finds of its deployment 
     for (const { handle } of await backend.list()) await backend.dispose(handle, run)
     expect(await backend.list()).toEqual([])
   }
-  const expectFound = async (backend: Backend, tasks: readonly Recorded[], since: number): Promise<void> => {
+  const expectFound = async (backend: Backend, tasks: readonly Recorded[], since: number, isShared = false): Promise<void> => {
     const found = await backend.list()
     expect(found.map(({ taskId }) => taskId).toSorted()).toEqual(tasks.map(({ task }) => task.id).toSorted())
-    const engine = await backend.engineId()
+    const engine = isShared ? undefined : await backend.engineId()
     for (const { taskId, createdAt, handle } of found) {
       expect(createdAt).toBeGreaterThan(since - ROUGHLY_MS)
       expect(createdAt).toBeLessThanOrEqual(Date.now())
-      expect(handle).toMatchObject({ v: 1, mode: backend.mode, storage_id: storage.id, engine_id: engine, data: { task: taskId } })
+      expect(handle).toMatchObject({ v: 1, mode: backend.mode, storage_id: storage.id, data: { task: taskId } })
+      expect(handle.engine_id).toBe(engine)
     }
   }
 
@@ -145,10 +146,23 @@ describeNeeding(['docker', 'opencode'], 'what a backend finds of its deployment 
     }
     const since = Date.now()
     const tasks = [await begin(backend, '[[hang]]'), await begin(backend, '[[say x]]')]
-    await expectFound(backend, tasks, since)
+    await expectFound(backend, tasks, since, true)
     await sweep(backend)
     const left = await allSessions(address)
     expect(left.map(({ directory }) => directory).toSorted()).toEqual(elsewhere.toSorted())
+  })
+
+  test('the sessions on a shared server, which are on no other engine for whoever spells its URL differently', async () => {
+    const server = await startOpencodeServer(storage, model)
+    endings.push(() => server.stop())
+    const spell = (host: string): Promise<Backend> =>
+      createOpencodeMode({ deployment: aDeployment(), storage, model, server: { ...server, url: server.url.replace('127.0.0.1', host) }, path: '', log: SILENT })
+    const [backend, other] = [await spell('127.0.0.1'), await spell('localhost')]
+    const since = Date.now()
+    const one = await begin(backend, '[[hang]]')
+    expect(one.handles.at(-1)?.engine_id).toBe(server.url)
+    for (const each of [backend, other]) await expectFound(each, [one], since, true)
+    await sweep(other)
   })
 
   test('nothing, and says so, where the place does not answer', async () => {

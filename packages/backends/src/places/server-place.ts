@@ -16,6 +16,8 @@ export interface Launch {
   log: Log
   /** Aborts when nobody wants it any more: nothing is started after that. */
   signal: AbortSignal
+  /** Rejects when another worker owns the task: see `RunContext`. */
+  confirmClaim(): Promise<void>
 }
 
 /** Something that a place holds of a task, whether or not anybody's handle names it (G10). */

@@ -14,8 +14,8 @@ test('a server that names another address than its own is not followed there', a
   const [storage, binary] = [await openStorage(join(folder, 'workspaces')), join(folder, 'opencode')]
   await writeFile(binary, '#!/bin/sh\necho "listening on http://192.0.2.1:80"\necho "listening on http://127.0.0.1:5.evil.example"\necho "listening on http://127.0.0.1:5"\nexec sleep 60\n', { mode: 0o755 })
   const place = await supervisedPlace({ deployment: 'suite-place', binary, model: { config: {}, env: {} }, path: process.env['PATH'] ?? '', storage, hidden: [] })
-  const { task } = record('')
-  const launch = { task, claim: 1, deadlineAt: Date.now() + 60_000, workspace: workspaceOf(storage, task.id), log: SILENT, signal: new AbortController().signal }
+  const { task, run } = record('')
+  const launch = { ...run, task, workspace: workspaceOf(storage, task.id) }
   await prepareWorkspace(launch.workspace, place.owner)
   const data = await place.start(launch, place.reserve(launch))
   try {

@@ -17,6 +17,8 @@ const TEXT_BYTES = 12 * 1024
 /** A chatty command gives ten events per second, however it buffers. */
 const GAP_MS = 100
 const RECONNECT_MS = 1_000
+/** SIGKILL and SIGTERM: `docker stop`, `docker kill`, an engine that stops. A command that ends itself so is taken for one of these. */
+const STOPPED = new Set([128 + 9, 128 + 15])
 
 export interface LogRun {
   containers: Containers
@@ -122,11 +124,13 @@ function createLogMirror({ baseline, files, run, clean, ...start }: LogRun): Log
 }
 
 function outcomeOf(state: { exitCode: number; outOfMemory: boolean }, result: TaskResult): ExecutionOutcome {
-  if (state.exitCode === 0) return { kind: 'completed', result }
-  const failure = state.outOfMemory
-    ? new TaskFailure('out_of_memory', 'the command was killed by its memory limit (RUNNER_MEMORY_LIMIT)')
-    : new TaskFailure('agent_error', `the command ended with exit code ${state.exitCode}`)
-  return { kind: 'failed', failure: failure.toFailure(), result }
+  return state.exitCode === 0 ? { kind: 'completed', result } : { kind: 'failed', failure: failureOf(state).toFailure(), result }
+}
+
+function failureOf({ exitCode, outOfMemory }: { exitCode: number; outOfMemory: boolean }): TaskFailure {
+  if (outOfMemory) return new TaskFailure('out_of_memory', 'the command was killed by its memory limit (RUNNER_MEMORY_LIMIT)')
+  if (STOPPED.has(exitCode)) return new TaskFailure('backend_lost', `the command was stopped from outside (exit code ${exitCode}): its container was stopped or killed, or the engine was`)
+  return new TaskFailure('agent_error', `the command ended with exit code ${exitCode}`)
 }
 
 function eventsOf(pieces: readonly Piece[]): ExecutionEvent[] {
