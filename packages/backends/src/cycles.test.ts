@@ -61,14 +61,15 @@ describeNeeding(['docker', 'opencode'], `${CYCLES} times started and stopped, no
     expect(await backend.list()).toEqual([])
   }
 
-  /** Asks for a while: whom the kernel has still to bury, and connections that are kept for the next call, are no leftovers. A socket that each cycle leaves would be. */
+  /** Asks for a while: whom the kernel has still to bury, and connections that are kept for the next call, are no leftovers. The last answer counts: to ask once more would meet the connections of the asking itself. */
   async function whatStays(socketsBefore: number): Promise<string[]> {
-    const look = async (): Promise<string[]> => {
+    let left: string[] = []
+    await waitFor(async () => {
       const more = (await openSockets()) - socketsBefore
-      return [...(await leftoversOf(deployment, storage, connectEngine(engine))), ...(more >= CYCLES ? [`${more} sockets of this process`] : [])]
-    }
-    await waitFor(async () => (await look()).length === 0, { what: 'nothing to be left', timeoutMs: 30_000, everyMs: 200 }).catch(() => {})
-    return look()
+      left = [...(await leftoversOf(deployment, storage, connectEngine(engine))), ...(more > 0 ? [`${more} sockets of this process`] : [])]
+      return left.length === 0
+    }, { what: 'nothing to be left', timeoutMs: 30_000, everyMs: 200 }).catch(() => {})
+    return left
   }
 
   test.for([['OpenCode', DIRECTIVES, 'opencode'], ['a plain command', SHELL, 'shell']] as const)('containers with %s', { timeout: TIMEOUT_MS }, async ([, dialect, profile]) => {
