@@ -1,6 +1,6 @@
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { Registry } from 'prom-client'
-import { afterEach, beforeEach, describe, expect, test } from 'vitest'
+import { afterEach, beforeEach, describe, expect, test, vi } from 'vitest'
 
 import { type Backend, SILENT, TaskFailure } from '@longshore/contracts'
 import { createHeartbeats } from '@longshore/queue'
@@ -47,6 +47,22 @@ describe('a circuit breaker', () => {
     const gaps = place.starts.slice(3, 7).map((at, i, all) => at - (all[i - 1] ?? at)).slice(1)
     expect(gaps.every((gap) => gap >= 195)).toBe(true)
   }, 90_000)
+
+  test('looks again when the timer of its try is early: nobody else would', async () => {
+    const real = globalThis.setTimeout
+    const early = vi.spyOn(globalThis, 'setTimeout').mockImplementation((act: () => void, ms = 0) => real(act, Math.max(0, ms - 3)))
+    const board = watchModes({ backends: [createShellBackend('docker', stack.root)], breaker: { failures: 1, openMs: 50 }, onChange: (mode) => seen.push(board.admits(mode)), log: SILENT })
+    const seen: (boolean | 'one')[] = []
+    try {
+      await waitFor(() => board.admits('docker') === true, { what: 'the mode to be on' })
+      board.failed('docker', { code: 'backend_unavailable', message: 'no engine' })
+      await waitFor(() => seen.at(-1) === 'one', { what: 'the breaker to say that it tries one', timeoutMs: 2_000 })
+      expect(seen).toContain(false)
+    } finally {
+      early.mockRestore()
+      await board.stop()
+    }
+  })
 
   test('is a figure for each mode', async () => {
     const registry = new Registry()
