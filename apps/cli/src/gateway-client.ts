@@ -1,10 +1,11 @@
-import { ErrorBody, Mode, TaskState } from '@longshore/contracts'
+import { type Control, ErrorBody, Mode, TaskState, UsageLine } from '@longshore/contracts'
 import { z } from 'zod'
 import { Complaint } from './command.ts'
 
 /** What the commands read of a task; the whole answer stands in `--json`. */
 export const TaskAnswer = z.looseObject({
   task_id: z.string(), status: TaskState, title: z.string(), agent_id: z.string(), mode: Mode, attempt: z.int(), created_at: z.string(), completed_at: z.string().optional(),
+  undelivered_messages: z.array(z.string()).optional(), messages_waiting: z.int().optional(),
   timeout_ms: z.int().optional(), queue_ttl_ms: z.int().optional(),
   worker: z.string().optional(), duration_ms: z.int().optional(), output: z.string().optional(), files_changed: z.int().optional(),
   error: z.string().optional(), error_code: z.string().optional(), limit: z.string().optional(), message: z.string().optional(),
@@ -24,6 +25,9 @@ const HealthAnswer = z.looseObject({
   modes: z.array(z.looseObject({ mode: z.string(), isolation: z.string(), workers: z.int(), slots: z.int(), reason: z.string().optional() })),
 })
 type HealthAnswer = z.infer<typeof HealthAnswer>
+
+const UsageAnswer = z.looseObject({ lines: z.array(UsageLine), total: UsageLine.omit({ day: true, agent_id: true, profile: true, mode: true }) })
+export type UsageAnswer = z.infer<typeof UsageAnswer>
 
 const RolloutAnswer = z.looseObject({ opencode_percent: z.number(), updated_by: z.string() })
 export type RolloutAnswer = z.infer<typeof RolloutAnswer>
@@ -46,8 +50,10 @@ export interface GatewayClient {
   /** Events after a cursor; without one, from the first. */
   history(taskId: string, cursor: string | undefined): Promise<HistoryAnswer>
   list(limit: number): Promise<TaskAnswer[]>
-  cancel(taskId: string, reason: string | undefined): Promise<{ status: TaskState; message: string }>
+  control(taskId: string, control: Control, reason: string | undefined): Promise<{ status: TaskState; message: string }>
+  tell(taskId: string, message: { message: string; message_type?: string }): Promise<{ message_id: string; message: string }>
   health(): Promise<HealthAnswer>
+  usage(days: { from?: string; to?: string }): Promise<UsageAnswer>
   rollout(): Promise<RolloutAnswer>
   setRollout(percent: number): Promise<RolloutAnswer>
   workers(): Promise<WorkerAnswer[]>
@@ -77,7 +83,9 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
     status: (taskId) => call(TaskAnswer, 'GET', task(taskId)),
     history: (taskId, cursor) => call(HistoryAnswer, 'GET', `${task(taskId)}/history?events_limit=${EVENTS_PER_PAGE}${cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
     list: async (limit) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/tasks?limit=${limit}`)).tasks,
-    cancel: (taskId, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control: 'cancel', ...(reason === undefined ? {} : { reason }) }),
+    control: (taskId, control, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control, ...(reason === undefined ? {} : { reason }) }),
+    tell: (taskId, message) => call(z.looseObject({ message_id: z.string(), message: z.string() }), 'POST', `${task(taskId)}/messages`, message),
+    usage: (days) => call(UsageAnswer, 'GET', `/api/usage?${new URLSearchParams(days).toString()}`),
     health: () => call(HealthAnswer, 'GET', '/api/health'),
     rollout: () => call(RolloutAnswer, 'GET', '/api/rollout'),
     workers: async () => (await call(z.object({ workers: z.array(WorkerAnswer) }), 'GET', '/api/workers')).workers,

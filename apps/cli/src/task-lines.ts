@@ -6,7 +6,7 @@ import { columns, duration, plain, type Terminal } from './terminal.ts'
 
 const STATE_STYLE = { queued: 'yellow', running: 'cyan', paused: 'yellow', input_required: 'magenta', completed: 'green', failed: 'red', timeout: 'red', cancelled: 'dim' } as const
 const EVENT_STYLE: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'dim' | 'cyan'>> = {
-  'task.completed': 'green', 'task.failed': 'red', 'task.timeout': 'red', 'task.cancelled': 'yellow', 'task.retrying': 'yellow', 'task.resumed': 'yellow', 'task.adopted': 'yellow', 'task.usage': 'dim', 'task.queued': 'dim', 'task.tool': 'cyan',
+  'task.completed': 'green', 'task.failed': 'red', 'task.timeout': 'red', 'task.cancelled': 'yellow', 'task.retrying': 'yellow', 'task.resumed': 'yellow', 'task.adopted': 'yellow', 'task.paused': 'yellow', 'task.message': 'cyan', 'task.message_delivered': 'dim', 'task.usage': 'dim', 'task.queued': 'dim', 'task.tool': 'cyan',
 }
 /** The longest kinds that come often: `file_changed`. */
 const KIND_WIDTH = 13
@@ -27,6 +27,8 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
     ...(task.attempt > 1 ? [['attempt', String(task.attempt)]] : []),
     ...(task.duration_ms === undefined ? [] : [['duration', duration(task.duration_ms)]]),
     ...(task.files_changed === undefined ? [] : [['files', `${task.files_changed} changed`]]),
+    ...(task.messages_waiting === undefined ? [] : [['messages', `${task.messages_waiting} not read yet`]]),
+    ...(task.undelivered_messages === undefined ? [] : [['messages', `${task.undelivered_messages.length} never reached the agent`]]),
     ...(task.error === undefined ? [] : [['error', plain(`${task.error}${task.error_code === undefined ? '' : ` (${task.error_code})`}`, 500)]]),
     ...(task.limit === undefined ? [] : [['limit', limitLine(task.limit, task)]]),
   ]

@@ -36,9 +36,9 @@ export function createGatewayMetrics(registry: Registry, counts: () => Promise<R
   tasks.reset()
   return {
     count: (operation, code) => requests.inc({ operation, code }),
-    timeSubmit: (submit) => async (task) => {
+    timeSubmit: (submit) => async (...task) => {
       const end = submits.startTimer()
-      const submitted = await submit(task)
+      const submitted = await submit(...task)
       end()
       return submitted
     },

@@ -3,9 +3,9 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import type { Log } from '@longshore/contracts'
 import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
-import { createDrainRequests, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
+import { createDrainRequests, createFilesSecret, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
-import { checkRedis, connectRedis, createMetrics, type Settings } from '@longshore/runtime'
+import { budgetFrom, checkRedis, connectRedis, createMetrics, type Settings } from '@longshore/runtime'
 import { createAllowLists } from './allow-lists.ts'
 import { createApiDoor } from './api-door.ts'
 import { createCallOperation } from './call-operation.ts'
@@ -18,12 +18,14 @@ import { newTaskId } from './new-task-id.ts'
 import { modeStatuses } from './operations/mode-status.ts'
 import type { Ports } from './operations/operation.ts'
 import { operationTable } from './operations/table.ts'
+import { createTaskFiles } from './operations/task-files-port.ts'
 import { processHealth } from './process-health.ts'
 import { createTicketDispatch } from './ticket-dispatch.ts'
 
 export type GatewaySettings = Pick<Settings,
-  'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS'
-  | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED'>
+  'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS' | 'PAUSED_TTL_MS'
+  | 'TASK_TOKENS' | 'TASK_COST_MICROS' | 'AGENT_DAILY_TOKENS' | 'AGENT_DAILY_COST_MICROS'
+  | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE'>
 
 export interface GatewayOptions { settings: GatewaySettings; redisUrl: string; version: string; log: Log }
 
@@ -118,10 +120,11 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     modes: async () => modeStatuses(await parts.heartbeats.list()),
     workers: parts.heartbeats.list,
     drains: parts.drains,
+    files: createTaskFiles({ workers: parts.heartbeats.list, secret: createFilesSecret(parts.redis, settings.LONGSHORE_DEPLOYMENT) }),
     newTaskId,
     now: Date.now,
     version,
-    limits: { syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS },
+    limits: limitsOf(settings),
   }
   const operations = operationTable(ports)
   const callOperation = createCallOperation({ log, metrics })
@@ -135,6 +138,13 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     ready: () => checkRedis(parts.redis, `${keysOf(settings.LONGSHORE_DEPLOYMENT).prefix}ready`),
     log,
   })
+}
+
+function limitsOf(settings: GatewaySettings): Ports['limits'] {
+  return {
+    syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS, pausedTtlMs: settings.PAUSED_TTL_MS, maxFileBytes: settings.MAX_TASK_FILE_SIZE,
+    taskBudget: budgetFrom(settings.TASK_TOKENS, settings.TASK_COST_MICROS), agentsDay: budgetFrom(settings.AGENT_DAILY_TOKENS, settings.AGENT_DAILY_COST_MICROS),
+  }
 }
 
 function bindError(error: unknown, { MCP_HOST, MCP_PORT }: GatewaySettings): unknown {

@@ -48,7 +48,9 @@ export function advanceView(view: TaskView, event: AnyEvent): TaskView {
       return { ...moved, remark: cleanLine(`Paused by ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 240) }
     case 'task.input_answered':
       return { ...moved, remark: '' }
-    case 'task.queued': case 'task.output': case 'task.usage': case 'task.message': case 'task.message_delivered':
+    case 'task.queued':
+      return event.payload.reason === 'resume' ? { ...moved, remark: cleanLine(event.payload.by === undefined ? 'To be resumed' : `Resumed by ${event.payload.by}`, 240) } : moved
+    case 'task.output': case 'task.usage': case 'task.message': case 'task.message_delivered':
     case 'task.completed': case 'task.failed': case 'task.timeout': case 'task.cancelled':
       return moved
   }

@@ -24,8 +24,9 @@ const SILENT: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'storag
 const PATIENCE_MS = 15_000
 const ASK_AGAIN_MS = 1_000
 
-const NOTE = 'You were interrupted in the middle of your task; that was not your doing. Your workspace is as you left it. '
-  + 'A command that was running was cut off and may have done a part of its work. Look where things stand, then go on with the task.'
+const INTERRUPTED = 'You were interrupted in the middle of your task; that was not your doing.'
+const PAUSED = 'Your task was paused by the people you work for, and goes on now.'
+const LOOK = 'Your workspace is as you left it. A command that was running was cut off and may have done a part of its work. Look where things stand, then go on with the task.'
 
 /**
  * Gets the task's execution going (G7): adopted where it is alive; else its session is resumed where it is kept; else, after an
@@ -42,7 +43,7 @@ export async function beginExecution(run: Run, isTakeover: boolean): Promise<Exe
   }
   const found = await takeUp(run, handle)
   if (found !== undefined) return found
-  if (handle.checkpoint === true && isSameStorage(handle, run.deps)) await sayResumed(run, 'its last worker handed it over; started again in its workspace')
+  if (handle.checkpoint === true && isSameStorage(handle, run.deps)) await sayResumed(run, `${lossOf(handle, false, undefined)}; started again in its workspace`)
   else await startOver(run, handle)
   return start(run)
 }
@@ -95,6 +96,7 @@ function hangs({ backend }: Run, error: unknown): 'hangs' {
 }
 
 function lossOf(handle: Handle, isElsewhere: boolean, found: 'hangs' | undefined): string {
+  if (handle.paused === true) return 'it was paused'
   if (handle.checkpoint === true) return 'its last worker handed it over'
   if (isElsewhere) return `no worker reaches the engine ${handle.engine_id ?? ''} any more`
   return found === 'hangs' ? 'its worker was lost, and its execution did not answer' : 'its worker and its execution were lost'
@@ -122,7 +124,7 @@ async function resume(run: Run, why: string): Promise<Execution | undefined> {
   run.task = (await deps.ledger.get(claim.taskId)) ?? run.task
   await context.confirmClaim()
   run.mirror.hold()
-  const execution = await backend.resume(run.task, handle, context, NOTE)
+  const execution = await backend.resume(run.task, handle, context, `${handle.paused === true ? PAUSED : INTERRUPTED} ${LOOK}`)
   if (execution !== undefined) await sayResumed(run, `${why}; the agent goes on with its session in its workspace`)
   run.mirror.release()
   return execution

@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { type Failure, type FailureCode, isOver, type TaskResult, toFailure } from '@longshore/contracts'
+import { type Failure, type FailureCode, type Handle, isOver, type TaskResult, toFailure } from '@longshore/contracts'
 import { ClaimLost, type Ending, type Ledger } from '@longshore/ledger'
 
 import { afterFailure } from './after-failure.ts'
@@ -21,7 +21,7 @@ const CLEAR_TRIES = 3
 const BLAMES_PLACE: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'backend_lost', 'bad_credentials', 'image_missing', 'image_pull', 'storage_unavailable'])
 
 /** How a run ended, for logs and metrics. */
-export type RunOutcome = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'retry' | 'handover' | 'lost'
+export type RunOutcome = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'retry' | 'handover' | 'paused' | 'resume' | 'lost'
 
 /**
  * The one ending (G3), then the cleaning up (G9). In this order, because only the ledger knows who won: an execution is
@@ -52,7 +52,7 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
   const isPlaces = BLAMES_PLACE.has(failure.code)
   const isCounted = !isPlaces || !deps.place.isOnTrial(task.mode)
   if (isPlaces) run.blamePlace(failure)
-  const asked = await deps.ledger.cancelRequested(claim)
+  const { cancel: asked } = await deps.ledger.requests(claim)
   if (asked !== undefined) return endRun(run, { state: 'cancelled', payload: { by: asked.by, ...optional('reason', asked.reason), ...optional('result', result) } }, work)
   const next = afterFailure({ failure, task, isCounted, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
   if (next.kind === 'end') return endRun(run, { state: 'failed', payload: { failure, ...optional('result', result) } }, work)
@@ -68,11 +68,24 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
 
 /** G12: the task goes back into the queue, with all that is needed to go on with it. */
 export async function handOver(run: Run, work: Promise<unknown>): Promise<RunOutcome> {
+  const { deps, task, handle } = run
+  return stepBack(run, work, 'handover', { mayLive: () => handle !== undefined && deps.hasSuccessor(task.mode, handle), mark: {} })
+}
+
+/** The agent stops where it stands, its slot is free, and session and workspace are kept for whoever resumes the task. */
+export function pauseRun(run: Run, work: Promise<unknown>): Promise<RunOutcome> {
+  return stepBack(run, work, 'resume', { mayLive: () => false, mark: { paused: true } })
+}
+
+/** `mayLive`: whether somebody is there who adopts what stays alive. `mark`: what whoever goes on is to know. */
+interface Leaving { mayLive: () => Promise<boolean> | false; mark: Pick<Handle, 'paused'> }
+
+async function stepBack(run: Run, work: Promise<unknown>, reason: 'handover' | 'resume', how: Leaving): Promise<RunOutcome> {
   run.letGo()
   const hasSettled = await settle(work)
   await run.mirror.settled()
-  const isClear = await leave(run)
-  return requeue(run, { reason: 'handover' }, { isClear, hasSettled })
+  const isClear = await leave(run, how)
+  return requeue(run, { reason }, { isClear, hasSettled })
 }
 
 /** The place does not answer: whoever takes the task next finds it as it is. */
@@ -84,16 +97,16 @@ export function giveBack(run: Run, silence: PlaceSilent): Promise<RunOutcome> {
 }
 
 /**
- * What is alive stays alive for a worker that is there to adopt it; else it is ended so that its session can be gone on with,
+ * What is alive stays alive where it may, for a worker that is there to adopt it; else it is ended so that its session can be gone on with,
  * where the backend knows how. Whether nothing is left.
  */
-async function leave(run: Run): Promise<boolean> {
-  const { deps, backend, handle, task, claim } = run
+async function leave(run: Run, { mayLive, mark }: Leaving): Promise<boolean> {
+  const { deps, backend, handle, claim } = run
   if (handle === undefined) return true
   const mayBeAlive = run.execution !== undefined || !run.isStarting
-  if (mayBeAlive && backend.capabilities.adopt && (await deps.hasSuccessor(task.mode, handle))) return false
+  if (mayBeAlive && backend.capabilities.adopt && (await mayLive())) return false
   // First the word, then the deed: whoever finds the handle after a death in between ends what is left before it goes on.
-  await deps.ledger.saveHandle(claim, { ...handle, checkpoint: true })
+  await deps.ledger.saveHandle(claim, { ...handle, ...mark, checkpoint: true })
   if (!backend.capabilities.resume) return clear(run, run.context.confirmClaim)
   await quietly(run, backend.checkpoint(handle, { log: run.log, confirmClaim: run.context.confirmClaim }))
   return false
@@ -109,6 +122,10 @@ async function requeue(run: Run, why: Parameters<Ledger['requeue']>[1], { isClea
     // A start that is still under way may leave something yet: then the debt stays.
     if ((isClear || (await clear(run, unowned))) && hasSettled) await deps.ledger.strikeDebt(id)
     return 'cancelled'
+  }
+  if (state === 'paused') {
+    log.info({}, 'the task is paused')
+    return state
   }
   log.info({ reason: why.reason }, 'the task is in the queue again')
   deps.onRequeued()

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Registry } from 'prom-client'
 
-import type { Backend, DeploymentId, Log, Mode } from '@longshore/contracts'
+import type { Backend, Budget, DeploymentId, Log, Mode } from '@longshore/contracts'
 import type { Doorbell, Ledger } from '@longshore/ledger'
 import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, type Heartbeats, listEngines, type ModeReport, reconcileTickets, type TicketProducer } from '@longshore/queue'
 import { keepRounds, type Rounds, stopAll, type Stoppable } from '@longshore/runtime'
@@ -33,6 +33,8 @@ export interface WorkerDeps {
   host: string
   version: string
   storageId?: string
+  /** Where it serves the files of that storage's tasks (files-door.ts). */
+  filesUrl?: string | undefined
   /** Whether and how leftovers are looked for. Default: not at all. */
   sweep?: { everyMs: number; isDryRun: boolean; markFile: string }
   log: Log
@@ -49,6 +51,8 @@ export interface WorkerSettings {
   retryDelayMs: number
   /** Owners in a row that may die soon after they took a task. Default 5. */
   poisonLimit?: number
+  /** What each agent may use in a day (UTC); default: without a limit. */
+  agentsDay?: Budget | undefined
   /** When a mode stops taking tasks because its place fails them. Default: after 3 failures, for 10 s. */
   breaker?: BreakerSettings
   /** Between two probes of a backend. Default 10 s. */
@@ -147,7 +151,7 @@ function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, s
   const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
     ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
-    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(),
+    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay,
     storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
     get handover() {
       return drain.handover()
@@ -155,7 +159,7 @@ function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, s
   }
 }
 
-function describe({ name, host, version, storageId, settings }: WorkerDeps, now: { startedAt: number; running: number; draining: boolean; modes: ModeReport[] }): Heartbeat {
+function describe({ name, host, version, storageId, filesUrl, settings }: WorkerDeps, now: { startedAt: number; running: number; draining: boolean; modes: ModeReport[] }): Heartbeat {
   const { startedAt, running, draining, modes } = now
-  return { v: 1, name, host, version, started_at: startedAt, slots: settings.concurrency, running, draining, ...(storageId === undefined ? {} : { storage_id: storageId }), modes }
+  return { v: 1, name, host, version, started_at: startedAt, slots: settings.concurrency, running, draining, ...(storageId === undefined ? {} : { storage_id: storageId }), ...(filesUrl === undefined ? {} : { files_url: filesUrl }), modes }
 }

@@ -4,11 +4,12 @@ import process from 'node:process'
 
 import { openStorage } from '@longshore/backends'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
-import { createTicketProducer } from '@longshore/queue'
-import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
+import { createFilesSecret, createTicketProducer } from '@longshore/queue'
+import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
+import { openFilesDoor } from './files-door.ts'
 import { markFileOf } from './ledger-mark.ts'
 
 const REDIS_WAIT_MS = 30_000
@@ -25,14 +26,17 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   await untilReady(redis, REDIS_WAIT_MS)
   const registry = createMetrics('worker')
   const producer = createTicketProducer({ redisUrl, deployment, log })
+  const files = await openFilesDoor({
+    host: settings.WORKER_FILES_HOST, port: settings.WORKER_FILES_PORT, url: settings.WORKER_FILES_URL, hostname: hostname(), storage, secret: createFilesSecret(probe, deployment), log,
+  })
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log }), doorbell: createDoorbell(bells, deployment), producer, backends,
-    deployment, name, host: hostname(), version: packageJson.version, storageId: storage.id, log, registry,
+    deployment, name, host: hostname(), version: packageJson.version, storageId: storage.id, filesUrl: files.url, log, registry,
     ...(settings.SWEEP === 'off' ? {} : { sweep: { everyMs: settings.SWEEP_EVERY_MS, isDryRun: settings.SWEEP === 'dry-run', markFile: join(storage.root, markFileOf(deployment)) } }),
     settings: {
       concurrency: settings.WORKER_CONCURRENCY ?? settings.MAX_CONCURRENT_TASKS, lockMs: settings.LOCK_DURATION_MS,
       stalledIntervalMs: settings.STALLED_INTERVAL_MS, drainGraceMs: settings.DRAIN_GRACE_MS, retryDelayMs: settings.RETRY_DELAY_MS,
-      poisonLimit: settings.POISON_LIMIT, breaker: { failures: settings.BREAKER_FAILURES, openMs: settings.BREAKER_OPEN_MS },
+      poisonLimit: settings.POISON_LIMIT, agentsDay: budgetFrom(settings.AGENT_DAILY_TOKENS, settings.AGENT_DAILY_COST_MICROS), breaker: { failures: settings.BREAKER_FAILURES, openMs: settings.BREAKER_OPEN_MS },
     },
   })
   const health = await serveHealth({
@@ -43,6 +47,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   releaseIdleMemory()
   stopOnSignal(process, [
     { name: 'worker', stop: worker.stop },
+    { name: 'files', stop: files.stop },
     { name: 'health', stop: health.stop },
     { name: 'producer', stop: producer.close, patienceMs: STOP_MS },
     { name: 'Redis', stop: () => Promise.resolve([redis, bells, probe].forEach((connection) => connection.disconnect())) },

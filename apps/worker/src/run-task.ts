@@ -2,7 +2,7 @@ import { type Backend, type ExecutionOutcome, TaskFailure, type Ticket, toFailur
 import { ClaimLost, type Take } from '@longshore/ledger'
 
 import { beginExecution, PlaceSilent, resumeLost } from './begin-execution.ts'
-import { endRun, failRun, giveBack, handOver, resultSoFar, type RunOutcome } from './close-run.ts'
+import { endRun, failRun, giveBack, handOver, pauseRun, resultSoFar, type RunOutcome } from './close-run.ts'
 import { openRun, type Run, type RunTaskDeps } from './run.ts'
 import { standTrial } from './suspects.ts'
 import { type Stop, watchRun } from './watch-run.ts'
@@ -99,6 +99,8 @@ async function carryOut(run: Run, isTakeover: boolean): Promise<ExecutionOutcome
   await standTrial(run)
   run.execution = await beginExecution(run, isTakeover)
   run.deps.place.begun(run.task.mode)
+  // What was said before it began is not left to the watch: a short task would be over.
+  if ((run.task.messages_waiting ?? 0) > 0) await run.mailbox.deliver()
   for (let left = MAX_RESUMES; ; left--) {
     const outcome = await run.execution.outcome
     if (outcome.kind === 'completed' || outcome.failure.code !== 'backend_lost' || left === 0) return outcome
@@ -125,11 +127,13 @@ async function conclude(run: Run, first: First, work: Promise<unknown>): Promise
 async function stopRun(run: Run, stop: Stop, work: Promise<unknown>): Promise<RunOutcome> {
   if (stop.kind === 'lost') return 'lost'
   if (stop.kind === 'handover') return handOver(run, work)
+  if (stop.kind === 'pause') return pauseRun(run, work)
   const result = await resultSoFar(run)
   const said = result === undefined ? {} : { result }
   if (stop.kind === 'timeout') {
     return endRun(run, { state: 'timeout', payload: { limit: 'timeout_ms', limit_ms: run.task.timeout_ms, ...said } }, work)
   }
+  if (stop.kind === 'budget') return endRun(run, { state: 'failed', payload: { failure: new TaskFailure('budget', stop.message).toFailure(), ...said } }, work)
   const { by, reason } = stop.request
   return endRun(run, { state: 'cancelled', payload: { by, ...(reason === undefined ? {} : { reason }), ...said } }, work)
 }

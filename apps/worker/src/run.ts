@@ -1,8 +1,9 @@
-import { type Backend, type Execution, type Failure, Handle, type Log, type Mode, type RunContext, type Task } from '@longshore/contracts'
+import { type Backend, type Budget, type Execution, type Failure, Handle, type Log, type Mode, type RunContext, type Task } from '@longshore/contracts'
 import { type Claim, ClaimLost, type Doorbell, type Ledger } from '@longshore/ledger'
 
 import { type EventMirror, mirrorEvents } from './event-mirror.ts'
 import type { Here } from './here.ts'
+import { type Mailbox, openMailbox } from './mailbox.ts'
 import type { RedisClock } from './redis-clock.ts'
 import type { Suspects } from './suspects.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
@@ -33,6 +34,8 @@ export interface RunTaskDeps extends Here {
   /** Owners in a row that may die soon after they took a task; then it ends as failed (poison). */
   poisonLimit: number
   suspects: Suspects
+  /** What each agent may use in a day (UTC). */
+  agentsDay?: Budget | undefined
   engines: Here['engines'] & {
     /** Whether another worker that is alive and not draining reaches this engine; one that is silent for now is waited for. */
     isAlive(mode: Mode, engineId: string): Promise<boolean>
@@ -54,6 +57,7 @@ export interface Run {
   readonly log: Log
   readonly context: RunContext
   readonly mirror: EventMirror
+  readonly mailbox: Mailbox
   /** Stops mirroring without stopping the execution. */
   letGo(): void
   /** Counts a failure of the place, once per run. */
@@ -73,7 +77,7 @@ export interface Run {
 }
 
 /** That there is nothing to attach to is the word of an owner who let go; what a backend stores is alive, or about to be. */
-const Alive = Handle.omit({ checkpoint: true, discard: true })
+const Alive = Handle.omit({ checkpoint: true, paused: true, discard: true })
 
 // One for all: an error with a stack of its own per run would cost more than the rest of letting go.
 const LET_GO = new Error('aborted: the worker let go of the execution')
@@ -106,6 +110,9 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
   const remainingMs = (task.deadline_at ?? deps.clock.now()) - deps.clock.now()
   let isPlaceBlamed = false
   const run: Run = {
+    get mailbox() {
+      return mailbox
+    },
     deps, backend, claim, log, mirror, lost: lost.signal, task, handle: task.handle, execution: undefined, isStarting: false, trouble: undefined,
     letGo: () => letGo.abort(LET_GO),
     get isPlaceBlamed() {
@@ -133,5 +140,6 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
       },
     },
   }
+  const mailbox = openMailbox(run)
   return run
 }

@@ -1,12 +1,15 @@
-import type { Task } from '@longshore/contracts'
-import type { Bell } from '@longshore/ledger'
+import { overBudget, type Request } from '@longshore/contracts'
+import type { Bell, Requests } from '@longshore/ledger'
 
 import type { Run } from './run.ts'
 
 /** What ends a run from outside, before the execution ends by itself. */
 export type Stop =
-  | { kind: 'cancel'; request: NonNullable<Task['cancel_requested']> }
+  | { kind: 'cancel'; request: Request }
+  | { kind: 'pause' }
   | { kind: 'timeout' }
+  /** The task, or its agent for today, has used what it may; `message` says what. */
+  | { kind: 'budget'; message: string }
   | { kind: 'handover' }
   /** Another worker may own the task. */
   | { kind: 'lost' }
@@ -25,7 +28,10 @@ export interface RunWatch {
   close(): void
 }
 
-/** Waits for whatever comes first: a request to cancel, the deadline (G9), the worker's own end, the loss of the task. */
+/**
+ * Waits for whatever comes first: a request to cancel or pause, the deadline (G9), the worker's own end, the loss of the task.
+ * Messages that wait meanwhile are handed to `run.mailbox`.
+ */
 export function watchRun(run: Run): RunWatch {
   const { promise, resolve } = Promise.withResolvers<Stop>()
   const closing = new AbortController()
@@ -35,14 +41,22 @@ export function watchRun(run: Run): RunWatch {
     resolve(stop)
   }
   const remainingMs = (task.deadline_at ?? Infinity) - deps.clock.now()
-  if (task.cancel_requested !== undefined) stopWith({ kind: 'cancel', request: task.cancel_requested })
-  else if (remainingMs <= 0) stopWith({ kind: 'timeout' })
+  const obey = ({ cancel, pause, messages }: Requests, over?: string) => {
+    if (cancel !== undefined) stopWith({ kind: 'cancel', request: cancel })
+    else if (pause !== undefined) stopWith({ kind: 'pause' })
+    else if (over !== undefined) stopWith({ kind: 'budget', message: over })
+    // Not waited for: an agent's server may be slow to answer, and a cancel must not be.
+    else if (messages > 0) void run.mailbox.deliver()
+  }
+  const { cancel_requested, pause_requested } = task
+  obey({ ...(cancel_requested === undefined ? {} : { cancel: cancel_requested }), ...(pause_requested === undefined ? {} : { pause: pause_requested }), messages: 0, spent: { tokens: 0, cost_micros: 0 } })
+  if (remainingMs <= 0) stopWith({ kind: 'timeout' })
   // A timer of Node holds 24.8 days; a task one.
   const timer = setTimeout(() => stopWith({ kind: 'timeout' }), Math.min(Math.max(0, remainingMs), 2 ** 31 - 1))
   closing.signal.addEventListener('abort', () => clearTimeout(timer))
   onAbort(lost, closing.signal, () => stopWith({ kind: 'lost' }))
   onAbort(deps.handover, closing.signal, () => stopWith({ kind: 'handover' }))
-  if (!closing.signal.aborted) void followCancel(run, closing.signal, (request) => stopWith({ kind: 'cancel', request }))
+  if (!closing.signal.aborted) void followRequests(run, closing.signal, obey)
   return { stopped: promise, close: () => closing.abort(CLOSED) }
 }
 
@@ -52,31 +66,40 @@ function onAbort(signal: AbortSignal, until: AbortSignal, act: () => void): void
   else signal.addEventListener('abort', act, { once: true, signal: until })
 }
 
-async function followCancel(run: Run, until: AbortSignal, act: (request: NonNullable<Task['cancel_requested']>) => void): Promise<void> {
+async function followRequests(run: Run, until: AbortSignal, obey: (requests: Requests, over?: string) => void): Promise<void> {
   const { ledger, doorbell } = run.deps
   const isOver = () => until.aborted
   let bell: Bell | undefined
   try {
-    await pause(QUIET_MS, until)
+    await unhurried(QUIET_MS, until)
     if (isOver()) return
     bell = await doorbell.listen(run.task.id)
     while (!isOver()) {
-      const request = await ledger.cancelRequested(run.claim)
-      if (request !== undefined) act(request)
-      await pause(LEAST_GAP_MS, until)
+      const requests = await ledger.requests(run.claim)
+      obey(requests, await overspent(run, requests))
+      await unhurried(LEAST_GAP_MS, until)
       await bell.next(POLL_MS, until)
     }
   } catch (error) {
     if (!isOver()) {
-      run.log.warn({ err: error }, 'requests to cancel could not be read; trying again')
-      setTimeout(() => void followCancel(run, until, act), POLL_MS)
+      run.log.warn({ err: error }, 'what is asked of the task could not be read; trying again')
+      setTimeout(() => void followRequests(run, until, obey), POLL_MS)
     }
   } finally {
     await bell?.close().catch(() => undefined)
   }
 }
 
-function pause(ms: number, until: AbortSignal): Promise<void> {
+/** Usage events ring the bell, so this is asked as soon as something is spent. */
+async function overspent({ task, deps }: Run, { spent }: Requests): Promise<string | undefined> {
+  const own = overBudget(task.budget, spent)
+  if (own !== undefined) return `the task has used ${own}`
+  if (deps.agentsDay === undefined) return undefined
+  const agents = overBudget(deps.agentsDay, await deps.ledger.spentToday(task.agent_id))
+  return agents === undefined ? undefined : `${task.agent_id} has used ${agents} for today (UTC)`
+}
+
+function unhurried(ms: number, until: AbortSignal): Promise<void> {
   return new Promise((resolve) => {
     if (until.aborted) {
       resolve()

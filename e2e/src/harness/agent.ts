@@ -1,4 +1,4 @@
-import { END_STATES, isOver, MODES, TASK_STATES, type TaskState } from '@longshore/contracts'
+import { type Control, END_STATES, isOver, MODES, TASK_STATES, type TaskState } from '@longshore/contracts'
 import { waitFor } from '@longshore/testkit'
 import { z } from 'zod'
 
@@ -11,6 +11,8 @@ export type TaskAnswer = z.infer<typeof TaskAnswer>
 export const SubmitAnswer = TaskAnswer.extend({ is_new: z.boolean() })
 export type SubmitAnswer = z.infer<typeof SubmitAnswer>
 
+const ControlAnswer = z.looseObject({ status: z.enum(TASK_STATES), outcome: z.string() })
+type ControlAnswer = z.infer<typeof ControlAnswer>
 const Event = z.object({ seq: z.int(), id: z.string(), timestamp: z.string(), type: z.string(), message: z.string(), data: z.looseObject({}) })
 export type HistoryEvent = z.infer<typeof Event>
 export const HistoryAnswer = z.looseObject({ events: z.array(Event), events_total: z.int() })
@@ -24,7 +26,10 @@ export interface Agent {
   submit(task_description: string, more?: Record<string, unknown>): Promise<SubmitAnswer>
   status(taskId: string): Promise<TaskAnswer>
   events(taskId: string): Promise<HistoryEvent[]>
-  cancel(taskId: string, reason?: string): Promise<{ status: TaskState; outcome: string }>
+  cancel(taskId: string, reason?: string): Promise<ControlAnswer>
+  control(taskId: string, control: 'pause' | 'resume', reason?: string): Promise<ControlAnswer>
+  /** @returns the message's id */
+  tell(taskId: string, message: string): Promise<string>
   /** Waits until the task is in one of these states. @throws Error when it is over in another, or after `timeoutMs` */
   until(taskId: string, states: readonly TaskState[], timeoutMs?: number): Promise<TaskAnswer>
   untilCompleted(taskId: string): Promise<TaskAnswer>
@@ -55,11 +60,15 @@ export function createAgent(nextUrl: () => string, key: string): Agent {
     if (last === undefined || !states.includes(last.status)) throw new Error(`${id} was to be ${states.join(' or ')} within ${timeoutMs} ms and is ${JSON.stringify(last)}`)
     return last
   }
+  const control = (id: string, what: Control, reason?: string): Promise<ControlAnswer> =>
+    call(ControlAnswer, `/api/tasks/${id}/control`, { method: 'POST', body: { control: what, ...(reason === undefined ? {} : { reason }) } })
   return {
     fetch: ask, status, until,
     submit: (task_description, more = {}) => call(SubmitAnswer, '/api/tasks', { method: 'POST', body: { task_description, ...more } }),
     events: async (id) => (await call(HistoryAnswer, `/api/tasks/${id}/history?events_limit=-1`)).events,
-    cancel: (id, reason) => call(z.object({ status: z.enum(TASK_STATES), outcome: z.string() }), `/api/tasks/${id}/control`, { method: 'POST', body: { control: 'cancel', ...(reason === undefined ? {} : { reason }) } }),
+    cancel: (id, reason) => control(id, 'cancel', reason),
+    control,
+    tell: async (id, message) => (await call(z.looseObject({ message_id: z.string() }), `/api/tasks/${id}/messages`, { method: 'POST', body: { message } })).message_id,
     untilCompleted: (id) => until(id, ['completed']),
     untilOver: (id) => until(id, END_STATES),
   }

@@ -1,4 +1,4 @@
-export { type Agent, expectWholeLog, refusal, type TaskAnswer } from './agent.ts'
+export { type Agent, expectWholeLog, type HistoryEvent, refusal, type TaskAnswer } from './agent.ts'
 export { expectStepsOnce, gatedSteps, openGate, step, steps, stepsDone, untilStep } from './counted-work.ts'
 export { type AppProcess } from './app-process.ts'
 export { engineIfHere, NEEDS } from './engine.ts'

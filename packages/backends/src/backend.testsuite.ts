@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { record, type Recorded, filesOf, successorOf, textOf } from './fixtures/record.ts'
 import { WATCHDOG_SLACK_MS } from './places/server-place.ts'
 import { describeResume } from './resume.testsuite.ts'
+import { describeSteer } from './steer.testsuite.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
 /** Enough for a slow start on a busy machine, short enough for a test. */
@@ -17,6 +18,8 @@ export interface Dialect {
   say(text: string): string
   /** Goes on until it is ended. */
   hang(): string
+  /** Works on in one step until the file is there; an agent without files, for some seconds. */
+  until(path: string): string
   /** Adds a line to a file in one step, then runs on in that very step until it is ended: an agent that is resumed goes on behind it. */
   workAndHang(path: string, line: string): string
   /** Leaves a child in a session of its own that holds `marker` in its arguments, then hangs. */
@@ -48,12 +51,14 @@ export interface SuiteOptions {
   ownPlace: boolean
   /** Must be what the backend says of itself. Without it `resume` answers undefined and starts nothing. */
   resumes: boolean
+  /** Whether its executions can be told something. A profile may lack it in a backend where others do not. Default: no. */
+  steers?: boolean
   /** What the backend says of itself that it cannot do; what is owed for it then falls away. Default: nothing. */
   lacks?: readonly ('adopt' | 'files')[]
 }
 
 /** What every backend owes its callers. A new backend passes this or is not one. */
-export function describeBackend(name: string, { make, dialect, profile, ownPlace, resumes, lacks = [] }: SuiteOptions): void {
+export function describeBackend(name: string, { make, dialect, profile, ownPlace, resumes, steers = false, lacks = [] }: SuiteOptions): void {
   describe(`${name} keeps the backend contract`, { timeout: 90_000 }, () => {
     let under: BackendUnderTest
     const started: Recorded[] = []
@@ -71,6 +76,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
 
     /** What only a place of the task's own can keep. */
     const ownPlaceTest = ownPlace ? test : leaveOut
+    const noSteerTest = steers ? leaveOut : test
     const [adoptTest, noAdoptTest] = lacks.includes('adopt') ? [leaveOut, test] : [test, leaveOut]
     const track = (one: Recorded): Recorded => {
       started.push(one)
@@ -89,6 +95,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
 
     test('says that it is ready, and what it can do', async () => {
       expect(can()).toMatchObject({ adopt: !lacks.includes('adopt'), files: !lacks.includes('files') })
+      expect(can().steer || !steers).toBe(true)
       expect(await under.backend.probe()).toEqual({ ok: true })
     })
 
@@ -252,6 +259,14 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       await nothingLeft(one.task)
     })
 
+    noSteerTest('has nobody who could be told something while it works', async () => {
+      const one = recorded(dialect.say('hello'))
+      const execution = await under.backend.start(one.task, one.run)
+      expect(execution.tell).toBeUndefined()
+      await execution.outcome
+    })
+
+    if (steers) describeSteer({ under: () => under, dialect, recorded, track, dispose, adopts: !lacks.includes('adopt'), resumes })
     if (resumes) describeResume({ under: () => under, dialect, recorded, track, dispose, nothingLeft: (one) => nothingLeft(one.task) })
   })
 }

@@ -21,7 +21,7 @@ async function leftoversOf(backend: Backend, taskId: string): Promise<string[]> 
   return (await backend.list()).filter((found) => found.taskId === taskId).map(({ handle }) => String(handle.data['scripted']))
 }
 
-describeBackend('the scripted backend', { make, dialect: DIRECTIVES, profile: 'opencode', ownPlace: false, resumes: false, lacks: ['adopt', 'files'] })
+describeBackend('the scripted backend', { make, dialect: { ...DIRECTIVES, until: () => '[[sleep 3000]]' }, profile: 'opencode', ownPlace: false, resumes: false, steers: true, lacks: ['adopt', 'files'] })
 
 test('without a script it stores one handle, says one thing in one step and is over', async () => {
   const backend = createScriptedBackend({ mode: 'docker' })

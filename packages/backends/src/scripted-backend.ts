@@ -1,6 +1,6 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Backend, type ExecutionEvent, type ExecutionOutcome, type FailureCode, type Found, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
-import { createJournal, type Journal } from './journal.ts'
+import { type AgentMessage, type Backend, type Execution, type ExecutionEvent, type ExecutionOutcome, type Failure, type FailureCode, type Found, type Handle, type Mode, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { createJournal } from './journal.ts'
 
 export interface ScriptedBackendOptions {
   mode: Mode
@@ -15,8 +15,8 @@ const USAGE = { input_tokens: 1, output_tokens: 1, reasoning_tokens: 0, cache_re
 interface Running extends Found { ended: AbortController }
 
 /**
- * Starts nothing: a task says one thing and completes, or does what `[[say TEXT]]`, `[[hang]]` and `[[status CODE]]` in its prompt ask for,
- * in their order. It lives in this process and goes with it. For benchmarks and tests of everything around a backend, never for users.
+ * Starts nothing: a task says one thing and completes, or does what `[[say TEXT]]`, `[[sleep MS]]`, `[[hang]]` and `[[status CODE]]` in its
+ * prompt ask for, in their order; what it is told meanwhile it only repeats. It lives in this process and goes with it. For benchmarks and tests of everything around a backend, never for users.
  */
 export function createScriptedBackend({ mode, runMs = 0 }: ScriptedBackendOptions): Backend {
   const running = new Map<string, Running>()
@@ -28,7 +28,7 @@ export function createScriptedBackend({ mode, runMs = 0 }: ScriptedBackendOption
   }
   return {
     mode,
-    capabilities: { isolation: 'shared', adopt: false, resume: false, steer: false, pause: false, usage: true, files: false },
+    capabilities: { isolation: 'shared', adopt: false, resume: false, steer: true, pause: false, usage: true, files: false },
     probe: () => Promise.resolve({ ok: true }),
     engineId: () => Promise.resolve(undefined),
     start: async (task, run) => {
@@ -37,10 +37,10 @@ export function createScriptedBackend({ mode, runMs = 0 }: ScriptedBackendOption
       await run.onHandle(handle)
       const ended = new AbortController()
       running.set(key, { taskId: task.id, createdAt: Date.now(), handle, ended })
-      const journal = createJournal()
-      const outcome = perform(task, run, journal, runMs, ended.signal).finally(() => running.delete(key))
-      outcome.catch(() => {}) // whoever awaits it hears of it
-      return { handle, outcome, result: () => Promise.resolve(journal.result(0)) }
+      const { outcome, ...execution } = perform(task, run, runMs, ended.signal)
+      const cleared = outcome.finally(() => running.delete(key))
+      cleared.catch(() => {}) // whoever awaits it hears of it
+      return { handle, outcome: cleared, ...execution }
     },
     attach: () => Promise.resolve(undefined),
     resume: () => Promise.resolve(undefined),
@@ -51,38 +51,72 @@ export function createScriptedBackend({ mode, runMs = 0 }: ScriptedBackendOption
   }
 }
 
-async function perform(task: Task, run: RunContext, journal: Journal, runMs: number, ended: AbortSignal): Promise<ExecutionOutcome> {
-  const pending: ExecutionEvent[] = []
-  let told = 0
-  const flush = async (): Promise<void> => {
-    const events = pending.splice(0)
-    told += events.length
-    if (events.length > 0) await run.emit(events, String(told))
+function perform(task: Task, run: RunContext, runMs: number, ended: AbortSignal): Required<Omit<Execution, 'handle'>> {
+  const journal = createJournal()
+  const told = new Set<string>()
+  let isOver = false
+  let emitted = 0
+  let last = Promise.resolve()
+  const emitAfter = async (previous: Promise<void>, events: readonly ExecutionEvent[]): Promise<void> => {
+    await previous
+    if (events.length > 0) await run.emit(events, String(emitted + events.length))
+    emitted += events.length
     journal.add(events)
   }
+  /** One step after the other, whoever says it: the position counts. */
+  const emit = (events: readonly ExecutionEvent[]): Promise<void> => {
+    const step = emitAfter(last, events)
+    last = step.catch(() => {}) // whoever asked for it hears of it
+    return step
+  }
+  const outcome = script(task, run, runMs, ended, emit, () => (isOver = true)).then(
+    (end): ExecutionOutcome => (end === undefined ? { kind: 'completed', result: journal.result(0) } : { kind: 'failed', failure: end, result: journal.result(0) }),
+  )
+  return {
+    outcome: outcome.finally(() => (isOver = true)),
+    result: () => Promise.resolve(journal.result(0)),
+    tell: async ({ id, text }: AgentMessage) => {
+      if (told.has(id)) return 'delivered'
+      if (isOver || ended.aborted) return 'over'
+      await run.confirmClaim()
+      await emit([said(`heard: ${text}\n`)])
+      told.add(id)
+      return 'delivered'
+    },
+  }
+}
+
+/** Follows the script to its end: undefined, or a failure. What it says last goes out after `decided`. */
+async function script(task: Task, run: RunContext, runMs: number, ended: AbortSignal, emit: (events: ExecutionEvent[]) => Promise<void>, decided: () => void): Promise<Failure | undefined> {
+  const pending: ExecutionEvent[] = []
   const wait = (ms: number): Promise<void> => delay(ms, undefined, { signal: AbortSignal.any([run.signal, ended]) })
   try {
     if (runMs > 0) await wait(runMs)
     for (const { verb, text } of stepsOf(task.prompt)) {
-      if (verb === 'say') pending.push({ type: 'task.output', payload: { text, stream: 'agent' } })
-      else await flush()
+      if (verb === 'say') pending.push(said(text))
+      else await emit(pending.splice(0))
+      if (verb === 'sleep') await wait(Number(text))
       if (verb === 'hang') await wait(FOR_EVER_MS)
-      if (verb === 'status') return { kind: 'failed', failure: new TaskFailure(failureOf(Number(text)), `the script answers ${text}`).toFailure(), result: journal.result(0) }
+      if (verb === 'status') return new TaskFailure(failureOf(Number(text)), `the script answers ${text}`).toFailure()
     }
-    pending.push({ type: 'task.usage', payload: USAGE })
-    await flush()
-    return { kind: 'completed', result: journal.result(0) }
+    decided()
+    await emit([...pending, { type: 'task.usage', payload: USAGE }])
+    return undefined
   } catch (error) {
     if (run.signal.aborted || !ended.aborted) throw error
-    return { kind: 'failed', failure: { code: 'backend_lost', message: 'the script was ended' }, result: journal.result(0) }
+    return { code: 'backend_lost', message: 'the script was ended' }
   }
+}
+
+function said(text: string): ExecutionEvent {
+  return { type: 'task.output', payload: { text, stream: 'agent' } }
 }
 
 interface Step { verb: string; text: string }
 
 /** The words are those of the scripted model; what else stands in a prompt is overheard. */
 function stepsOf(prompt: string): Step[] {
-  const steps = [...prompt.matchAll(/\[\[(say|hang|status)(?: ([^\]]*))?\]\]/g)].map(([, verb = '', text = '']) => ({ verb, text }))
+  const steps = [...prompt.matchAll(/\[\[(say|hang|status|sleep)(?: ([^\]]*))?\]\]/g)].map(([, verb = '', text = '']) => ({ verb, text }))
   return steps.length > 0 ? steps : [{ verb: 'say', text: '[scripted] done' }]
 }
 

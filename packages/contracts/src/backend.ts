@@ -13,8 +13,9 @@ export interface BackendCapabilities {
   adopt: boolean
   /** The agent's session outlives its execution: `resume` goes on with it in its workspace. */
   resume: boolean
-  /** Messages reach the running agent. */
+  /** Messages reach the running agent: its executions have `tell`. */
   steer: boolean
+  /** A checkpoint loses nothing but the step that was under way: pausing is worth it. */
   pause: boolean
   usage: boolean
   files: boolean
@@ -51,6 +52,9 @@ export type ExecutionOutcome =
   | { kind: 'completed'; result: TaskResult }
   | { kind: 'failed'; failure: Failure; result?: TaskResult }
 
+/** What an agent is told while it works. `id`: of the mailbox entry, never used twice. */
+export interface AgentMessage { id: string; text: string }
+
 /** One running attempt. */
 export interface Execution {
   readonly handle: Handle
@@ -58,6 +62,12 @@ export interface Execution {
   readonly outcome: Promise<ExecutionOutcome>
   /** What it has said so far, for an end that is not its own (cancel, timeout). */
   result(): Promise<TaskResult>
+  /**
+   * Gives the agent a text as its newest user message at its next step. One at a time, in their order; the same `id` again, also by an adopter,
+   * when it is not known whether it arrived: it takes effect once. `over`: the execution has ended, or is about to, without it.
+   * Throws TaskFailure when the place does not answer, ClaimLost when another owns the task. Exactly where `capabilities.steer`.
+   */
+  readonly tell?: (message: AgentMessage) => Promise<'delivered' | 'over'>
 }
 
 /** Something of this deployment that a place holds: running or stopped, its task known here or not (G10). */

@@ -8,10 +8,13 @@ const HTTP_STATUS = {
   origin_forbidden: 403,
   task_not_found: 404, // also for somebody else's task: the answers do not differ (G11)
   unknown_operation: 404,
+  file_not_found: 404,
   idempotency_conflict: 409,
   task_over: 409,
+  not_started: 409,
   not_supported: 409,
   payload_too_large: 413,
+  budget: 429,
   overloaded: 429,
   internal: 500,
   unavailable: 503,

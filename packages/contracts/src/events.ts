@@ -1,7 +1,9 @@
 import { z } from 'zod'
+import { Mail } from './control.ts'
 import { Failure } from './failures.ts'
 import { EventId, TaskId } from './ids.ts'
 import { Isolation, Mode } from './mode.ts'
+import { Usage } from './usage.ts'
 
 /** Why a task is (again) in the queue. */
 export const QueuedReason = z.enum(['submitted', 'retry', 'resume', 'answer', 'handover', 'ticket_lost'])
@@ -18,17 +20,6 @@ export const FileChange = z.object({
 })
 export type FileChange = z.infer<typeof FileChange>
 
-/** Tokens are counts; cost is integer micro-units (millionths) of the provider's currency. */
-export const Usage = z.object({
-  input_tokens: z.int().nonnegative(),
-  output_tokens: z.int().nonnegative(),
-  reasoning_tokens: z.int().nonnegative(),
-  cache_read_tokens: z.int().nonnegative(),
-  cache_write_tokens: z.int().nonnegative(),
-  cost_micros: z.int().nonnegative(),
-})
-export type Usage = z.infer<typeof Usage>
-
 /** What a finished task leaves behind. `output`: the last `MAX_OUTPUT_CHARACTERS` of what the agent said. */
 export const TaskResult = z.object({
   output: z.string(),
@@ -39,9 +30,12 @@ export const TaskResult = z.object({
 })
 export type TaskResult = z.infer<typeof TaskResult>
 
+/** Messages that never reached the agent. */
+const undelivered = z.array(z.string()).optional()
+
 /** Type by type, what an event says. A new field is optional; a changed meaning is a new `v`. */
 export const EVENT_PAYLOADS = {
-  'task.queued': z.object({ reason: QueuedReason, ticket: z.int(), mode: Mode, title: z.string(), delay_ms: z.int().optional() }),
+  'task.queued': z.object({ reason: QueuedReason, ticket: z.int(), mode: Mode, title: z.string(), delay_ms: z.int().optional(), by: z.string().optional() }),
   'task.started': z.object({
     attempt: z.int(), claim: z.int(), worker: z.string(), mode: Mode, deadline_at: z.int(), isolation: Isolation.optional(),
   }),
@@ -54,16 +48,16 @@ export const EVENT_PAYLOADS = {
   }),
   'task.file_changed': FileChange,
   'task.usage': Usage,
-  'task.message': z.object({ message_id: z.string(), message_type: z.string(), by: z.string(), text: z.string() }),
+  'task.message': Mail,
   'task.message_delivered': z.object({ message_id: z.string() }),
   'task.input_required': z.object({ input_id: z.string(), kind: z.enum(['permission', 'question']), question: z.string(), choices: z.array(z.string()) }),
   'task.input_answered': z.object({ input_id: z.string(), answer: z.string(), by: z.string() }),
   'task.paused': z.object({ by: z.string(), reason: z.string().optional() }),
   'task.retrying': z.object({ attempt: z.int(), failure: Failure, delay_ms: z.int() }),
-  'task.completed': z.object({ attempt: z.int(), duration_ms: z.int(), result: TaskResult }),
-  'task.failed': z.object({ attempt: z.int(), duration_ms: z.int(), failure: Failure, result: TaskResult.optional() }),
-  'task.timeout': z.object({ attempt: z.int(), duration_ms: z.int(), limit: TimeLimit, limit_ms: z.int(), result: TaskResult.optional() }),
-  'task.cancelled': z.object({ attempt: z.int(), duration_ms: z.int(), by: z.string(), reason: z.string().optional(), result: TaskResult.optional() }),
+  'task.completed': z.object({ attempt: z.int(), duration_ms: z.int(), undelivered, result: TaskResult }),
+  'task.failed': z.object({ attempt: z.int(), duration_ms: z.int(), undelivered, failure: Failure, result: TaskResult.optional() }),
+  'task.timeout': z.object({ attempt: z.int(), duration_ms: z.int(), undelivered, limit: TimeLimit, limit_ms: z.int(), result: TaskResult.optional() }),
+  'task.cancelled': z.object({ attempt: z.int(), duration_ms: z.int(), undelivered, by: z.string(), reason: z.string().optional(), result: TaskResult.optional() }),
 } as const
 
 export type EventType = keyof typeof EVENT_PAYLOADS

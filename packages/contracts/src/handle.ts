@@ -14,6 +14,8 @@ export const Handle = z.object({
   engine_id: z.string().optional(),
   /** Its owner ended the execution on purpose and kept the session: there is nothing to attach to, `resume` goes on (G12). */
   checkpoint: z.literal(true).optional(),
+  /** With `checkpoint`: somebody had asked for a pause, and the agent is told so when it goes on. */
+  paused: z.literal(true).optional(),
   /** Its attempt is over, and something of it may be left: whoever takes the task next ends that before another is started. */
   discard: z.literal(true).optional(),
   data: z.record(z.string(), z.union([z.string(), z.number(), z.boolean(), z.null()])),

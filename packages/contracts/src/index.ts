@@ -1,9 +1,9 @@
-export type { Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext } from './backend.ts'
-export { Control } from './control.ts'
+export type { AgentMessage, Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext } from './backend.ts'
+export { Control, Mail, MessageText, MessageType } from './control.ts'
 export { ERROR_CODES, ErrorBody, ErrorCode, LongshoreError } from './errors.ts'
 export {
   type AnyEvent, Cursor, EVENT_PAYLOADS, EVENT_TYPES, type EventDraft, type EventPayload, EventType, FileChange, formatCursor, parseCursor,
-  parseEvent, QueuedReason, START, type TaskEvent, TaskResult, TimeLimit, type UnknownEvent, Usage,
+  parseEvent, QueuedReason, START, type TaskEvent, TaskResult, TimeLimit, type UnknownEvent,
 } from './events.ts'
 export { FAILURE_CODES, Failure, FailureCode, isWorthRetrying, TaskFailure, toFailure } from './failures.ts'
 export { Handle } from './handle.ts'
@@ -12,5 +12,6 @@ export * from './limits.ts'
 export { type Clock, type Log, SILENT } from './log.ts'
 export { Isolation, ISOLATIONS, Mode, MODES } from './mode.ts'
 export { END_STATES, EndState, isOver, mayBecome, TASK_STATES, TaskState, TRANSITIONS } from './state.ts'
-export { IdempotencyKey, NewTask, Observer, ProfileName, Prompt, QueueTtlMs, Task, TimeoutMs, titleOf } from './task.ts'
+export { IdempotencyKey, NewTask, Observer, ProfileName, Prompt, QueueTtlMs, Request, Task, TimeoutMs, titleOf } from './task.ts'
+export { Budget, overBudget, type Spent, Usage, UsageLine } from './usage.ts'
 export { type PendingTicket, Ticket, ticketId } from './ticket.ts'

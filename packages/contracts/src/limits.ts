@@ -16,6 +16,13 @@ export const MAX_TIMEOUT_MS = 24 * 60 * 60 * 1_000
 export const MAX_QUEUE_TTL_MS = 30 * 24 * 60 * 60 * 1_000
 /** `RUNNER_TIMEOUT_MS` of the predecessor. */
 export const DEFAULT_TIMEOUT_MS = 300_000
+/** A message to an agent and its metadata fit into one event; longer texts belong into a file or a task. */
+export const MAX_MESSAGE_BYTES = 8 * 1024
+export const MAX_METADATA_BYTES = 2 * 1024
+/** Messages that wait for one agent; who has more to say waits for it, too. */
+export const MAX_WAITING_MESSAGES = 100
+/** Seven days: whoever paused a task and stays away for longer has forgotten it. */
+export const DEFAULT_PAUSED_TTL_MS = 7 * 24 * 60 * 60 * 1_000
 export const MAX_OBSERVERS = 50
 export const MAX_IDEMPOTENCY_KEY_CHARACTERS = 256
 /** G2. */

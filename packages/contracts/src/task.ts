@@ -6,6 +6,7 @@ import { AgentId, EventId, TaskId } from './ids.ts'
 import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_PROMPT_BYTES, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MAX_TITLE_CHARACTERS, MIN_TIMEOUT_MS } from './limits.ts'
 import { Mode } from './mode.ts'
 import { TaskState } from './state.ts'
+import { Budget } from './usage.ts'
 
 /** The agent's words. Counted in bytes: that is what Redis holds. */
 export const Prompt = z
@@ -38,11 +39,19 @@ export const NewTask = z.object({
   timeout_ms: TimeoutMs.default(DEFAULT_TIMEOUT_MS),
   /** How long it may wait for its first start; without it, for ever. Later waits count against the deadline. */
   queue_ttl_ms: QueueTtlMs.optional(),
+  /** How long it may stay paused in one go; then it ends as a timeout. */
+  paused_ttl_ms: QueueTtlMs.optional(),
+  /** What all its attempts may use together. */
+  budget: Budget.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
   idempotency_key: IdempotencyKey.optional(),
 })
 export type NewTask = z.infer<typeof NewTask>
+
+/** What somebody asked of a task that another owns. */
+export const Request = z.object({ by: z.string(), reason: z.string().optional(), at: z.int() })
+export type Request = z.infer<typeof Request>
 
 /** The ledger's record of a task. Times are Redis TIME in ms. Absent means: not yet, or not for this task. */
 export const Task = NewTask.extend({
@@ -75,7 +84,18 @@ export const Task = NewTask.extend({
   failure: Failure.optional(),
   limit: TimeLimit.optional(),
   /** Somebody asked for the end while it ran; the owner carries it out. */
-  cancel_requested: z.object({ by: z.string(), reason: z.string().optional(), at: z.int() }).optional(),
+  cancel_requested: Request.optional(),
+  /** Somebody asked for a pause while it ran; the owner carries it out. */
+  pause_requested: Request.optional(),
+  /** Messages that have not reached the agent yet. */
+  messages_waiting: z.int().nonnegative().optional(),
+  /** What it has used so far, as budgets count it. */
+  tokens: z.int().nonnegative().optional(),
+  cost_micros: z.int().nonnegative().optional(),
+  /** Since when it is paused. */
+  paused_at: z.int().optional(),
+  /** Ids of the messages that had not reached the agent when it ended. */
+  undelivered: z.array(z.string()).optional(),
 })
 export type Task = z.infer<typeof Task>
 

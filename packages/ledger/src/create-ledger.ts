@@ -9,6 +9,7 @@ import { ownerWrites } from './owner-writes.ts'
 import { queries } from './queries.ts'
 import { runScript, type Script } from './script.ts'
 import { submission } from './submission.ts'
+import { usageQueries } from './usage.ts'
 import { unownedWrites } from './unowned-writes.ts'
 
 export interface LedgerOptions {
@@ -31,5 +32,5 @@ export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger 
   const keys = keysOf(deployment)
   const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
-  return { ...submission(context, guard), ...queries(context), ...ownerWrites(context), ...unownedWrites(context) }
+  return { ...submission(context, guard), ...queries(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context) }
 }

@@ -88,7 +88,7 @@ test('a queued task is cancelled without a worker; a running one is asked of its
   expect(await ledger.cancel(queued.id, 'agent-a')).toMatchObject({ outcome: 'already_over', before: 'cancelled' })
   const task = await running()
   expect(await ledger.cancel(task.id, 'op', 'stop')).toMatchObject({ outcome: 'requested', before: 'running', task: { state: 'running' } })
-  expect(await ledger.cancelRequested(claimOf(task))).toMatchObject({ by: 'op', reason: 'stop' })
+  expect(await ledger.requests(claimOf(task))).toMatchObject({ cancel: { by: 'op', reason: 'stop' }, messages: 0 })
   expect(await ledger.cancel(aTask().id, 'op')).toBeUndefined()
   expect((await events(queued)).at(-1)).toMatchObject({ payload: { by: 'agent-a', reason: 'changed my mind' } })
 })

@@ -10,6 +10,8 @@ export interface Keys {
   task(id: TaskId): string
   /** LIST: the event log; element i is seq `base + i + 1`. */
   log(id: TaskId): string
+  /** LIST: messages that wait for the agent, oldest first: `<message id> <JSON>`. */
+  mail(id: TaskId): string
   /** STREAM: (task, seq, type) of every event of the deployment. */
   fleet: string
   /** ZSET by created_at: every task. */
@@ -28,6 +30,10 @@ export interface Keys {
   identity: string
   /** HASH: tasks per state. */
   counts: string
+  /** HASH: `<agent> <profile> <mode> <metric>` of a day, numbered since 1970. */
+  usage(day: number): string
+  /** HASH: `<agent> tokens`, `<agent> cost_micros` of a day: what budgets are held against. */
+  spent(day: number): string
   /** STRING with a TTL: task id and input fingerprint of an idempotency key. */
   idempotency(agentId: string, keyHash: string): string
   /** HASH sha256 → JSON. */
@@ -42,6 +48,7 @@ export function keysOf(deployment: string): Keys {
     prefix,
     task: (id) => `${prefix}task:${id}`,
     log: (id) => `${prefix}log:${id}`,
+    mail: (id) => `${prefix}mail:${id}`,
     fleet: `${prefix}fleet`,
     tasks: `${prefix}tasks`,
     agent: (agentId) => `${prefix}agent:${agentId}`,
@@ -51,6 +58,8 @@ export function keysOf(deployment: string): Keys {
     poisoned: `${prefix}poisoned`,
     identity: `${prefix}identity`,
     counts: `${prefix}counts`,
+    usage: (day) => `${prefix}usage:${day}`,
+    spent: (day) => `${prefix}spent:${day}`,
     idempotency: (agentId, keyHash) => `${prefix}idem:${agentId}:${keyHash}`,
     apiKeys: `${prefix}apikeys`,
     bell: (topic) => `${prefix}bell:${topic}`,

@@ -1,4 +1,4 @@
-import type { AnyEvent, Cursor, EventDraft, EventPayload, Failure, Handle, Isolation, NewTask, PendingTicket, Task, TaskId, Ticket, TimeLimit } from '@longshore/contracts'
+import type { AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, Handle, Isolation, Mail, NewTask, PendingTicket, Request, Spent, Task, TaskId, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -43,8 +43,11 @@ export type Ending =
 /** G3: one ending. `won` says whether this call made it; `state` is the one that stands. `durationMs` since the first start, if it won. */
 export interface Ended { won: boolean; state: Task['state']; durationMs?: number }
 
-/** What was asked of a task that is not over. `ended`: it was not running, so it is over now; `requested`: its owner carries it out. */
-export interface CancelAnswer { outcome: 'ended' | 'requested' | 'already_over'; before: Task['state']; task: Task }
+/** What became of a control or a message. `over` wins over every other answer: nothing was changed. */
+export interface ControlAnswer<O extends string> { outcome: O | 'already_over'; before: Task['state']; task: Task }
+
+/** What is asked of the owner of a task, as it stands now. */
+export interface Requests { cancel?: Request; pause?: Request; messages: number; spent: Spent }
 
 export type Page =
   | { kind: 'events'; events: AnyEvent[]; cursor: Cursor; total: number }
@@ -57,9 +60,11 @@ export interface FleetEntry { position: string; taskId: TaskId; seq: number; typ
 export interface Ledger {
   /**
    * G1, G2. Accepts a task, or answers with the one that has the same agent and idempotency key.
-   * Nothing stays behind when it throws. @throws LongshoreError idempotency_conflict, overloaded, unavailable
+   * Nothing stays behind when it throws.
+   * @param agentsDay what the agent may use in a day (UTC): once that is used up, new tasks are refused
+   * @throws LongshoreError idempotency_conflict, budget, overloaded, unavailable
    */
-  submit(task: NewTask): Promise<Submitted>
+  submit(task: NewTask, agentsDay?: Budget): Promise<Submitted>
   /** Whether Redis has memory for new tasks: without it `submit` refuses them as overloaded. */
   hasRoom(): Promise<boolean>
   /** @throws nothing for an unknown id: undefined. */
@@ -85,13 +90,15 @@ export interface Ledger {
   saveHandle(claim: Claim, handle: Handle): Promise<void>
   /** @throws ClaimLost */
   confirm(claim: Claim): Promise<void>
-  /** The current request to cancel, if any. */
-  cancelRequested(claim: Claim): Promise<Task['cancel_requested']>
+  requests(claim: Claim): Promise<Requests>
+  /** The first message that waits has reached the agent: it waits no longer, and the log says when. One that waits no longer changes nothing. @throws ClaimLost */
+  delivered(claim: Claim, messageId: string): Promise<void>
   /**
-   * Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for. @throws ClaimLost
+   * Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for,
+   * pauses it when a pause was. `resume`: the owner stopped for a pause, which may have been taken back meanwhile. @throws ClaimLost
    * An `uncounted` retry gives the attempt's number back: the place was to blame.
    */
-  requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number; uncounted?: boolean } | { reason: 'handover' }): Promise<Task>
+  requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number; uncounted?: boolean } | { reason: 'handover' | 'resume' }): Promise<Task>
   /** The one ending, by the owner. Records the cleanup debt in the same step. Never throws ClaimLost: `won` says it. */
   end(claim: Claim, ending: Ending): Promise<Ended>
   /** The execution is disposed of and nothing is left (G9). */
@@ -99,8 +106,16 @@ export interface Ledger {
   /** Tasks that are over and whose execution is not known to be gone, oldest first. */
   debts(limit: number): Promise<TaskId[]>
 
-  /** Ends a task that has no owner; asks the owner of a running one (G3). */
-  cancel(taskId: TaskId, by: string, reason?: string): Promise<CancelAnswer | undefined>
+  /** Ends a task that has no owner (`ended`); asks the owner of a running one (G3). */
+  cancel(taskId: TaskId, by: string, reason?: string): Promise<ControlAnswer<'ended' | 'requested'> | undefined>
+  /** Pauses a task that nothing runs of; asks the owner of any other. Paused time counts against no limit but `paused_ttl_ms`. */
+  pause(taskId: TaskId, by: string, reason?: string): Promise<ControlAnswer<'paused' | 'requested' | 'unchanged'> | undefined>
+  /** Puts a paused task back into the queue, or takes back a pause that its owner has not carried out. */
+  resume(taskId: TaskId, by: string): Promise<(ControlAnswer<'resumed' | 'withdrawn' | 'unchanged'> & { ticket?: Ticket }) | undefined>
+  /** Leaves a message for the agent, which gets it in order while it runs. `full`: `MAX_WAITING_MESSAGES` wait, or the log has no room. */
+  post(taskId: TaskId, mail: Mail): Promise<ControlAnswer<'waiting' | 'full'> | undefined>
+  /** The messages that wait, oldest first. */
+  mail(taskId: TaskId): Promise<Mail[]>
   /** For the reconciler: ends a task that nobody can run any more. */
   failUnowned(taskId: TaskId, ticket: number, failure: Failure): Promise<Ended | undefined>
 
@@ -115,11 +130,11 @@ export interface Ledger {
    */
   reroute(taskId: TaskId, n: number, engineId: string | undefined): Promise<Ticket | undefined>
   /**
-   * For the reconciler: ends a task whose deadline is over and that nobody owns (G9: time without an owner counts), or that was never
-   * started within `queue_ttl_ms`. An owner gets a grace to end it itself. Whether it is over now because of this.
+   * For the reconciler: ends a task whose deadline is over and that nobody owns (G9: time without an owner counts), that was never
+   * started within `queue_ttl_ms`, or is paused for longer than `paused_ttl_ms`. An owner gets a grace to end it itself. Whether it is over now because of this.
    */
   timeoutUnowned(taskId: TaskId, ticket: number): Promise<boolean>
-  /** Live tasks from the one after `after`, for the reconciler's rounds, and which of them are past their deadline or their time in the queue; `next` is undefined at the end of a round. */
+  /** Tickets of queued and running tasks from the one after `after`, for the reconciler's rounds, and which live tasks are past a limit of time; `next` is undefined at the end of a round. */
   liveTickets(after: string | undefined, limit: number): Promise<{ tickets: Ticket[]; overdue: (Ticket & { limit: TimeLimit })[]; next?: string }>
 
   /** Tasks that ended as failed with `poison`, newest first. Written in the same step as the end. */
@@ -129,6 +144,11 @@ export interface Ledger {
   unpoison(taskId: TaskId): Promise<boolean>
   /** The deployment's own, made by the first call and the same ever after. */
   identity(): Promise<Identity>
+
+  /** What the agent's tasks have used since midnight (UTC), running ones included. */
+  spentToday(agentId: string): Promise<Spent>
+  /** Totals from one day to another, both included (`YYYY-MM-DD`, UTC), by day, agent, profile and mode. Kept for 400 days. */
+  usage(from: string, to: string): Promise<UsageLine[]>
 
   /** Events after a cursor, at most `limit`. A cursor whose id is empty is an offset; `START` stands before the earliest that is kept. */
   read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>

@@ -1,4 +1,4 @@
-import type { EventDraft, Failure, Task, TaskId } from '@longshore/contracts'
+import type { EventDraft, Failure, Request, Task, TaskId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
 import { newEventId } from './event-id.ts'
@@ -6,9 +6,9 @@ import { endedOf, endingFields, endingPayload } from './ending.ts'
 import { fitEvents } from './fit-event.ts'
 import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
 import { fieldsOf, taskFrom } from './record.ts'
-import { APPEND, END, REQUEUE, RESTART, SET_OWNED, TAKE } from './scripts.ts'
+import { APPEND, DELIVERED, END, REQUEUE, RESTART, SET_OWNED, TAKE } from './scripts.ts'
 
-type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'holdOn' | 'append' | 'saveHandle' | 'confirm' | 'cancelRequested' | 'requeue' | 'end' | 'strikeDebt'>
+type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'holdOn' | 'append' | 'saveHandle' | 'confirm' | 'requests' | 'delivered' | 'requeue' | 'end' | 'strikeDebt'>
 
 const NOTHING_FOUND: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
 
@@ -35,9 +35,12 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     confirm: (claim) => setOwned(claim),
     letGo: (claim) => setOwned(claim, 'taken', ''),
     holdOn: (claim, at) => setOwned(claim, 'taken', 'again', 'taken_at', String(at)),
-    async cancelRequested({ taskId }) {
-      const stored = await redis.hget(keys.task(taskId), 'cancel')
-      return stored === null ? undefined : (JSON.parse(stored) as NonNullable<Task['cancel_requested']>)
+    async requests({ taskId }) {
+      const [cancel, pause, mail, tokens, cost] = await redis.hmget(keys.task(taskId), 'cancel', 'pause', 'mail', 'tokens', 'cost_micros')
+      return { ...optional('cancel', requestFrom(cancel)), ...optional('pause', requestFrom(pause)), messages: Number(mail ?? 0), spent: { tokens: Number(tokens ?? 0), cost_micros: Number(cost ?? 0) } }
+    },
+    async delivered(claim, messageId) {
+      if ((await run(DELIVERED, claim.taskId, claim.claim, messageId, newEventId())) !== 1) throw lost(claim)
     },
     async requeue(claim, why) {
       const retry = why.reason === 'retry' ? [why.delayMs, JSON.stringify(why.failure), why.uncounted === true ? 1 : 0] : [0, '', 0]
@@ -78,4 +81,12 @@ function taken(claim: Claim, answer: unknown): Task {
 
 function lost({ taskId, claim }: Claim): ClaimLost {
   return new ClaimLost(`claim ${claim} on ${taskId} is no longer the current one`)
+}
+
+function requestFrom(stored: string | null | undefined): Request | undefined {
+  return typeof stored === 'string' ? (JSON.parse(stored) as Request) : undefined
+}
+
+function optional<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
+  return value === undefined ? {} : ({ [key]: value } as Record<K, V>)
 }

@@ -1,4 +1,4 @@
-import { type AnyEvent, type Cursor, type Log, parseEvent, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
+import { type AnyEvent, type Cursor, type Log, Mail, parseEvent, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
 import { ZodError } from 'zod'
 
 import type { LedgerContext } from './create-ledger.ts'
@@ -7,7 +7,7 @@ import { fieldsOf, SUMMARY_FIELDS, summaryFrom, taskFrom, TICKET_FIELDS, waiting
 import { READ } from './scripts.ts'
 
 /** Everything that only reads. */
-export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'debts' | 'poisoned' | 'isPoisoned'> {
+export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'mail' | 'debts' | 'poisoned' | 'isPoisoned'> {
   const summary = async (taskId: TaskId) => summaryFrom(await redis.hmget(keys.task(taskId), ...SUMMARY_FIELDS))
   const latest = async (index: string, limit: number, offset: number) => {
     const ids = await redis.zrevrange(index, offset, offset + limit - 1)
@@ -58,6 +58,10 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
         return found === undefined ? [] : [{ ticket: found.ticket, due_at }]
       })
     },
+    async mail(taskId) {
+      const waiting = await redis.lrange(keys.mail(taskId), 0, -1)
+      return waiting.map((entry) => Mail.parse(JSON.parse(entry.slice(entry.indexOf(' ') + 1))))
+    },
     async debts(limit) {
       return (await redis.zrange(keys.debts, 0, String(limit - 1))).map((id) => TaskId.parse(id))
     },
@@ -66,17 +70,18 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
 
 async function liveTickets({ redis, keys }: Pick<LedgerContext, 'redis' | 'keys'>, after: string | undefined, limit: number): ReturnType<Ledger['liveTickets']> {
   const [next, ids] = await redis.sscan(keys.live, after ?? '0', 'COUNT', limit)
-  const [time, ...rows] = (await redis.pipeline([['time'], ...ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'ticket', 'deadline_at', 'created_at', ...TICKET_FIELDS])]).exec()) ?? []
+  const [time, ...rows] = (await redis.pipeline([['time'], ...ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'ticket', 'state', 'deadline_at', 'created_at', 'paused_ms', 'paused_at', ...TICKET_FIELDS])]).exec()) ?? []
   const now = Number((time?.[1] as string[] | undefined)?.[0] ?? 0) * 1_000
   const found = ids.flatMap((id, i) => {
-    const [n, deadline, createdAt, ...parts] = (rows[i]?.[1] ?? []) as (string | null)[]
+    const [n, state, deadline, createdAt, pausedMs, pausedAt, ...parts] = (rows[i]?.[1] ?? []) as (string | null)[]
     const waiting = waitingFrom(TaskId.parse(id), Number(n), parts)
     if (waiting === undefined) return []
-    const { ticket, queueTtlMs } = waiting
-    const [bound, endsAt] = typeof deadline === 'string' ? ['timeout_ms' as const, Number(deadline)] : ['queue_ttl_ms' as const, Number(createdAt) + queueTtlMs]
-    return [{ ticket, overdue: endsAt <= now ? [Object.assign({ limit: bound }, ticket)] : [] }]
+    const { ticket, queueTtlMs, pausedTtlMs } = waiting
+    const [bound, endsAt] = state === 'paused' ? ['paused_ttl_ms' as const, Number(pausedAt) + pausedTtlMs]
+      : typeof deadline === 'string' ? ['timeout_ms' as const, Number(deadline)] : ['queue_ttl_ms' as const, Number(createdAt) + Number(pausedMs) + queueTtlMs]
+    return [{ tickets: state === 'queued' || state === 'running' ? [ticket] : [], overdue: endsAt <= now ? [Object.assign({ limit: bound }, ticket)] : [] }]
   })
-  const tickets = found.map(({ ticket }) => ticket)
+  const tickets = found.flatMap((waiting) => waiting.tickets)
   const overdue = found.flatMap((waiting) => waiting.overdue)
   return next === '0' ? { tickets, overdue } : { tickets, overdue, next }
 }

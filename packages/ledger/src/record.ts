@@ -14,13 +14,13 @@ const MIN_WORKER = { any: 1, engines: 2, discards: 3 } as const
 
 // Numbers of the record, by their field in the hash; absent means 0 for the counters.
 const COUNTERS = { claim: 'claim', attempt: 'attempt', seq: 'seq', ticket: 'ticket' } as const
-const TIMES = ['created_at', 'started_at', 'ended_at', 'deadline_at'] as const
+const TIMES = ['created_at', 'started_at', 'ended_at', 'deadline_at', 'paused_at'] as const
 const Summary = Task.omit({ prompt: true })
 
 /** The fields of the hash that a summary is made of. */
 export const SUMMARY_FIELDS = [
   'brief', 'state', 'last', ...Object.values(COUNTERS), ...TIMES, 'handle', 'result', 'failure', 'cancel', 'worker', 'position', 'limit',
-  'route', 'crashes',
+  'route', 'crashes', 'tokens', 'cost_micros', 'pause', 'mail', 'undelivered',
 ] as const
 
 /** HGETALL's answer as an object, from either protocol version; undefined when the key is absent. */
@@ -47,7 +47,7 @@ export function summaryFrom(values: readonly (string | null)[]): TaskSummary | u
 function recordFrom(fields: Readonly<Record<string, string>>): object {
   const json = (name: string): unknown => (fields[name] === undefined ? undefined : JSON.parse(fields[name]))
   const optional = { handle: json('handle'), result: json('result'), failure: ReadableFailure.optional().parse(json('failure')), cancel_requested: json('cancel'),
-    worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], crashes: json('crashes') }
+    pause_requested: json('pause'), messages_waiting: json('mail'), undelivered: json('undelivered'), tokens: json('tokens'), cost_micros: json('cost_micros'), worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], crashes: json('crashes') }
   return {
     ...(json('brief') as object),
     v: 1,
@@ -79,15 +79,15 @@ export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' 
   return { v: 1, task_id: id, n: ticket, agent_id, mode, title, ...(route === undefined ? {} : { engine_id: route }), ...(isTakeover ? { takeover: true as const } : {}), min_worker }
 }
 
-/** What a ticket is made of, in the hash. */
+/** What `waitingFrom` reads, in the hash. */
 export const TICKET_FIELDS = ['brief', 'route', 'handle', 'min_worker'] as const
 
-/** The ticket, as `ticketOf` has it, and the time in the queue, from `TICKET_FIELDS` alone: rounds over 100,000 tasks stay cheap. undefined: there is no record. */
-export function waitingFrom(id: TaskId, n: number, [stored, route, handle, minWorker]: readonly (string | null)[]): { ticket: Ticket; queueTtlMs: number } | undefined {
+/** The ticket, as `ticketOf` has it, and how long it may wait, from `TICKET_FIELDS` alone: rounds over 100,000 tasks stay cheap. undefined: there is no record. */
+export function waitingFrom(id: TaskId, n: number, [stored, route, handle, minWorker]: readonly (string | null)[]): { ticket: Ticket; queueTtlMs: number; pausedTtlMs: number } | undefined {
   if (typeof stored !== 'string') return undefined
-  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms'>
-  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity } = brief
+  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms' | 'paused_ttl_ms'>
+  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity, paused_ttl_ms: pausedTtlMs = Infinity } = brief
   const mode = MODES.find((known) => known === brief.mode) ?? 'docker'
   const at = typeof handle === 'string' ? Handle.safeParse(JSON.parse(handle)).data : undefined
-  return { ticket: ticketOf({ id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at }, minWorker), queueTtlMs }
+  return { ticket: ticketOf({ id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at }, minWorker), queueTtlMs, pausedTtlMs }
 }

@@ -87,11 +87,24 @@ local function nextTicket(t, due)
   set(t, 'ticket', t.ticket + 1)
   redis.call('ZADD', P .. 'pending', int(due), t.id .. '-' .. int(t.ticket))
 end
-local function queue(t, reason, at, delay, eventId)
+local function queue(t, reason, at, delay, eventId, by)
   nextTicket(t, at + delay)
   local b = brief(t)
-  local payload = '{"reason":"' .. reason .. '","mode":"' .. b.mode .. '","title":' .. cjson.encode(b.title) .. '}'
+  local payload = '{"reason":"' .. reason .. '","mode":"' .. b.mode .. '","title":' .. cjson.encode(b.title) .. (by and ',"by":' .. by or '') .. '}'
   append(t, 'task.queued', with(payload, delay > 0 and { 'ticket', t.ticket, 'delay_ms', delay } or { 'ticket', t.ticket }), eventId, at)
+end
+-- paused time does not count (G9): what is left of the deadline is kept instead of its hour
+local function pause(t, asked, at, eventId)
+  if not move(t, 'paused') then return false end
+  if t.deadline_at then
+    set(t, 'remaining_ms', math.max(0, t.deadline_at - at))
+    redis.call('HDEL', taskKey(t.id), 'deadline_at')
+  end
+  redis.call('HDEL', taskKey(t.id), 'pause', 'worker')
+  redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
+  set(t, 'paused_at', at)
+  append(t, 'task.paused', asked, eventId, at)
+  return true
 end
 -- a new attempt; the deadline is set once, by the first (G9)
 local function start(t, payload, eventId, at)
@@ -101,6 +114,17 @@ local function start(t, payload, eventId, at)
   set(t, 'deadline_at', t.deadline_at or (at + b.timeout_ms))
   payload = '{"mode":"' .. b.mode .. '",' .. string.sub(payload, 2)
   append(t, 'task.started', with(payload, { 'attempt', t.attempt, 'claim', t.claim, 'deadline_at', t.deadline_at }), eventId, at)
+end
+-- what never reached the agent is named at its end, and does not wait any longer
+local function leaveMail(t, payload)
+  local mail = P .. 'mail:' .. t.id
+  local ids = {}
+  for _, entry in ipairs(redis.call('LRANGE', mail, 0, -1)) do ids[#ids + 1] = '"' .. string.match(entry, '^%S+') .. '"' end
+  if #ids == 0 then return payload end
+  redis.call('DEL', mail)
+  local list = '[' .. table.concat(ids, ',') .. ']'
+  set(t, 'undelivered', list)
+  return '{"undelivered":' .. list .. ',' .. string.sub(payload, 2)
 end
 -- the one ending (G3): state, time, event, and the debt of cleaning up, together (G9). The task's duration, or nil when the table forbids it
 local function finish(t, to, payload, eventId, extra)
@@ -113,11 +137,11 @@ local function finish(t, to, payload, eventId, extra)
     -- plain text is safe to look for: in the words of a failure its quotes would be escaped
     if extra[i] == 'failure' and string.find(extra[i + 1], '"code":"poison"', 1, true) then redis.call('ZADD', P .. 'poisoned', int(at), t.id) end
   end
-  redis.call('HDEL', taskKey(t.id), 'position', 'cancel', 'route')
+  redis.call('HDEL', taskKey(t.id), 'position', 'cancel', 'pause', 'mail', 'remaining_ms', 'route')
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
-  append(t, 'task.' .. to, with(payload, { 'attempt', t.attempt, 'duration_ms', duration }), eventId, at)
+  append(t, 'task.' .. to, leaveMail(t, with(payload, { 'attempt', t.attempt, 'duration_ms', duration })), eventId, at)
   save(t)
   return duration
 end
@@ -125,13 +149,14 @@ end
 
 /**
  * Ends a task that was never started within its time in the queue, by the clock of the caller's step; whether it did. After the first
- * start there is a deadline, and waiting counts against that.
+ * start there is a deadline, and waiting counts against that; paused time counts against neither.
  */
 export const EXPIRE = `
 local function expire(t, at, eventId)
   if t.deadline_at then return false end
   local ttl = brief(t).queue_ttl_ms
-  if not ttl or at < redis.call('HGET', taskKey(t.id), 'created_at') + ttl then return false end
+  local r = redis.call('HMGET', taskKey(t.id), 'created_at', 'paused_ms')
+  if not ttl or at < r[1] + (r[2] or 0) + ttl then return false end
   return finish(t, 'timeout', '{"limit":"queue_ttl_ms","limit_ms":' .. int(ttl) .. '}', eventId, { 'limit', 'queue_ttl_ms' }) ~= nil
 end
 `

@@ -2,6 +2,7 @@ import { MAX_EVENTS_PER_TASK } from '@longshore/contracts'
 
 import { RECORD_VERSION } from './record.ts'
 import { EXPIRE, script } from './script.ts'
+import { SPEND } from './usage.ts'
 
 /**
  * An owner that held its task for longer before it died is not held against the task: what kills its worker does so soon, and a host that
@@ -14,9 +15,9 @@ const DISCARDS = `
 local function discards(t) return t.handle and cjson.decode(t.handle).discard == true end
 `
 
-/** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms. */
-export const SUBMIT = script(`
-local id, agent, key, print, brief, prompt, eventId, ttl = unpack(ARGV)
+/** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms, the agent's tokens and cost for a day or ''. */
+export const SUBMIT = script(`${SPEND}
+local id, agent, key, print, brief, prompt, eventId, ttl, tokens, cost = unpack(ARGV)
 local idem = P .. 'idem:' .. agent .. ':' .. key
 if key ~= '' then
   local known = redis.call('HMGET', idem, 'task', 'print')
@@ -27,6 +28,8 @@ if key ~= '' then
 end
 if redis.call('EXISTS', taskKey(id)) == 1 then return redis.error_reply('DUPLICATE task id') end
 local at = now()
+local spent = (tokens ~= '' or cost ~= '') and spentBy(agent, at)
+if spent and (tokens ~= '' and spent[1] >= tonumber(tokens) or cost ~= '' and spent[2] >= tonumber(cost)) then return { 'budget', spent } end
 if key ~= '' then
   redis.call('HSET', idem, 'task', id, 'print', print)
   redis.call('PEXPIRE', idem, ttl)
@@ -91,10 +94,10 @@ return saved('started', t)
 
 /**
  * ARGV: id, claim, position or '', then (event id, type, payload) for each event.
- * A full log drops what an execution says (counted in `dropped`); changes of state are never dropped.
+ * A full log drops what an execution says (counted in `dropped`), but not what it costs; changes of state are never dropped.
  * A client sends again what it got no answer for: events that are in the log already are not appended twice (G5).
  */
-export const APPEND = script(`
+export const APPEND = script(`${SPEND}
 local id, claim, position = ARGV[1], ARGV[2], ARGV[3]
 local t = owned(id, claim)
 if not t then return -1 end
@@ -102,6 +105,7 @@ if #ARGV > 3 and t.last == ARGV[#ARGV - 2] then return t.seq end
 local at = now()
 local room = ${MAX_EVENTS_PER_TASK} - redis.call('LLEN', P .. 'log:' .. id)
 for i = 4, #ARGV, 3 do
+  if ARGV[i + 1] == 'task.usage' then spend(t, ARGV[i + 2], at) end
   if room <= 0 then redis.call('HINCRBY', taskKey(id), 'dropped', 1)
   else append(t, ARGV[i + 1], ARGV[i + 2], ARGV[i], at) end
   room = room - 1
@@ -122,7 +126,7 @@ return 1
 /**
  * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', '1' when it is not counted, retrying event id, queued event id. A retry forgets the handle, which the caller disposed of, unless it is marked: then something of it may be left.
  * An attempt that is handed over before anything was started was none: the next take begins it again under the same number.
- * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3).
+ * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3). What was asked to pause is paused instead.
  */
 export const REQUEUE = script(`${DISCARDS}
 local id, claim, reason, delay, failure, isUncounted, retryId, queuedId = unpack(ARGV)
@@ -133,8 +137,9 @@ if asked then
   finish(t, 'cancelled', (string.gsub(asked, '^{"at":%d+,', '{')), queuedId, {})
   return { 'ended', record(id) }
 end
-if not move(t, 'queued') then return { 'lost' } end
+local pausing = redis.call('HGET', taskKey(id), 'pause')
 local at = now()
+if t.state ~= 'running' then return { 'lost' } end
 set(t, 'claim', t.claim + 1)
 redis.call('HDEL', taskKey(id), 'worker', 'crashes', 'route')
 if failure ~= '' then
@@ -144,8 +149,28 @@ if failure ~= '' then
 end
 local isNone = failure == '' and (not t.handle or discards(t)) or isUncounted == '1'
 if isNone and t.attempt > 0 then set(t, 'attempt', t.attempt - 1) end
+if pausing then
+  pause(t, (string.gsub(pausing, '^{"at":%d+,', '{')), at, queuedId)
+  return saved('paused', t)
+end
+move(t, 'queued')
 queue(t, reason, at, tonumber(delay), queuedId)
 return saved('queued', t)
+`)
+
+/** ARGV: id, claim, message id, event id. Sent again after a lost answer it changes nothing: the first that waits is another then. */
+export const DELIVERED = script(`
+local id, claim, messageId, eventId = unpack(ARGV)
+local t = owned(id, claim)
+if not t then return 0 end
+local mail = P .. 'mail:' .. id
+local first = redis.call('LINDEX', mail, 0)
+if not first or string.match(first, '^%S+') ~= messageId then return 1 end
+redis.call('LPOP', mail)
+set(t, 'mail', redis.call('LLEN', mail))
+append(t, 'task.message_delivered', '{"message_id":"' .. messageId .. '"}', eventId, now())
+save(t)
+return 1
 `)
 
 /** ARGV: id, claim, state, payload, event id, then record fields to set. Answers whether it won, the state that stands, and the duration if it won; the same when it is sent again. */

@@ -13,15 +13,16 @@ import { SUBMIT } from './scripts.ts'
 export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Ledger, 'submit' | 'hasRoom'> {
   return {
     hasRoom: () => guard.hasRoom(),
-    async submit(task) {
+    async submit(task, agentsDay) {
       await guard.check()
       const key = task.idempotency_key === undefined ? '' : sha256(task.idempotency_key)
       const { brief, prompt } = storedForm(task)
       const eventId = newEventId()
       const [kind, answer] = (await run(
-        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS,
-      )) as ['new' | 'known' | 'conflict', unknown]
+        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS, agentsDay?.tokens ?? '', agentsDay?.cost_micros ?? '',
+      )) as ['new' | 'known' | 'conflict' | 'budget', unknown]
       if (kind === 'conflict') throw conflict(String(answer))
+      if (kind === 'budget') throw usedUp(task.agent_id, answer as [number, number])
       if (kind === 'known') return { task: taskFrom(fieldsOf(answer) ?? {}), isNew: false }
       const stored = accepted(task, Number(answer), eventId)
       return { task: stored, isNew: true, ticket: ticketOf(stored) }
@@ -41,11 +42,17 @@ function conflict(other: string): LongshoreError {
   })
 }
 
+function usedUp(agentId: string, [tokens, cost]: [number, number]): LongshoreError {
+  return new LongshoreError('budget', `${agentId} has used its budget for today: ${tokens} tokens, ${cost} millionths of the currency`, {
+    next: 'Wait until midnight UTC, or ask the operator to raise AGENT_DAILY_TOKENS or AGENT_DAILY_COST_MICROS.',
+  })
+}
+
 /** What must be equal for a repeat to be the same submit. Mode is not: it may be the canary's choice, made anew. */
-function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms'>): string {
-  const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms } = task
+function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms' | 'budget'>): string {
+  const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms, budget } = task
   // What came later counts only where it is given: earlier builds wrote prints without it, and those still hold.
-  const later = queue_ttl_ms === undefined ? [] : [queue_ttl_ms]
+  const later = [queue_ttl_ms, budget].filter((value) => value !== undefined)
   return sha256(JSON.stringify([prompt, timeout_ms, profile, observers, max_attempts, ...later]))
 }
 

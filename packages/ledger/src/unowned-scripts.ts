@@ -1,3 +1,5 @@
+import { MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
+
 import { EXPIRE, script } from './script.ts'
 
 /** ARGV: id, event id, payload, request JSON. The time is added here. */
@@ -16,6 +18,64 @@ finish(t, 'cancelled', payload, eventId, {})
 return { 'ended', before, record(id) }
 `)
 
+/**
+ * ARGV: id, event id, request JSON. A task whose execution may be alive is paused by its owner, now or when it has one again.
+ * Asking twice is harmless.
+ */
+export const PAUSE = script(`
+local id, eventId, request = unpack(ARGV)
+local t = open(id)
+if not t then return { 'unknown' } end
+local before = t.state
+if over(before) then return { 'already_over', before, record(id) } end
+if before == 'paused' then return { 'unchanged', before, record(id) } end
+local at = now()
+local handle = t.handle and cjson.decode(t.handle)
+if before == 'running' or handle and not handle.checkpoint and not handle.discard then
+  redis.call('HSETNX', taskKey(id), 'pause', with(request, { 'at', at }))
+  ring(id, 'control')
+  return { 'requested', before, record(id) }
+end
+pause(t, request, at, eventId)
+return { 'paused', before, saved('paused', t)[2] }
+`)
+
+/** ARGV: id, event id, who as JSON. What was left of the deadline begins to count again; a pause that nobody carried out yet is taken back. */
+export const RESUME = script(`
+local id, eventId, by = unpack(ARGV)
+local t = open(id)
+if not t then return { 'unknown' } end
+local before = t.state
+if over(before) then return { 'already_over', before, record(id) } end
+if before ~= 'paused' then
+  local withdrawn = redis.call('HDEL', taskKey(id), 'pause') == 1
+  return { withdrawn and 'withdrawn' or 'unchanged', before, record(id) }
+end
+local at = now()
+local r = redis.call('HMGET', taskKey(id), 'remaining_ms', 'paused_at', 'paused_ms')
+if r[1] then set(t, 'deadline_at', at + r[1]) end
+set(t, 'paused_ms', (r[3] or 0) + at - (r[2] or at))
+redis.call('HDEL', taskKey(id), 'remaining_ms', 'paused_at')
+move(t, 'queued')
+queue(t, 'resume', at, 0, eventId, by)
+return { 'resumed', before, saved('resumed', t)[2] }
+`)
+
+/** ARGV: id, event id, message id, event payload, the message as it is. It waits for the agent in the task's mailbox. A full log takes none: it would have no end. Sent again after a lost answer it changes nothing, unless another came in between. */
+export const POST = script(`
+local id, eventId, messageId, payload, message = unpack(ARGV)
+local t = open(id)
+if not t then return { 'unknown' } end
+if over(t.state) then return { 'already_over', t.state, record(id) } end
+local mail = P .. 'mail:' .. id
+local newest = redis.call('LINDEX', mail, -1)
+if t.last == eventId or newest and string.match(newest, '^%S+') == messageId then return { 'waiting', t.state, record(id) } end
+if redis.call('LLEN', mail) >= ${MAX_WAITING_MESSAGES} or redis.call('LLEN', P .. 'log:' .. id) >= ${MAX_EVENTS_PER_TASK} then return { 'full', t.state, record(id) } end
+set(t, 'mail', redis.call('RPUSH', mail, messageId .. ' ' .. message))
+append(t, 'task.message', payload, eventId, now())
+return { 'waiting', t.state, saved('waiting', t)[2] }
+`)
+
 /** ARGV: id, ticket, event id, payload, failure JSON. Answers as END does. */
 export const FAIL_UNOWNED = script(`
 local id, n, eventId, payload, failure = unpack(ARGV)
@@ -27,12 +87,18 @@ if duration then return { 'won', 'failed', duration } end
 return { 'lost', t.state }
 `)
 
-/** ARGV: id, ticket, event id, grace ms. An owner ends its task at the deadline itself; this is for those that have none, or were never started. */
+/** ARGV: id, ticket, event id, grace ms. An owner ends its task at the deadline itself; this is for those that have none, were never started, or stay paused for too long. */
 export const TIMEOUT_UNOWNED = script(`${EXPIRE}
 local id, n, eventId, grace = unpack(ARGV)
 local t = open(id)
-if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and t.state ~= 'running') then return 0 end
+if not t or t.ticket ~= tonumber(n) then return 0 end
 local at = now()
+if t.state == 'paused' then
+  local ttl = brief(t).paused_ttl_ms
+  if not ttl or at < redis.call('HGET', taskKey(id), 'paused_at') + ttl then return 0 end
+  return finish(t, 'timeout', '{"limit":"paused_ttl_ms","limit_ms":' .. int(ttl) .. '}', eventId, { 'limit', 'paused_ttl_ms' }) and 1 or 0
+end
+if t.state ~= 'queued' and t.state ~= 'running' then return 0 end
 if not t.deadline_at then return expire(t, at, eventId) and 1 or 0 end
 if at < t.deadline_at + (t.state == 'running' and tonumber(grace) or 0) then return 0 end
 local payload = '{"limit":"timeout_ms","limit_ms":' .. int(brief(t).timeout_ms) .. '}'

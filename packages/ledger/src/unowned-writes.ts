@@ -5,26 +5,36 @@ import { type Task, ticketId } from '@longshore/contracts'
 import type { LedgerContext } from './create-ledger.ts'
 import { endedOf } from './ending.ts'
 import { newEventId } from './event-id.ts'
-import type { Ledger } from './ledger.ts'
+import { fitEvents } from './fit-event.ts'
+import type { ControlAnswer, Ledger } from './ledger.ts'
 import { fieldsOf, taskFrom, ticketOf } from './record.ts'
-import { CANCEL, FAIL_UNOWNED, IDENTITY, REISSUE, REROUTE, TIMEOUT_UNOWNED } from './unowned-scripts.ts'
+import { CANCEL, FAIL_UNOWNED, IDENTITY, PAUSE, POST, REISSUE, REROUTE, RESUME, TIMEOUT_UNOWNED } from './unowned-scripts.ts'
 
 /** An owner whose ledger answers ends its task within milliseconds of the deadline. */
 const OWNER_GRACE_MS = 30_000
 
 /** What controls, the dispatcher and the reconciler write; the state table and the ticket's number guard it. */
-export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity'> {
+export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'pause' | 'resume' | 'post' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity'> {
   const nextTicket = (record: unknown) => {
     const fields = fieldsOf(record)
     return fields === undefined ? undefined : ticketOf(taskFrom(fields), fields['min_worker'])
   }
   return {
     async cancel(taskId, by, reason) {
-      const words = JSON.stringify({ by, ...(reason === undefined ? {} : { reason }) })
-      const answer = (await run(CANCEL, taskId, newEventId(), words, words)) as string[]
-      const [outcome, before, fields] = answer
-      if (outcome === 'unknown' || outcome === undefined) return undefined
-      return { outcome: outcome as 'ended', before: before as Task['state'], task: taskFrom(fieldsOf(fields) ?? {}) }
+      const words = JSON.stringify({ by, reason })
+      return controlAnswer(await run(CANCEL, taskId, newEventId(), words, words))
+    },
+    pause: async (taskId, by, reason) => controlAnswer(await run(PAUSE, taskId, newEventId(), JSON.stringify({ by, reason }))),
+    async resume(taskId, by) {
+      const answer = await run(RESUME, taskId, newEventId(), JSON.stringify(by))
+      const resumed = controlAnswer<'resumed'>(answer)
+      const ticket = resumed?.outcome === 'resumed' ? nextTicket((answer as unknown[])[2]) : undefined
+      return resumed === undefined || ticket === undefined ? resumed : { ...resumed, ticket }
+    },
+    async post(taskId, mail) {
+      // The log may have to cut it, the agent gets all of it.
+      const [event] = fitEvents([{ type: 'task.message', payload: mail }])
+      return controlAnswer(await run(POST, taskId, newEventId(), mail.message_id, JSON.stringify(event?.payload), JSON.stringify(mail)))
     },
     async failUnowned(taskId, n, failure) {
       const json = JSON.stringify(failure)
@@ -43,4 +53,10 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
       return { id, createdAt: Number(createdAt) }
     },
   }
+}
+
+/** undefined: there is no such task. */
+function controlAnswer<O extends string>(answer: unknown): ControlAnswer<O> | undefined {
+  const [outcome, before, fields] = answer as [O | 'unknown', Task['state'], unknown]
+  return outcome === 'unknown' ? undefined : { outcome, before, task: taskFrom(fieldsOf(fields) ?? {}) }
 }

@@ -30,6 +30,8 @@ export const Heartbeat = z.object({
   running: z.int(),
   draining: z.boolean(),
   storage_id: z.string().optional(),
+  /** Where it serves the files of that storage's tasks to who knows the deployment's secret (files-access.ts). */
+  files_url: z.string().optional(),
   modes: z.array(ModeReport),
 })
 export type Heartbeat = z.infer<typeof Heartbeat>

@@ -21,6 +21,8 @@ export interface QueueKeys {
   drain(name: string): string
   /** ZSET `<mode>@<engine id>` by when a worker last said that it reaches this engine (Redis TIME in ms; 0: never). */
   engines: string
+  /** STRING: what this deployment's processes show each other where files are read. */
+  filesSecret: string
 }
 
 export function queueKeys(deployment: DeploymentId): QueueKeys {
@@ -33,6 +35,7 @@ export function queueKeys(deployment: DeploymentId): QueueKeys {
     workers: `${root(deployment)}:workers`,
     drain: (name) => `${root(deployment)}:drain:${name}`,
     engines: `${root(deployment)}:engines`,
+    filesSecret: `${root(deployment)}:files-secret`,
   }
 }
 

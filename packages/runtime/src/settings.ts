@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-import { AgentId, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from '@longshore/contracts'
+import { AgentId, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from '@longshore/contracts'
 
 const whole = (min: number, max: number) => z.coerce.number<string>(`a whole number from ${min} to ${max}`).int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`)
 const port = whole(0, 65_535)
@@ -36,6 +36,7 @@ export const SETTINGS = {
   MCP_ALLOWED_HOSTS: list.default([]).meta(says('Host names (comma separated, without port) that may stand in a request\'s Host header besides localhost and MCP_HOST.')),
   MCP_ALLOWED_ORIGINS: list.default([]).meta(says('Origins (comma separated, such as https://console.example) that browsers may call from besides those on localhost.')),
   SYNC_WAIT_MS: whole(100, 600_000).default(25_000).meta(says('How long a call with sync=true waits for the end before it answers with the running task.', { unit: 'ms' })),
+  MAX_TASK_FILE_SIZE: whole(1_024, 8 * 1024 * 1024).default(1024 * 1024).meta(says('Most bytes of a file that one answer of read_task_file holds; larger files are read in slices.', { unit: 'bytes' })),
   CONSOLE_HOST: z.string().default('127.0.0.1').meta(says('Address on which the console listens.')),
   CONSOLE_PORT: port.default(3457).meta(says('Port of the console; Bull Board is under /queues.')),
   QUEUES_WRITABLE: flag.default(false).meta(says('Let Bull Board change queues (retry, remove, pause), not only show them.')),
@@ -46,6 +47,9 @@ export const SETTINGS = {
   WORKER_MODES: z.string().transform((text) => text.split(',').map((item) => item.trim())).pipe(z.array(z.enum(['docker', 'opencode'], 'docker or opencode')).min(1)).default(['docker', 'opencode']).meta(says('Modes whose tasks this worker takes, comma separated.')),
   WORKER_HEALTH_PORT: port.default(0).meta(says('Port of the worker\'s /health, /ready and /metrics on 127.0.0.1 (or WORKER_HEALTH_HOST). 0 takes a free one.')),
   WORKER_HEALTH_HOST: z.string().default('127.0.0.1').meta(says('Address of the worker\'s health listener.')),
+  WORKER_FILES_HOST: z.string().default('127.0.0.1').meta(says('Address on which the worker serves the files of tasks to gateways. Agents may reach it; without a proof of the deployment\'s secret it answers nothing.')),
+  WORKER_FILES_PORT: port.default(0).meta(says('Port of that listener. 0 takes a free one.')),
+  WORKER_FILES_URL: url('http', 'https').optional().meta(says('By which URL gateways reach it. Default: WORKER_FILES_HOST and the port; the host name where that is 0.0.0.0 or ::.')),
   NOTIFIER_HEALTH_PORT: port.default(0).meta(says('Port of the notifier\'s /health, /ready and /metrics. 0 takes a free one.')),
   NOTIFIER_HEALTH_HOST: z.string().default('127.0.0.1').meta(says('Address of the notifier\'s health listener.')),
   LOCK_DURATION_MS: whole(2_000, 120_000).default(5_000).meta(says('How long a ticket\'s lock lasts without renewal; a dead worker is noticed after it.', { unit: 'ms' })),
@@ -55,6 +59,11 @@ export const SETTINGS = {
   BREAKER_FAILURES: whole(1, 1_000).default(3).meta(says('Failures of its place in a row after which a mode of a worker takes no more tasks for a while.')),
   BREAKER_OPEN_MS: whole(100, 3_600_000).default(10_000).meta(says('How long it then waits before it tries one task; doubles with each failed try, up to ten times.', { unit: 'ms' })),
   QUEUE_TTL_MS: whole(MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS).default(24 * 60 * 60 * 1_000).meta(says('How long a task that asks for no queue_ttl_ms may wait for its first start.', { unit: 'ms' })),
+  PAUSED_TTL_MS: whole(MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS).default(DEFAULT_PAUSED_TTL_MS).meta(says('How long a task may stay paused in one go; then it ends as timeout, with paused_ttl_ms as the limit.', { unit: 'ms' })),
+  TASK_TOKENS: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('What a task may use over all its attempts, without what is read from the provider\'s cache; a task may ask for less. Without it: no limit.', { unit: 'tokens' })),
+  TASK_COST_MICROS: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('The same in money, as the provider\'s prices have it.', { unit: 'millionths of the currency' })),
+  AGENT_DAILY_TOKENS: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('What the tasks of one agent may use in a day (UTC). Then its running tasks end and new ones are refused until midnight. Give it to gateways and workers.', { unit: 'tokens' })),
+  AGENT_DAILY_COST_MICROS: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('The same in money.', { unit: 'millionths of the currency' })),
   STALL_MS: whole(1_000, MAX_TIMEOUT_MS).default(300_000).meta(says('An agent that shows no sign of life for so long, while no tool of it runs, has stalled: the attempt fails.', { unit: 'ms' })),
   STALL_TOOL_MS: whole(1_000, MAX_TIMEOUT_MS).default(1_800_000).meta(says('The same while a tool runs: a shell command is silent until it ends.', { unit: 'ms' })),
   SWEEP: z.enum(['on', 'dry-run', 'off'], 'on, dry-run or off').default('on').meta(says('Whether a worker removes containers, processes and sessions of this deployment whose task is over or unknown; dry-run only logs them.')),
@@ -93,6 +102,12 @@ export const SETTINGS = {
   MATRIX_ROOM_ID: z.string().regex(/^[!#]\S+$/, '!id:server or #alias:server').optional().meta(says('Room in which tasks are posted. Default: one room that the notifier makes for this deployment.')),
   MATRIX_DEFAULT_HUMAN_OBSERVERS: list.default([]).meta(says('Matrix user ids (comma separated) invited to the room.')),
 } as const satisfies Record<string, z.ZodType>
+
+/** A budget of two settings; undefined while neither is set. */
+export function budgetFrom(tokens: number | undefined, costMicros: number | undefined): { tokens?: number; cost_micros?: number } | undefined {
+  if (tokens === undefined && costMicros === undefined) return undefined
+  return { ...(tokens === undefined ? {} : { tokens }), ...(costMicros === undefined ? {} : { cost_micros: costMicros }) }
+}
 
 type SettingName = keyof typeof SETTINGS
 export type Settings = { [N in SettingName]: z.output<(typeof SETTINGS)[N]> }

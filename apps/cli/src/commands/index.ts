@@ -6,6 +6,7 @@ import { rolloutCommands } from './rollout.ts'
 import { settingsCommand } from './settings.ts'
 import { taskCommands } from './tasks.ts'
 import { upCommand } from './up.ts'
+import { usageCommand } from './usage.ts'
 import { workerCommands } from './workers.ts'
 
-export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, healthCommand, ...workerCommands, ...poisonCommands, ...rolloutCommands, ...keyCommands, settingsCommand]
+export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...rolloutCommands, ...keyCommands, settingsCommand]

@@ -101,3 +101,18 @@ test('the help of each names what it needs', async () => {
   expect(await run('drain')).toMatchObject({ code: 1, complained: 'longshore drain: NAME is missing.\nSee: longshore drain --help\n' })
   expect(await run('replay')).toMatchObject({ code: 1, complained: expect.stringContaining('TASK is missing') as string })
 })
+
+test('what tasks used is shown as a table, or that it is nothing', async () => {
+  expect((await run('usage', '--from', '2001-01-01', '--to', '2001-01-02')).said).toBe('Nothing was used in these days.\n')
+  expect(await run('usage', '--from', 'yesterday')).toMatchObject({ code: 1, complained: expect.stringContaining('from') as string })
+  const id = /^task-[0-9a-z]{26}/.exec((await run('submit', 'count me', '--mode', 'docker')).said)?.[0] ?? ''
+  const take = await ledger.take({ task_id: id, n: 1 }, 'w')
+  if (take.kind !== 'taken') throw new Error('not taken')
+  await ledger.append({ taskId: take.task.id, claim: take.task.claim }, [{ type: 'task.usage', payload: { input_tokens: 1_200, output_tokens: 34, reasoning_tokens: 0, cache_read_tokens: 5_600, cache_write_tokens: 0, cost_micros: 12_300 } }])
+  const day = new Date().toISOString().slice(0, 10)
+  expect((await run('usage')).said).toBe([
+    'DAY (UTC)   AGENT    PROFILE   MODE    TOKENS  FROM CACHE  COST',
+    `${day}  agent-7  opencode  docker  1,234   5,600       0.0123`,
+    'total                                  1,234   5,600       0.0123', '',
+  ].join('\n'))
+})

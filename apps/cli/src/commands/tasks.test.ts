@@ -42,6 +42,21 @@ test('a task is submitted, listed, shown, followed and cancelled', async () => {
   expect(watch.said()).toMatch(/ 1 {2}queued .*\n +2 {2}cancelled +by \S+: no longer wanted\n\ntask +task-/)
 })
 
+test('a task is told something, paused and resumed, and says how it stands', async () => {
+  const id = /^task-[0-9a-z]{26}/.exec((await run('submit', 'Tidy up')).said)?.[0] ?? ''
+  expect(await run('tell', id, 'keep \u001B[31mthe API', '--type', 'correction')).toMatchObject({ code: 0, said: expect.stringMatching(/^msg-\S+ {2}The agent reads it when the task runs\.\n$/) as string })
+  expect(await run('tell', id, 'x', '--type', 'order')).toMatchObject({ code: 1, complained: expect.stringContaining('--type: got "order", allowed: update, feedback') as string })
+  expect((await run('pause', id, '--reason', 'lunch')).said).toBe('The task is paused: it starts when it is resumed. Now: paused.\n')
+  expect((await run('status', id)).said).toMatch(/status +paused\n[^]*messages +1 not read yet\n/)
+  expect((await run('resume', id)).said).toBe('The task is in the queue again and goes on where it stood. Now: queued.\n')
+  expect((await run('cancel', id)).code).toBe(0)
+  expect((await run('status', id)).said).toMatch(/messages +1 never reached the agent\n/)
+  const watch = runLongshore(['watch', id], env)
+  expect(await watch.ended).toBe(1)
+  expect(watch.said()).toContain('message       from operator:')
+  expect(watch.said()).not.toContain('\u001B[31m')
+})
+
 test('a task waits as long as it was told', async () => {
   expect(JSON.parse((await run('submit', 'x', '--queue-ttl', '15m', '--json')).said)).toMatchObject({ queue_ttl_ms: 900_000 })
 })

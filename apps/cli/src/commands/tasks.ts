@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { isOver, Mode } from '@longshore/contracts'
+import { isOver, MessageType, Mode } from '@longshore/contracts'
 import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
 import { durationOption } from '../duration-option.ts'
 import type { TaskAnswer } from '../gateway-client.ts'
@@ -8,6 +8,8 @@ import { eventLine, followTask, showTask, showTasks } from '../task-lines.ts'
 
 export const URL_OPTION: Option = { type: 'string', value: 'URL', about: 'The gateway. Default: the one that runs in LONGSHORE_HOME, else MCP_HOST and MCP_PORT.' }
 export const JSON_OPTION: Option = { type: 'boolean', about: 'Print JSON, for programs.' }
+
+const REASON_OPTION: Option = { type: 'string', value: 'TEXT', about: 'Why; kept in the history of the task.' }
 
 export const urlOf = ({ options }: Input): string | undefined => options['url'] as string | undefined
 
@@ -97,14 +99,34 @@ const list: Command = {
   },
 }
 
-const cancel: Command = {
-  name: 'cancel',
+const controls: readonly Command[] = ([
+  ['cancel', 'Cancel a task.'],
+  ['pause', 'Stop a task where it stands: its session and workspace are kept, its time limit stands still.'],
+  ['resume', 'Let a paused task go on.'],
+] as const).map(([control, about]) => ({
+  name: control,
   words: ['TASK'],
-  about: 'Cancel a task.',
-  options: { reason: { type: 'string', value: 'TEXT', about: 'Why; kept in the history of the task.' }, url: URL_OPTION },
+  about,
+  options: { ...(control === 'resume' ? {} : { reason: REASON_OPTION }), url: URL_OPTION },
   async run(input, context) {
-    const answer = await (await gatewayOf(context, 'operator', urlOf(input))).cancel(input.words[0] ?? '', input.options['reason'] as string | undefined)
+    const answer = await (await gatewayOf(context, 'operator', urlOf(input))).control(input.words[0] ?? '', control, input.options['reason'] as string | undefined)
     context.terminal.say(`${answer.message}${isOver(answer.status) ? '' : ` Now: ${answer.status}.`}`)
+    return 0
+  },
+}))
+
+const tell: Command = {
+  name: 'tell',
+  words: ['TASK', '"MESSAGE"'],
+  about: 'Tell the agent of a task something; it reads it at its next step.',
+  options: { type: { type: 'string', value: 'TYPE', about: `What it is about: ${MessageType.options.join(', ')}. Default: guidance.` }, url: URL_OPTION },
+  notes: ['longshore tell task-… "Leave the public API as it is"'],
+  async run(input, context) {
+    const [taskId = '', message = ''] = input.words
+    const type = MessageType.safeParse(input.options['type'] ?? 'guidance')
+    if (!type.success) throw new Complaint(`--type: got "${String(input.options['type'])}", allowed: ${MessageType.options.join(', ')}.`)
+    const answer = await (await gatewayOf(context, 'operator', urlOf(input))).tell(taskId, { message, message_type: type.data })
+    context.terminal.say(`${answer.message_id}  ${answer.message}`)
     return 0
   },
 }
@@ -121,4 +143,4 @@ export function wholeNumber(option: string, text: string): number {
   return Number(text)
 }
 
-export const taskCommands: readonly Command[] = [submit, watch, status, list, cancel]
+export const taskCommands: readonly Command[] = [submit, watch, status, list, tell, ...controls]

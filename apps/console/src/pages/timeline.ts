@@ -32,7 +32,7 @@ const LIMITS: Readonly<Record<TimeLimit, string>> = { timeout_ms: 'the time to r
 
 function wordsOf(event: AnyEvent & { known: true }): Words {
   switch (event.type) {
-    case 'task.queued': return line('turn', 'Queued', `${QUEUED[event.payload.reason]}, ${event.payload.mode} mode`)
+    case 'task.queued': return line('turn', 'Queued', `${QUEUED[event.payload.reason]}${event.payload.by === undefined ? '' : ` by ${event.payload.by}`}, ${event.payload.mode} mode`)
     case 'task.started': return line('turn', 'Started', `attempt ${event.payload.attempt} on ${event.payload.worker}${event.payload.isolation === undefined ? '' : `, isolation ${event.payload.isolation}`}`)
     case 'task.resumed': return line('turn', 'Resumed', `the session goes on under ${event.payload.worker}`, event.payload.detail)
     case 'task.adopted': return line('turn', 'Adopted', `the run goes on under ${event.payload.worker}; nothing was started again`)

@@ -25,7 +25,7 @@ function sayEvent(event: AnyEvent): string {
 
 function sayKnown(event: Extract<AnyEvent, { known: true }>): string {
   switch (event.type) {
-    case 'task.queued': return `queued (${event.payload.reason}) for ${event.payload.mode}`
+    case 'task.queued': return `queued (${event.payload.reason}${event.payload.by === undefined ? '' : ` by ${event.payload.by}`}) for ${event.payload.mode}`
     case 'task.started': return `attempt ${event.payload.attempt} started on ${event.payload.worker} in ${event.payload.mode} mode`
     case 'task.resumed': return `attempt ${event.payload.attempt} resumed on ${event.payload.worker}: ${firstLine(event.payload.detail)}`
     case 'task.adopted': return `attempt ${event.payload.attempt} adopted by ${event.payload.worker}: what it ran was found and goes on`
@@ -33,11 +33,11 @@ function sayKnown(event: Extract<AnyEvent, { known: true }>): string {
     case 'task.tool': return `${event.payload.tool}: ${firstLine(event.payload.title)} (${event.payload.status})`
     case 'task.file_changed': return `${event.payload.change} ${event.payload.path}`
     case 'task.usage': return `${event.payload.input_tokens} tokens in, ${event.payload.output_tokens} out`
-    case 'task.message': return `${event.payload.by}: ${firstLine(event.payload.text)}`
+    case 'task.message': return `message from ${event.payload.by}: ${firstLine(event.payload.text)}`
     case 'task.message_delivered': return `message ${event.payload.message_id} reached the agent`
     case 'task.input_required': return `waits for an answer: ${firstLine(event.payload.question)}`
     case 'task.input_answered': return `${event.payload.by} answered: ${firstLine(event.payload.answer)}`
-    case 'task.paused': return `paused by ${event.payload.by}`
+    case 'task.paused': return `paused by ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${firstLine(event.payload.reason)}`}`
     case 'task.retrying': return `attempt ${event.payload.attempt} failed (${event.payload.failure.code}); the next one ${event.payload.delay_ms === 0 ? 'at once' : `in ${event.payload.delay_ms} ms`}: ${firstLine(event.payload.failure.message)}`
     case 'task.completed': return `completed in ${event.payload.duration_ms} ms`
     case 'task.failed': return `failed (${event.payload.failure.code}): ${firstLine(event.payload.failure.message)}`

@@ -1,4 +1,4 @@
-import { AgentId, IdempotencyKey, isOver, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { actingAgent } from './acting-agent.ts'
@@ -17,6 +17,8 @@ const Input = z.strictObject({
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]).describe('Matrix user ids, @name:server: mentioned when the task is over, if they are in the deployment\'s room.'),
   mode: Mode.optional().describe('Backend to run in. Default: the deployment\'s rollout policy decides.'),
   title: z.string().trim().min(1).max(MAX_TITLE_CHARACTERS).optional().describe('Short name for lists and cards. Default: the first line of task_description.'),
+  budget_tokens: Budget.shape.tokens.describe('What the task may use over all its attempts, in tokens, without those read from the provider\'s cache; past it the task ends as failed with the code budget. Default, and most: the deployment\'s TASK_TOKENS.'),
+  budget_cost_micros: Budget.shape.cost_micros.describe('The same in millionths of the provider\'s currency. Default, and most: TASK_COST_MICROS.'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
 
@@ -41,7 +43,7 @@ export function executeTask(ports: Ports): Operation {
     isTool: true,
     patienceMs: (input) => (input.sync ? ports.limits.syncWaitMs : 0),
     async handle(input, call) {
-      const { task, isNew, ticket } = await ports.ledger.submit(await newTask(ports, input, call))
+      const { task, isNew, ticket } = await ports.ledger.submit(await newTask(ports, input, call), ports.limits.agentsDay)
       if (ticket !== undefined) ports.dispatch(ticket)
       if (!input.sync) return answer(ports, task, isNew)
       const waited = await waitForEnd(ports, task, call.signal)
@@ -54,6 +56,7 @@ export function executeTask(ports: Ports): Operation {
 async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call): Promise<NewTask> {
   const agentId = actingAgent(call, input.agent_id)
   const policy = await ports.rollout.get()
+  const budget = budgetOf({ tokens: input.budget_tokens, cost_micros: input.budget_cost_micros }, ports.limits.taskBudget)
   return {
     id: ports.newTaskId(),
     agent_id: agentId,
@@ -64,10 +67,24 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     profile: 'opencode',
     timeout_ms: input.timeout_ms ?? ports.limits.defaultTimeoutMs,
     queue_ttl_ms: input.queue_ttl_ms ?? ports.limits.defaultQueueTtlMs,
+    paused_ttl_ms: ports.limits.pausedTtlMs,
+    ...(budget === undefined ? {} : { budget }),
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
   }
+}
+
+/** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input */
+function budgetOf(asked: { tokens: number | undefined; cost_micros: number | undefined }, most: Budget | undefined): Budget | undefined {
+  for (const unit of ['tokens', 'cost_micros'] as const) {
+    const limit = most?.[unit]
+    if (limit !== undefined && (asked[unit] ?? 0) > limit) {
+      throw new LongshoreError('invalid_input', `budget_${unit}: got ${asked[unit]}, allowed: at most ${limit} here`, { field: `budget_${unit}`, next: 'Ask for less, or leave it out.' })
+    }
+  }
+  const budget = { ...most, ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) }
+  return Object.keys(budget).length === 0 ? undefined : budget
 }
 
 function answer(ports: Ports, task: Task, isNew: boolean): z.output<typeof Output> {

@@ -1,9 +1,10 @@
-import type { NewTask, Task, Ticket } from '@longshore/contracts'
+import type { Budget, NewTask, Task, Ticket } from '@longshore/contracts'
 import type { Doorbell, Ledger, Scope } from '@longshore/ledger'
 import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
 import type { z } from 'zod'
 import type { ModeStatus } from './mode-status.ts'
+import type { TaskFiles } from './task-files-port.ts'
 
 /** Who calls, as the API key says (G11). */
 export interface Caller {
@@ -27,7 +28,7 @@ export interface Call {
 
 /** What the handlers stand on. */
 export interface Ports {
-  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'counts' | 'cancel' | 'read' | 'poisoned' | 'isPoisoned' | 'unpoison'>
+  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'counts' | 'cancel' | 'pause' | 'resume' | 'post' | 'usage' | 'read' | 'poisoned' | 'isPoisoned' | 'unpoison'>
   doorbell: Pick<Doorbell, 'listen'>
   /** Brings an accepted task's ticket into the queue. Never throws: what it cannot do the reconciler does. */
   dispatch(ticket: Ticket): void
@@ -37,6 +38,7 @@ export interface Ports {
   /** Workers that are alive, by name. */
   workers(): Promise<Heartbeat[]>
   drains: DrainRequests
+  files: TaskFiles
   newTaskId(): Task['id']
   /** Milliseconds since the epoch. */
   now(): number
@@ -49,6 +51,14 @@ export interface Ports {
     defaultTimeoutMs: NewTask['timeout_ms']
     /** `queue_ttl_ms` of a task that asks for none (QUEUE_TTL_MS). */
     defaultQueueTtlMs: NonNullable<NewTask['queue_ttl_ms']>
+    /** How long a task may stay paused (PAUSED_TTL_MS). */
+    pausedTtlMs: NonNullable<NewTask['paused_ttl_ms']>
+    /** The most that a task may ask for, and what it gets when it asks for nothing (TASK_TOKENS, TASK_COST_MICROS). */
+    taskBudget: Budget | undefined
+    /** What an agent may use in a day (AGENT_DAILY_TOKENS, AGENT_DAILY_COST_MICROS). */
+    agentsDay: Budget | undefined
+    /** Most bytes of a file in one answer (MAX_TASK_FILE_SIZE). */
+    maxFileBytes: number
   }
 }
 

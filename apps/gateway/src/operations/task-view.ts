@@ -1,4 +1,4 @@
-import { isOver, Mode, TimeLimit, Usage } from '@longshore/contracts'
+import { Budget, isOver, Mode, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
@@ -22,6 +22,12 @@ export const TaskView = z.object({
   duration_ms: z.int().optional().describe('From the start to the end, or to now while it runs.'),
   worker: z.string().optional(),
   cancel_requested: z.boolean().optional().describe('True while the owner of the task carries out a cancel.'),
+  pause_requested: z.boolean().optional().describe('True while the owner of the task stops it for a pause.'),
+  paused_at: Timestamp.optional().describe('Since when it is paused. RFC 3339, UTC'),
+  messages_waiting: z.int().optional().describe('Messages that have not reached the agent yet.'),
+  undelivered_messages: z.array(z.string()).optional().describe('Ids of messages that had not reached the agent when the task ended.'),
+  budget: Budget.optional().describe('What all its attempts may use together.'),
+  spent: z.object({ tokens: z.int(), cost_micros: z.int() }).optional().describe('What it has used of that, also while it runs: tokens without those read from the provider\'s cache.'),
   output: z.string().optional().describe('The last of what the agent said.'),
   output_truncated: z.boolean().optional(),
   exit_code: z.int().optional(),
@@ -53,6 +59,12 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     ...(task.deadline_at === undefined || isOver(task.state) ? {} : { deadline_at: toTimestamp(task.deadline_at) }),
     ...(task.worker === undefined ? {} : { worker: task.worker }),
     ...(task.cancel_requested === undefined ? {} : { cancel_requested: true }),
+    ...(task.budget === undefined ? {} : { budget: task.budget }),
+    ...(task.tokens === undefined ? {} : { spent: { tokens: task.tokens, cost_micros: task.cost_micros ?? 0 } }),
+    ...(task.pause_requested === undefined ? {} : { pause_requested: true }),
+    ...(task.paused_at === undefined || task.state !== 'paused' ? {} : { paused_at: toTimestamp(task.paused_at) }),
+    ...(task.messages_waiting === undefined || task.messages_waiting === 0 ? {} : { messages_waiting: task.messages_waiting }),
+    ...(task.undelivered === undefined ? {} : { undelivered_messages: task.undelivered }),
     ...(result === undefined ? {} : { output: result.output, output_truncated: result.output_truncated, files_changed: result.files_changed }),
     ...(result?.exit_code === undefined ? {} : { exit_code: result.exit_code }),
     ...(result?.usage === undefined ? {} : { usage: result.usage }),

@@ -20,6 +20,7 @@ export function renderCompletion(task: Task, view: TaskView, event: EndEvent): R
     text(dotted(event.payload.attempt === 0 ? 'never started' : durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }))),
     ...reason(event),
     text(filesText(event.payload.result, view)),
+    text(unreadText(event.payload.undelivered)),
     quote(outputText(event.payload.result)),
   ]
   return renderLines(lines.filter((line) => line.text !== ''))
@@ -53,6 +54,10 @@ function filesText(result: TaskResult | undefined, view: TaskView): string {
   if (files === 0) return ''
   const named = view.files.slice(0, FILES_NAMED).join(', ')
   return `${count(files, 'file')} changed${named === '' ? '' : `: ${named}${files > FILES_NAMED ? ', …' : ''}`}`
+}
+
+function unreadText(undelivered: readonly string[] | undefined): string {
+  return undelivered === undefined ? '' : `${count(undelivered.length, 'message')} never reached the agent`
 }
 
 function outputText(result: TaskResult | undefined): string {

@@ -29,6 +29,13 @@ describe('a card', () => {
     expect(renderCard(aTask({ state: 'queued' }), view).plain).toContain('Attempt 1 failed (provider_busy): status 429')
   })
 
+  test('says who paused it and why, and who resumed it', () => {
+    const paused: EventDraft = { type: 'task.paused', payload: { by: 'operator:key-1', reason: 'for the night' } }
+    expect(renderCard(aTask({ state: 'paused' }), viewOf(paused)).plain).toContain('\nPaused by operator:key-1: for the night\n')
+    const resumed: EventDraft = { type: 'task.queued', payload: { reason: 'resume', ticket: 2, mode: 'docker', title: 't', by: 'agent-a' } }
+    expect(renderCard(aTask({ state: 'queued' }), viewOf(paused, resumed)).plain).toContain('\nResumed by agent-a\n')
+  })
+
   test('G7: says on whom it went on and from where, and keeps while it runs why there is another attempt', () => {
     const resumed: EventDraft = { type: 'task.resumed', payload: { attempt: 1, claim: 2, worker: 'w2', detail: 'its worker and its execution were lost; the agent goes on with its session in its workspace' } }
     expect(renderCard(aTask(), viewOf(resumed)).plain).toContain('\nResumed on w2: its worker and its execution were lost; the agent goes on with its session in its workspace\n')
@@ -54,6 +61,11 @@ describe('a completion', () => {
       plain: '✅ Completed · Fix the flaky test\n2 min 10 s · docker\n2 files changed: src/a.ts, b.ts\n> The test waits now.\n> All green.',
       html: '<b>✅ Completed · Fix the flaky test</b><br>2 min 10 s · docker<br>2 files changed: src/a.ts, b.ts<blockquote>The test waits now.<br>All green.</blockquote>',
     })
+  })
+
+  test('says how many messages the agent never read', () => {
+    const event = anEvent({ type: 'task.cancelled', payload: { attempt: 1, duration_ms: 900, by: 'agent-a', undelivered: ['msg-1', 'msg-2'] } }) as EndEvent
+    expect(renderCompletion(aTask(), viewOf(), event).plain).toContain('\n2 messages never reached the agent')
   })
 
   test.each(FAILURE_CODES)('of a failure (%s) names the code, its message and what to do', (code) => {

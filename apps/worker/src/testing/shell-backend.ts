@@ -17,17 +17,21 @@ export interface ShellBackendOptions {
   /** Named in its handles. */
   engineId?: string
   storageId?: string
+  /** Called before a message is taken in; what it throws the worker hears. */
+  onTell?: (id: string) => void
 }
 
 /**
  * A real, small backend for tests: the prompt is a shell script that runs as a detached process group, so that it outlives
  * its worker and can be adopted; its output is a file whose byte offset is the position. Its session is the file `script`:
  * resumed, that runs again in its directory with the note in the file `notes`; what it wrote there is what it goes on from.
+ * With the capability `steer` messages are lines of the file `mail`, once each.
  */
 export function createShellBackend(mode: Mode, root: string, options: ShellBackendOptions = {}): Backend {
   const { engineId, storageId } = options
   const place = { ...(engineId === undefined ? {} : { engine_id: engineId }), ...(storageId === undefined ? {} : { storage_id: storageId }) }
   const handleOf = (name: string): Handle => ({ v: 1, mode, ...place, data: { dir: join(root, name) } })
+  const steered = (execution: Execution): Execution => (options.capabilities?.steer === true ? { ...execution, tell: tellIn(execution, options.onTell) } : execution)
   return {
     mode,
     capabilities: { isolation: 'process', adopt: true, resume: true, steer: false, pause: false, usage: false, files: false, ...options.capabilities },
@@ -40,11 +44,11 @@ export function createShellBackend(mode: Mode, root: string, options: ShellBacke
       await mkdir(dirOf(handle), { recursive: true })
       await writeFile(join(dirOf(handle), 'script'), task.prompt)
       await launch(dirOf(handle))
-      return follow(handle, run, 0)
+      return steered(await follow(handle, run, 0))
     },
     attach: async (task, handle, run) => {
       const isAlive = await pidOf(handle).then(isRunning, () => false)
-      return isAlive || (await exitOf(handle)) !== undefined ? follow(handle, run, offsetOf(task)) : undefined
+      return isAlive || (await exitOf(handle)) !== undefined ? steered(await follow(handle, run, offsetOf(task))) : undefined
     },
     resume: async (task, handle, run, note) => {
       await end(handle, run)
@@ -53,7 +57,7 @@ export function createShellBackend(mode: Mode, root: string, options: ShellBacke
       await run.onHandle(goingOn)
       await appendFile(join(dirOf(handle), 'notes'), `${note}\n`)
       await launch(dirOf(handle))
-      return follow(goingOn, run, offsetOf(task))
+      return steered(await follow(goingOn, run, offsetOf(task)))
     },
     checkpoint: (handle, run) => end(handle, run),
     list: () => list(root, handleOf),
@@ -63,6 +67,20 @@ export function createShellBackend(mode: Mode, root: string, options: ShellBacke
       await rm(join(dirOf(handle), 'script'), { force: true })
     },
     close: () => Promise.resolve(),
+  }
+}
+
+function tellIn({ handle, outcome }: Execution, onTell: ((id: string) => void) | undefined): NonNullable<Execution['tell']> {
+  let isOver = false
+  outcome.then(() => (isOver = true), () => (isOver = true))
+  return async ({ id, text }) => {
+    onTell?.(id)
+    if (isOver) return 'over'
+    const known = await readFile(join(dirOf(handle), 'mail-ids'), 'utf8').catch(() => '')
+    if (known.includes(id)) return 'delivered'
+    await appendFile(join(dirOf(handle), 'mail-ids'), `${id}\n`)
+    await appendFile(join(dirOf(handle), 'mail'), `${text.replaceAll('\n', ' ')}\n`)
+    return 'delivered'
   }
 }
 

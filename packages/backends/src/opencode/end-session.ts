@@ -1,9 +1,9 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { type Handle, type RunContext, TaskId } from '@longshore/contracts'
-import { isBefore } from '../drivers/opencode/prompt.ts'
+import { answers } from '../drivers/opencode/prompt.ts'
 import { asCallFailure, type SessionApi, sessionApi } from '../drivers/opencode/session-api.ts'
 import { workspaceOf } from '../workspace/storage.ts'
-import { type OpencodeBackendOptions, sessionOf } from './options.ts'
+import { type OpencodeBackendOptions, sessionOf, toldOf } from './options.ts'
 
 /** On a shared server: seen 20 to 280 ms, and more under load. */
 const ABORT_TIMEOUT_MS = 15_000
@@ -41,8 +41,10 @@ async function abortOwn(api: SessionApi, handle: Handle, run: Pick<RunContext, '
 /** The sessions of the task's directory, known to the handle or not. Abort before delete: a deleted session's tool goes on running. */
 async function endSessions(api: SessionApi, handle: Handle, confirmClaim: () => Promise<void>, what: 'keep session' | 'leave nothing'): Promise<void> {
   const own = sessionOf(handle)
+  const told = toldOf(handle)?.message ?? ''
+  const newest = own !== undefined && own.message > told ? own.message : told
   for (const session of await api.list().catch(refuse)) {
-    await quieten(api, session, session === own?.session ? own.message : '', confirmClaim)
+    await quieten(api, session, session === own?.session ? newest : '', confirmClaim)
     if (what === 'keep session') continue
     await confirmClaim()
     await api.remove(session).catch(refuse)
@@ -62,7 +64,7 @@ async function quieten(api: SessionApi, session: string, prompt: string, confirm
     const silentMs = performance.now() - began
     if (await api.isBusy(session).catch(refuse)) wasBusy = true
     else if (wasBusy || silentMs > SWALLOWED_MS) return
-    else if ((await api.messages(session, 1).catch(refuse)).some((newest) => newest.info.role === 'assistant' && !isBefore(newest, prompt))) return
+    else if ((await api.messages(session, 1).catch(refuse)).some((last) => answers(last, prompt))) return
     if (silentMs > ABORT_TIMEOUT_MS) refuse(new Error(`session ${session} is still busy after its abort`))
   }
 }

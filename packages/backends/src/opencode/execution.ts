@@ -11,7 +11,7 @@ import { createFileWatch } from '../workspace/file-watch.ts'
 import { baselineOf } from '../workspace/prepare.ts'
 import { workspaceOf } from '../workspace/storage.ts'
 import type { Connection } from './launch-server.ts'
-import { type OpencodeBackendOptions, SessionAddress } from './options.ts'
+import { mailData, type OpencodeBackendOptions, SessionAddress, toldOf } from './options.ts'
 
 /** `fresh`: its session was made for it. `adopted`: its prompt was sent by somebody else, and what the stream said of it before is not known. */
 type Origin = 'fresh' | 'adopted' | 'resumed'
@@ -31,14 +31,21 @@ export async function follow(options: OpencodeBackendOptions, task: Task, handle
     clean,
     emit: (events, position) => run.emit(events, position),
   })
+  let current = handle
   const driver = createSessionDriver({
     patience: { ...DEFAULT_PATIENCE, ...options.patience },
     api, sessionId, prompt, mirror, live, run, scanDueInMs: files.dueInMs, wasHeard: origin !== 'adopted', autopsy: () => options.place.autopsy(handle.data),
+    told: toldOf(handle),
+    keepTold: async (told) => {
+      const next = { ...handle, data: { ...handle.data, ...mailData(told) } }
+      await run.onHandle(next)
+      current = next
+    },
   })
   stream.listen(driver)
   const outcome = driver.follow().then((end) => cleanOutcome(end, clean)).finally(() => stream.close())
   outcome.catch(() => {}) // whoever awaits it hears of it
-  return { handle, outcome, result: () => mirror.result() }
+  return { get handle() { return current }, outcome, result: () => mirror.result(), tell: driver.tell }
 }
 
 /** Parts belong to one session: those of an earlier attempt say nothing about a fresh one. The workspace is the task's. */

@@ -1,6 +1,7 @@
 import type { Handle, Mode } from '@longshore/contracts'
 import { z } from 'zod'
 import type { Patience } from '../drivers/opencode/patience.ts'
+import type { Told } from '../drivers/opencode/steer.ts'
 import type { ModelAccess } from '../drivers/opencode/server-settings.ts'
 import type { HandleData, ServerPlace } from '../places/server-place.ts'
 import type { Storage } from '../workspace/storage.ts'
@@ -22,6 +23,19 @@ export type SessionAddress = z.infer<typeof SessionAddress>
 /** undefined: no session was made yet. */
 export function sessionOf(handle: Handle): SessionAddress | undefined {
   return SessionAddress.safeParse(handle.data).data
+}
+
+const Mail = z.object({ mail: z.string(), mail_message: z.string(), mail_part: z.string() })
+
+/** What the session was told last, or was about to be. */
+export function toldOf({ data }: Pick<Handle, 'data'>): Told | undefined {
+  const mail = Mail.safeParse(data).data
+  return mail === undefined ? undefined : { id: mail.mail, message: mail.mail_message, part: mail.mail_part }
+}
+
+/** As it stands in a handle. */
+export function mailData(told: Told | undefined): HandleData {
+  return { mail: told?.id ?? null, mail_message: told?.message ?? null, mail_part: told?.part ?? null }
 }
 
 export function handleOf({ mode, storage }: OpencodeBackendOptions, engineId: string | undefined, data: HandleData): Handle {

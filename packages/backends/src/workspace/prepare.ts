@@ -1,7 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, lchown, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, join } from 'node:path'
-import { TaskFailure } from '@longshore/contracts'
+import { LongshoreError, TaskFailure } from '@longshore/contracts'
 import { createBaseline, snapshot, type TreeId } from './changes.ts'
 import { runGit } from './git.ts'
 import type { Workspace } from './storage.ts'
@@ -40,6 +40,13 @@ export async function prepareWorkspace(workspace: Workspace, owner?: Owner): Pro
 /** The state of `repo` before the agent first ran; undefined: it never was prepared. */
 export async function baselineOf(workspace: Workspace): Promise<TreeId | undefined> {
   return readOwn(workspace, BASELINE_FILE)
+}
+
+/** @throws LongshoreError not_started when the workspace was never prepared */
+export async function startOf(workspace: Workspace): Promise<TreeId> {
+  const tree = await baselineOf(workspace)
+  if (tree === undefined) throw new LongshoreError('not_started', 'the task has no workspace yet: its agent was never started', { field: 'task_id', next: 'Ask again once get_task_status says that it runs.' })
+  return tree
 }
 
 /** A new password for the task's server, kept where another worker of this storage finds it. */

@@ -34,7 +34,9 @@ export type MessageError = z.infer<typeof MessageError>
 export const Message = z.object({
   info: z.object({
     id: Id, role: z.enum(['user', 'assistant']), error: MessageError.optional(), finish: z.string().optional(),
-    time: z.object({ completed: z.number().optional() }),
+    /** Of an answer: the newest user message when it was begun. */
+    parentID: Id.optional(),
+    time: z.object({ created: z.number().optional(), completed: z.number().optional() }),
   }),
   parts: z.array(Part),
 })

@@ -21,6 +21,11 @@ export function isBefore({ info }: Message, prompt: string): boolean {
   return info.id < prompt
 }
 
+/** Whether a message is an answer to the prompt of that id, or to a later one. */
+export function answers({ info }: Message, prompt: string): boolean {
+  return info.role === 'assistant' && (info.parentID ?? info.id) >= prompt
+}
+
 /** Sends it; returns before the agent begins. @throws TaskFailure */
 export async function sendPrompt(api: SessionApi, { session, message, part }: PromptIds & { session: string }, text: string): Promise<void> {
   await api.prompt(session, message, part, text).catch((error: unknown) => Promise.reject(asCallFailure(error, 'take the prompt')))

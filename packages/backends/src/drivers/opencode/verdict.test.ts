@@ -22,11 +22,42 @@ describe('a session', () => {
     ['failed when its end is unknown', false, assistant({ finish: 'whatever' }), 'agent_error'],
     ['failed when its message did, finished or not', false, assistant({ time: {}, error: { name: 'APIError', data: { statusCode: 500 } } }), 'provider_error'],
   ] as const)('%s', (_name, isBusy, newest, expected) => {
-    expect(codeOf(isBusy, newest, undefined)).toBe(expected)
+    expect(codeOf(isBusy, newest === undefined ? [] : [newest], undefined)).toBe(expected)
   })
 
   test('that only reported an error failed with it', () => {
-    expect(codeOf(false, undefined, { name: 'UnknownError', data: { message: 'Agent not found' } })).toBe('agent_error')
+    expect(codeOf(false, [], { name: 'UnknownError', data: { message: 'Agent not found' } })).toBe('agent_error')
+  })
+})
+
+describe('a session that was told something', () => {
+  const user = (id: string, created: number): Message => ({ info: { id, role: 'user', time: { created } }, parts: [] })
+  const answer = (parentID: string, info: Partial<Message['info']> = {}, parts: Message['parts'] = []): Message => assistant({ id: `to ${parentID}`, parentID, finish: 'stop', ...info }, parts)
+  const [prompt, told] = [user('msg_1', 1), user('msg_2', 2)]
+  const tellIt = (...messages: Message[]): string => codeOf(false, messages, undefined, 'msg_2')
+
+  test('is not complete before it answered that', () => {
+    expect(tellIt(prompt, answer('msg_1'), told)).toBe('unheard')
+    expect(tellIt(prompt, told, answer('msg_1'))).toBe('unheard') // its step had begun before
+    expect(tellIt(prompt, answer('msg_1'), told, answer('msg_2'))).toBe('completed')
+  })
+
+  test('is complete when what it was told has not come', () => {
+    expect(tellIt(prompt, answer('msg_1'))).toBe('completed')
+  })
+
+  test('goes by the server\'s clock, as the server does: what is said again is the newest', () => {
+    expect(tellIt(prompt, user('msg_0', 9), told, answer('msg_0'))).toBe('completed')
+  })
+
+  test('has failed when the step before it did; that it was refused something is not its end', () => {
+    expect(tellIt(prompt, answer('msg_1', { finish: 'length' }), told)).toBe('output_truncated')
+    expect(tellIt(prompt, answer('msg_1', { finish: 'tool-calls' }, [FAILED_TOOL]), told)).toBe('backend_lost')
+    expect(codeOf(false, [prompt, answer('msg_1'), told], { name: 'APIError', data: { statusCode: 500 } }, 'msg_2')).toBe('provider_error')
+  })
+
+  test('is pending when somebody else said the newest, as before', () => {
+    expect(tellIt(prompt, told, answer('msg_2'), user('msg_3', 3))).toBe('pending')
   })
 })
 
@@ -46,8 +77,8 @@ describe('an error', () => {
 })
 
 test('two looks agree when they say the same', () => {
-  const failed = judge(false, assistant({ finish: 'length' }), undefined)
+  const failed = judge(false, [assistant({ finish: 'length' })], undefined)
   expect(agrees(failed, failed)).toBe(true)
-  expect(agrees(failed, judge(false, assistant({ time: {} }), undefined))).toBe(false)
+  expect(agrees(failed, judge(false, [assistant({ time: {} })], undefined))).toBe(false)
   expect(agrees({ is: 'completed' }, { is: 'running' })).toBe(false)
 })

@@ -1,0 +1,30 @@
+import { LongshoreError, type Task, type TaskState } from '@longshore/contracts'
+
+import type { Call, Ports } from './operation.ts'
+
+/** Who is named in the task's history for what this caller does. */
+export function callerName({ caller }: Call): string {
+  return caller.agentId ?? `operator:${caller.keyId}`
+}
+
+export function taskOver(state: TaskState): LongshoreError {
+  return new LongshoreError('task_over', `the task is over: ${state}`, { next: 'Ask get_task_status for its result.' })
+}
+
+const WORDS = { pause: 'be paused while it runs', steer: 'be told anything while it runs' } as const
+const NEXT = {
+  pause: 'Cancel it, or let it go on.',
+  steer: 'Put everything into task_description; cancel the task and submit it again if it must change.',
+} as const
+
+/**
+ * What runs the task says of itself whether it can do this (G13). While no worker that could say so is alive, the wish waits with the task.
+ * @throws LongshoreError not_supported
+ */
+export async function requireCapability(ports: Pick<Ports, 'workers'>, task: Pick<Task, 'mode' | 'worker' | 'profile'>, capability: keyof typeof WORDS): Promise<void> {
+  const workers = await ports.workers()
+  const owner = workers.filter(({ name }) => name === task.worker)
+  const able = (owner.length > 0 ? owner : workers).flatMap(({ modes }) => modes.filter(({ mode }) => mode === task.mode))
+  if (able.length === 0 || able.some(({ capabilities }) => capabilities[capability])) return
+  throw new LongshoreError('not_supported', `a task of this kind (${task.mode} mode here) cannot ${WORDS[capability]}`, { next: NEXT[capability] })
+}

@@ -1,0 +1,87 @@
+import { openStorage } from '@longshore/backends'
+import { type Backend, SILENT, TASK_STATES, type TaskState } from '@longshore/contracts'
+import { loadSettings } from '@longshore/runtime'
+import { sharedRedisUrl } from '@longshore/testkit'
+import { mkdtemp, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { keysOf } from '@longshore/ledger'
+
+import { buildBackends } from './build-backends.ts'
+import { startStack, type TestStack } from './testing/stack.ts'
+
+let stack: TestStack
+let root: string
+beforeEach(async () => {
+  stack = await startStack(sharedRedisUrl())
+  root = await mkdtemp(join(tmpdir(), 'longshore-signals-'))
+})
+afterEach(async () => {
+  await stack.stop()
+  await rm(root, { recursive: true, force: true })
+})
+
+const SIGNALS = ['cancel', 'pause', 'resume', 'message'] as const
+/** What callers read, by what the ledger answers. */
+const WORDS: Readonly<Record<string, string>> = {
+  ended: 'over at once', requested: 'asked of its owner', paused: 'paused at once', resumed: 'back in the queue', withdrawn: 'taken back', unchanged: 'no change',
+  waiting: 'waits for the agent', already_over: 'refused: task_over',
+}
+
+/** What the ledger really does with a task in that state. */
+async function answerOf(signal: (typeof SIGNALS)[number], state: TaskState): Promise<string> {
+  const { id } = await stack.submit('x')
+  await stack.redis.hset(keysOf(stack.deployment).task(id), 'state', state)
+  const { ledger } = stack
+  const answer = await {
+    cancel: () => ledger.cancel(id, 'op'),
+    pause: () => ledger.pause(id, 'op'),
+    resume: () => ledger.resume(id, 'op'),
+    message: () => ledger.post(id, { message_id: 'm1', message_type: 'update', by: 'op', text: 'hello' }),
+  }[signal]()
+  if (signal === 'cancel' && state === 'cancelled') return 'no change'
+  return WORDS[answer?.outcome ?? ''] ?? `? ${answer?.outcome}`
+}
+
+async function backends(env: Record<string, string>): Promise<Backend[]> {
+  const storage = await openStorage(join(root, 'workspaces'))
+  return buildBackends({ settings: loadSettings({ LONGSHORE_HOME: root, ...env }), env: {}, uid: 1000, gid: 1000, storage, log: SILENT })
+}
+
+async function capabilityRows(): Promise<string[]> {
+  const kinds = [
+    ['docker', 'docker', {}], ['docker with RUNNER_COMMAND', 'docker', { RUNNER_COMMAND: 'true' }],
+    ['opencode, supervised', 'opencode', {}], ['opencode, remote server', 'opencode', { OPENCODE_SERVER_URL: 'http://127.0.0.1:9' }],
+  ] as const
+  return Promise.all(kinds.map(async ([name, mode, env]) => {
+    const [backend, ...others] = await backends({ WORKER_MODES: mode, ...env })
+    if (backend === undefined) throw new Error(`no backend for ${name}`)
+    const { steer, pause } = backend.capabilities
+    await Promise.all([backend, ...others].map((one) => one.close()))
+    return `| ${name} | yes | ${pause ? 'yes' : 'only while nothing of it runs'} | ${pause ? 'yes' : 'of what was paused before it ran'} | ${steer ? 'yes' : 'no: not_supported'} |`
+  }))
+}
+
+test('docs/control-signals.md says what the ledger does and the backends can; if not: vitest run apps/worker/src/control-signals.test.ts --update', async () => {
+  const rows: string[] = []
+  for (const state of TASK_STATES) rows.push(`| \`${state}\` | ${(await Promise.all(SIGNALS.map((signal) => answerOf(signal, state)))).join(' | ')} |`)
+  const page = [
+    '# Control signals', '',
+    '<!-- Generated from the running code: vitest run apps/worker/src/control-signals.test.ts --update -->', '',
+    'What `send_task_control` (cancel, pause, resume) and `send_task_message` do, by the state of the task.', '',
+    `| state | ${SIGNALS.join(' | ')} |`, `|---|${SIGNALS.map(() => '---|').join('')}`, ...rows, '',
+    '*Asked of its owner*: the worker that holds the task carries it out within a second; until then `get_task_status` shows it. If that worker dies,',
+    'the next owner does it before anything else. A cancel wins over a pause; a resume takes back a pause that has not begun. A task that is queued',
+    'while its execution lives (its worker was lost or ended) is paused by its next owner, too. Asking twice is harmless, except for messages: each is a new one.', '',
+    '## By mode', '',
+    `| mode | ${SIGNALS.join(' | ')} |`, `|---|${SIGNALS.map(() => '---|').join('')}`, ...(await capabilityRows()), '',
+    '- **pause** stops the agent where it stands: the model\'s turn and a command that runs at that moment are cut off; session and workspace are kept, server',
+    '  or container are gone, and the slot is free. Paused time counts neither against `timeout_ms` nor `queue_ttl_ms`; after `PAUSED_TTL_MS` the task ends as `timeout`.',
+    '- **resume** goes on with the same session on any worker that has its storage, in the same attempt; the agent is told that it was interrupted.',
+    '- **message** becomes the agent\'s newest user message at its next step (`task.message_delivered` says when). What waits while the task is queued or paused is',
+    '  delivered when it runs; what never reached the agent is named in the ending (`undelivered_messages`). At most 100 wait for one agent.', '',
+  ].join('\n')
+  await expect(page).toMatchFileSnapshot('../../../docs/control-signals.md')
+})

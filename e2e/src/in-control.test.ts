@@ -1,0 +1,76 @@
+import type { Mode } from '@longshore/contracts'
+import { describeNeeding, waitFor } from '@longshore/testkit'
+import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
+import {
+  engineIfHere, expectStepsOnce, expectWholeLog, gatedSteps, type HistoryEvent, leftoversOf, measured, NEEDS, nothingLeftOf, openGate, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack, untilStep,
+} from './harness/index.ts'
+
+const STEPS = 4
+const PAST_LOCK_MS = 30_000
+
+interface Kind { name: string; mode: Mode; isRemote: boolean }
+const KINDS: readonly Kind[] = [
+  { name: 'docker mode', mode: 'docker', isRemote: false },
+  { name: 'opencode mode (supervised)', mode: 'opencode', isRemote: false },
+  { name: 'opencode mode (remote)', mode: 'opencode', isRemote: true },
+]
+
+for (const { name, mode, isRemote } of KINDS) {
+  describeNeeding(NEEDS[mode], `in control of a running agent: ${name}`, () => {
+    describe('the journey', { timeout: 300_000 }, () => {
+      let stack: Stack
+      let server: OpencodeServer | undefined
+      beforeAll(async () => {
+        stack = await startStack({ workers: 0, engine: mode === 'docker' ? await engineIfHere() : undefined })
+        if (isRemote) server = await startOpencodeServer(stack.provider, stack.providerToken)
+        await addWorker()
+      })
+      afterEach(() => Promise.all(stack.apps('worker').map((one) => one.stop())))
+      afterAll(async () => {
+        await stack.stop()
+        await server?.stop()
+      })
+      showLogsOfFailures(() => stack)
+
+      const addWorker = () => stack.add('worker', { WORKER_MODES: mode, ...(server === undefined ? {} : { OPENCODE_SERVER_URL: server.url, OPENCODE_SERVER_PASSWORD: server.password }) })
+      const typesOf = (events: readonly HistoryEvent[]) => events.filter(({ type }) => !['task.output', 'task.tool', 'task.usage', 'task.file_changed'].includes(type)).map(({ type }) => type)
+
+      test('told, paused, all workers restarted, told again, resumed, completed: every message arrives once, no work is done twice, no attempt is burned', async () => {
+        const { task_id: id } = await stack.alice.submit(gatedSteps(STEPS), { mode, timeout_ms: 200_000 })
+        const early = await stack.alice.tell(id, '[[say I heard you before I began.]]')
+        await untilStep(stack, id, 2)
+        const told = await stack.alice.tell(id, '[[say I heard you while I worked.]]')
+        await waitFor(async () => delivered(await stack.alice.events(id)).includes(told), { what: 'the message to be delivered', timeoutMs: 20_000 })
+
+        const asked = performance.now()
+        expect(await stack.alice.control(id, 'pause', 'for the night')).toMatchObject({ outcome: 'requested' })
+        await stack.alice.until(id, ['paused'], PAST_LOCK_MS)
+        measured('pause asked for, and the task is paused (ms)', Math.round(performance.now() - asked))
+        expect(await leftoversOf(id, { engineSocket: stack.engine?.socket })).toEqual([])
+        expect(await Promise.all(stack.apps('worker').map((one) => one.stop()))).toEqual([0])
+        const later = await stack.alice.tell(id, '[[say I heard you when I came back.]]')
+        await addWorker()
+        expect(await stack.alice.status(id)).toMatchObject({ status: 'paused', attempt: 1, messages_waiting: 1 })
+
+        expect(await stack.alice.control(id, 'resume')).toMatchObject({ outcome: 'resumed' })
+        await waitFor(async () => delivered(await stack.alice.events(id)).includes(later), { what: 'the last message to be delivered', timeoutMs: 60_000 })
+        await openGate(stack, id)
+        const over = await stack.alice.untilCompleted(id)
+        expect(over).toMatchObject({ attempt: 1, usage: expect.any(Object) as object })
+        expect(over).not.toHaveProperty('undelivered_messages')
+        const events = await stack.alice.events(id)
+        expectWholeLog(events)
+        await expectStepsOnce(stack, id, STEPS, events)
+        expect(delivered(events)).toEqual([early, told, later])
+        expect(typesOf(events).filter((type) => !type.startsWith('task.message'))).toEqual(['task.queued', 'task.started', 'task.paused', 'task.queued', 'task.resumed', 'task.completed'])
+        const said = events.filter(({ type }) => type === 'task.output').map(({ data }) => String(data['text'])).join('')
+        for (const words of ['before I began', 'while I worked', 'when I came back']) expect(said.split(`I heard you ${words}.`)).toHaveLength(2)
+        await nothingLeftOf(id, { engineSocket: stack.engine?.socket })
+      })
+    })
+  })
+}
+
+function delivered(events: readonly HistoryEvent[]): string[] {
+  return events.filter(({ type }) => type === 'task.message_delivered').map(({ data }) => String(data['message_id']))
+}

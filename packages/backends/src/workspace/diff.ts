@@ -1,0 +1,75 @@
+import { type Change, type ChangedName, changedNames } from './changed-names.ts'
+import { treeToShow } from './diff-tree.ts'
+import { withLook } from './look.ts'
+import { parsePath, toText } from './open-beneath.ts'
+import { startOf } from './prepare.ts'
+import type { Workspace } from './storage.ts'
+
+const FIELD = 'path'
+const MAX_LISTED = 1_000
+const MAX_LISTED_BYTES = 256 * 1024
+/** Above this many files on both sides only equal files are seen to have been renamed. */
+const RENAMES = ['-M', '-l500']
+
+/** What a task changed since its start. */
+export interface WorkspaceDiff {
+  /** Unified, whole lines. A file whose beginning alone is too long is cut within; else only whole files are in it. */
+  patch: string
+  /** Something is missing from `patch` or `files`. */
+  truncated: boolean
+  files_total: number
+  /** Files whose part of the patch is whole. */
+  files_shown: number
+  files: { path: string; change: Change; previous_path?: string }[]
+}
+
+/**
+ * The unified patch from the start to now, by our own baseline: it needs no repository of the agent's, and runs nothing of one.
+ * @param path only what is at or beneath it
+ * @throws LongshoreError not_started, invalid_input; GitCutShort when there is too much to look at
+ */
+export async function diffWorkspace(workspace: Workspace, { maxBytes, path = '' }: { maxBytes: number; path?: string | undefined }, signal: AbortSignal): Promise<WorkspaceDiff> {
+  const under = parsePath(path, FIELD).join('/')
+  const base = await startOf(workspace)
+  return withLook(workspace, base, signal, async ({ tree, ask }) => {
+    const changes = (await changedNames(ask, base, tree)).filter((one) => under === '' || one.path === under || one.path.startsWith(`${under}/`))
+    const shown = await treeToShow(workspace, ask, base, changes)
+    const names = await changedNames(ask, base, shown.tree, RENAMES)
+    const said = await ask(['diff-tree', '-r', '-p', ...RENAMES, '--no-ext-diff', '--no-textconv', '--no-color', base, shown.tree], { maxBytes })
+    const { patch, whole } = cutPatch(said.bytes, said.isCut)
+    const listed = fitting(names)
+    return {
+      patch,
+      truncated: said.isCut || shown.left > 0 || names.length > listed.length,
+      files_total: names.length + shown.left,
+      files_shown: whole,
+      files: listed.map(view),
+    }
+  })
+}
+
+function fitting(names: readonly ChangedName[]): readonly ChangedName[] {
+  let bytes = 0
+  const end = names.findIndex(({ path, from = '' }, i) => i >= MAX_LISTED || (bytes += path.length + from.length) > MAX_LISTED_BYTES)
+  return end < 0 ? names : names.slice(0, end)
+}
+
+function view({ path, change, from }: ChangedName): WorkspaceDiff['files'][number] {
+  return { path: toText(path), change, ...(from === undefined ? {} : { previous_path: toText(from) }) }
+}
+
+const HEADER = 'diff --git '
+
+/** Ends a patch that was cut short where a file ends, or, in its first file, where a line ends. */
+export function cutPatch(bytes: Buffer, isCut: boolean): { patch: string; whole: number } {
+  const last = isCut ? bytes.lastIndexOf(`\n${HEADER}`) : -1
+  const end = !isCut ? bytes.length : (last >= 0 ? last : bytes.lastIndexOf('\n')) + 1
+  const patch = bytes.subarray(0, end).toString('utf8')
+  return { patch, whole: isCut && last < 0 ? 0 : countFiles(patch) }
+}
+
+/** A file that became a link has two headers, one after the other and equal. Lines of content begin with another character. */
+function countFiles(patch: string): number {
+  const headers = patch.split('\n').filter((text) => text.startsWith(HEADER))
+  return headers.filter((header, i) => header !== headers[i - 1]).length
+}
