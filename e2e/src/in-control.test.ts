@@ -2,7 +2,7 @@ import type { Mode } from '@longshore/contracts'
 import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
-  engineIfHere, expectStepsOnce, expectWholeLog, gatedSteps, type HistoryEvent, leftoversOf, measured, NEEDS, nothingLeftOf, openGate, type OpencodeServer, showLogsOfFailures, type Stack, startOpencodeServer, startStack, untilStep,
+  engineIfHere, expectStepsOnce, expectWholeLog, gatedSteps, type HistoryEvent, leftoversOf, measured, NEEDS, nothingLeftOf, openGate, type OpencodeServer, refusal, showLogsOfFailures, type Stack, startOpencodeServer, startStack, untilStep,
 } from './harness/index.ts'
 
 const STEPS = 4
@@ -35,12 +35,13 @@ for (const { name, mode, isRemote } of KINDS) {
       const addWorker = () => stack.add('worker', { WORKER_MODES: mode, ...(server === undefined ? {} : { OPENCODE_SERVER_URL: server.url, OPENCODE_SERVER_PASSWORD: server.password }) })
       const typesOf = (events: readonly HistoryEvent[]) => events.filter(({ type }) => !['task.output', 'task.tool', 'task.usage', 'task.file_changed'].includes(type)).map(({ type }) => type)
 
-      test('told, paused, all workers restarted, told again, resumed, completed: every message arrives once, no work is done twice, no attempt is burned', async () => {
+      test('told, looked into, paused, all workers restarted, told again, resumed, completed, everything restarted: every message arrives once, no work is done twice, no attempt is burned', async () => {
         const { task_id: id } = await stack.alice.submit(gatedSteps(STEPS), { mode, timeout_ms: 200_000 })
         const early = await stack.alice.tell(id, '[[say I heard you before I began.]]')
         await untilStep(stack, id, 2)
         const told = await stack.alice.tell(id, '[[say I heard you while I worked.]]')
         await waitFor(async () => delivered(await stack.alice.events(id)).includes(told), { what: 'the message to be delivered', timeoutMs: 20_000 })
+        expect(await stack.alice.read(id, 'steps.txt')).toBe('step-1\nstep-2\n')
 
         const asked = performance.now()
         expect(await stack.alice.control(id, 'pause', 'for the night')).toMatchObject({ outcome: 'requested' })
@@ -51,6 +52,7 @@ for (const { name, mode, isRemote } of KINDS) {
         const later = await stack.alice.tell(id, '[[say I heard you when I came back.]]')
         await addWorker()
         expect(await stack.alice.status(id)).toMatchObject({ status: 'paused', attempt: 1, messages_waiting: 1 })
+        await waitFor(async () => (await stack.alice.read(id, 'steps.txt')) === 'step-1\nstep-2\n', { what: 'the files of the paused task', timeoutMs: 20_000 })
 
         expect(await stack.alice.control(id, 'resume')).toMatchObject({ outcome: 'resumed' })
         await waitFor(async () => delivered(await stack.alice.events(id)).includes(later), { what: 'the last message to be delivered', timeoutMs: 60_000 })
@@ -66,6 +68,14 @@ for (const { name, mode, isRemote } of KINDS) {
         const said = events.filter(({ type }) => type === 'task.output').map(({ data }) => String(data['text'])).join('')
         for (const words of ['before I began', 'while I worked', 'when I came back']) expect(said.split(`I heard you ${words}.`)).toHaveLength(2)
         await nothingLeftOf(id, { engineSocket: stack.engine?.socket })
+
+        await stack.endApps('SIGTERM')
+        await stack.add('gateway')
+        await addWorker()
+        await waitFor(() => stack.alice.diff(id), { what: 'its patch after everything was stopped and started', timeoutMs: 20_000 })
+        expect(await stack.alice.diff(id)).toContain('+step-1\n+step-2\n')
+        expect(await refusal(stack.bob.read(id, 'steps.txt'))).toMatchObject({ code: 'task_not_found' })
+        expect(await stack.alice.status(id)).toMatchObject({ usage: over['usage'] })
       })
     })
   })

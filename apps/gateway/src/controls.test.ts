@@ -95,6 +95,13 @@ test.each([
   expect(await callRefused(client, 'send_task_message', { task_id, ...input })).toMatchObject({ code: 'invalid_input', field })
 })
 
+test('metadata that is nested without end is refused as what it is', async () => {
+  const client = await connect()
+  const { task_id } = await callOk(client, 'opencode_execute_task', { task_description: 'x' })
+  const deep = await fixture.request(`/api/tasks/${String(task_id)}/messages`, { method: 'POST', headers: { 'content-type': 'application/json' }, body: `{"message":"x","metadata":{"a":${'['.repeat(5_000)}${']'.repeat(5_000)}}}` })
+  expect(await deep.json()).toMatchObject({ error: { code: 'invalid_input', field: 'metadata' } })
+})
+
 test('get_usage: each agent sees what its own tasks used, an operator all of it, by day', async () => {
   const [alice, bob, operator] = [await connect(), await connect({ key: fixture.keys.bob }), await connect({ key: fixture.keys.operator })]
   const none = { input_tokens: 0, output_tokens: 0, reasoning_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0, cost_micros: 0 }
@@ -116,7 +123,8 @@ test('budgets: a task may ask for less than the deployment allows, not for more'
   const strict = await startGatewayFixture({ TASK_TOKENS: '1000', AGENT_DAILY_TOKENS: '50' })
   const client = await connectClient('1.x client', strict.url, strict.keys.alice)
   open.push(client)
-  expect(await callOk(client, 'opencode_execute_task', { task_description: 'x' })).toMatchObject({ budget: { tokens: 1_000 } })
+  const first = await callOk(client, 'opencode_execute_task', { task_description: 'x', idempotency_key: 'k' })
+  expect(first).toMatchObject({ budget: { tokens: 1_000 } })
   const { task_id } = await callOk(client, 'opencode_execute_task', { task_description: 'x', budget_tokens: 10, budget_cost_micros: 5 })
   expect(await callOk(client, 'get_task_status', { task_id })).toMatchObject({ budget: { tokens: 10, cost_micros: 5 } })
   expect(await callRefused(client, 'opencode_execute_task', { task_description: 'x', budget_tokens: 1_001 })).toMatchObject({ code: 'invalid_input', field: 'budget_tokens', message: 'budget_tokens: got 1001, allowed: at most 1000 here' })

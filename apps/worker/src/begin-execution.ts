@@ -43,8 +43,7 @@ export async function beginExecution(run: Run, isTakeover: boolean): Promise<Exe
   }
   const found = await takeUp(run, handle)
   if (found !== undefined) return found
-  if (handle.checkpoint === true && isSameStorage(handle, run.deps)) await sayResumed(run, `${lossOf(handle, false, undefined)}; started again in its workspace`)
-  else await startOver(run, handle)
+  await (handle.checkpoint === true && isSameStorage(handle, run.deps) ? startAgain(run, handle) : startOver(run, handle))
   return start(run)
 }
 
@@ -153,6 +152,14 @@ function silenceOf(error: unknown): PlaceSilent | undefined {
 async function sayResumed({ deps, task, claim, log }: Run, detail: string): Promise<void> {
   await deps.ledger.append(claim, [{ type: 'task.resumed', payload: { attempt: task.attempt, claim: task.claim, worker: deps.worker, detail } }])
   log.info({ detail }, 'went on with a task')
+}
+
+/** In its workspace and the same attempt, but with a fresh session. */
+async function startAgain(run: Run, handle: Handle): Promise<void> {
+  const { ledger } = run.deps
+  await sayResumed(run, `${lossOf(handle, false, undefined)}; started again in its workspace`)
+  await ledger.retell(run.claim)
+  run.task = (await ledger.get(run.claim.taskId)) ?? run.task
 }
 
 async function startOver(run: Run, handle: Handle): Promise<void> {

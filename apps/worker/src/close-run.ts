@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { type Failure, type FailureCode, type Handle, isOver, type TaskResult, toFailure } from '@longshore/contracts'
+import { type ExecutionOutcome, type Failure, type FailureCode, type Handle, isOver, type TaskResult, toFailure } from '@longshore/contracts'
 import { ClaimLost, type Ending, type Ledger } from '@longshore/ledger'
 
 import { afterFailure } from './after-failure.ts'
@@ -16,6 +16,9 @@ const SETTLE_MS = 5_000
 const DISPOSE_MS = 30_000
 /** Tries to clear a failed attempt while the claim is still ours; then its own watchdog ends it, and the last cleaning up of its task removes it. */
 const CLEAR_TRIES = 3
+
+const INSIST_MS = 15_000
+const INSIST_EVERY_MS = 1_000
 
 /** Causes that say something about the mode's place, not about the task. */
 const BLAMES_PLACE: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'backend_lost', 'bad_credentials', 'image_missing', 'image_pull', 'storage_unavailable'])
@@ -67,23 +70,29 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
 }
 
 /** G12: the task goes back into the queue, with all that is needed to go on with it. */
-export async function handOver(run: Run, work: Promise<unknown>): Promise<RunOutcome> {
+export async function handOver(run: Run, work: Work): Promise<RunOutcome> {
   const { deps, task, handle } = run
   return stepBack(run, work, 'handover', { mayLive: () => handle !== undefined && deps.hasSuccessor(task.mode, handle), mark: {} })
 }
 
 /** The agent stops where it stands, its slot is free, and session and workspace are kept for whoever resumes the task. */
-export function pauseRun(run: Run, work: Promise<unknown>): Promise<RunOutcome> {
+export function pauseRun(run: Run, work: Work): Promise<RunOutcome> {
   return stepBack(run, work, 'resume', { mayLive: () => false, mark: { paused: true } })
 }
+
+/** The execution's own end, once it comes. */
+type Work = Promise<ExecutionOutcome | undefined>
 
 /** `mayLive`: whether somebody is there who adopts what stays alive. `mark`: what whoever goes on is to know. */
 interface Leaving { mayLive: () => Promise<boolean> | false; mark: Pick<Handle, 'paused'> }
 
-async function stepBack(run: Run, work: Promise<unknown>, reason: 'handover' | 'resume', how: Leaving): Promise<RunOutcome> {
+async function stepBack(run: Run, work: Work, reason: 'handover' | 'resume', how: Leaving): Promise<RunOutcome> {
   run.letGo()
   const hasSettled = await settle(work)
   await run.mirror.settled()
+  // It may have ended by itself in this very moment: what is finished is not begun again.
+  const outcome = hasSettled ? await work.catch(() => undefined) : undefined
+  if (outcome?.kind === 'completed') return endRun(run, { state: 'completed', payload: { result: outcome.result } }, work)
   const isClear = await leave(run, how)
   return requeue(run, { reason }, { isClear, hasSettled })
 }
@@ -107,8 +116,24 @@ async function leave(run: Run, { mayLive, mark }: Leaving): Promise<boolean> {
   if (mayBeAlive && backend.capabilities.adopt && (await mayLive())) return false
   // First the word, then the deed: whoever finds the handle after a death in between ends what is left before it goes on.
   await deps.ledger.saveHandle(claim, { ...handle, ...mark, checkpoint: true })
-  if (!backend.capabilities.resume) return clear(run, run.context.confirmClaim)
-  await quietly(run, backend.checkpoint(handle, { log: run.log, confirmClaim: run.context.confirmClaim }))
+  const { confirmClaim } = run.context
+  const keeps = backend.capabilities.resume
+  const end = () => (keeps ? quietly(run, backend.checkpoint(handle, { log: run.log, confirmClaim })) : clear(run, confirmClaim))
+  const isEnded = await (mark.paused === true ? insist(run, end) : end())
+  // A paused task has no next owner who would end what is left: without the mark its wish waits for one instead.
+  if (mark.paused === true && !isEnded) await deps.ledger.saveHandle(claim, handle)
+  return isEnded && !keeps
+}
+
+/** For as long as a place that restarts takes, or until somebody cancels. Whether it worked. */
+async function insist(run: Run, end: () => Promise<boolean>): Promise<boolean> {
+  const until = performance.now() + INSIST_MS
+  for (;;) {
+    if (await end()) return true
+    if (performance.now() > until || (await run.deps.ledger.requests(run.claim)).cancel !== undefined) break
+    await sleep(INSIST_EVERY_MS)
+  }
+  run.blamePlace({ code: 'backend_unavailable', message: 'the place of a task that is to pause does not end its execution' })
   return false
 }
 

@@ -74,14 +74,16 @@ test('docs/control-signals.md says what the ledger does and the backends can; if
     `| state | ${SIGNALS.join(' | ')} |`, `|---|${SIGNALS.map(() => '---|').join('')}`, ...rows, '',
     '*Asked of its owner*: the worker that holds the task carries it out within a second; until then `get_task_status` shows it. If that worker dies,',
     'the next owner does it before anything else. A cancel wins over a pause; a resume takes back a pause that has not begun. A task that is queued',
-    'while its execution lives (its worker was lost or ended) is paused by its next owner, too. Asking twice is harmless, except for messages: each is a new one.', '',
+    'while its execution lives (its worker was lost or ended), or whose place does not stop the agent, is paused by its next owner, too: `paused` means that nothing of it',
+    'runs. Asking twice is harmless, except for messages: each is a new one.', '',
     '## By mode', '',
     `| mode | ${SIGNALS.join(' | ')} |`, `|---|${SIGNALS.map(() => '---|').join('')}`, ...(await capabilityRows()), '',
     '- **pause** stops the agent where it stands: the model\'s turn and a command that runs at that moment are cut off; session and workspace are kept, server',
     '  or container are gone, and the slot is free. Paused time counts neither against `timeout_ms` nor `queue_ttl_ms`; after `PAUSED_TTL_MS` the task ends as `timeout`.',
     '- **resume** goes on with the same session on any worker that has its storage, in the same attempt; the agent is told that it was interrupted.',
     '- **message** becomes the agent\'s newest user message at its next step (`task.message_delivered` says when). What waits while the task is queued or paused is',
-    '  delivered when it runs; what never reached the agent is named in the ending (`undelivered_messages`). At most 100 wait for one agent.', '',
+    '  delivered when it runs; what never reached the agent is named in the ending (`undelivered_messages`). A new attempt begins with a fresh session, and is told',
+    '  again what the earlier one was told. At most 100 wait for one agent.', '',
   ].join('\n')
   await expect(page).toMatchFileSnapshot('../../../docs/control-signals.md')
 })

@@ -65,6 +65,31 @@ describe('pause', () => {
     expect(await stack.types(task.id)).not.toContain('task.adopted')
   })
 
+  test('a place that does not stop the agent at once is asked again; one that does not at all keeps the wish, and the task is not called paused', { timeout: 90_000 }, async () => {
+    let refusals = 0
+    const shell = createShellBackend('docker', stack.root)
+    const stubborn = (most: number) => ({ ...shell, checkpoint: async (...args: Parameters<typeof shell.checkpoint>) => {
+      refusals += 1
+      if (refusals <= most) throw new Error('the engine does not answer')
+      await shell.checkpoint(...args)
+    } })
+    const first = await stack.worker({ backends: [stubborn(2)] })
+    const [one, other] = [await stack.submit('echo begun; sleep 300'), await stack.submit('echo begun; sleep 300')]
+    await Promise.all([one, other].map((task) => untilSaid(task, 'begun')))
+    await stack.ledger.pause(one.id, 'op')
+    await stack.until(one.id, 'paused', 20_000)
+    expect(refusals).toBe(3)
+    refusals = -Infinity
+    await first.stop()
+    refusals = 0
+    await stack.worker({ name: 'stubborn', backends: [stubborn(Infinity)] })
+    await waitFor(async () => (await stack.get(other.id)).worker === 'stubborn', { what: 'the other task to be taken' })
+    await stack.ledger.pause(other.id, 'op')
+    await waitFor(async () => (await stack.types(other.id)).filter((type) => type === 'task.queued').length > 2, { what: 'the task to be given back', timeoutMs: 40_000 })
+    expect(await stack.get(other.id)).toMatchObject({ pause_requested: { by: 'op' } })
+    expect(await stack.types(other.id)).not.toContain('task.paused')
+  })
+
   test('and a cancel behind it: the task is over, and nothing of it is left', { timeout: 60_000 }, async () => {
     await worker()
     const task = await stack.submit('echo begun; sleep 100')

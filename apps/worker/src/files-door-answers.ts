@@ -5,8 +5,11 @@ import { diffWorkspace, listFiles, openTaskFile, type Storage, type Workspace, w
 import { LongshoreError, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 
-/** One read, of who may. `target`: task, what of it, and the query. */
-export interface Read { storage: Storage; target: string; response: ServerResponse; signal: AbortSignal }
+type What = 'files' | 'diff' | 'file'
+/** Task, what of it, and the query, which is not checked yet. */
+export interface Asked { taskId: TaskId; what: What; query: unknown }
+/** One read, of who may. */
+export interface Read { storage: Storage; asked: Asked; response: ServerResponse; signal: AbortSignal }
 
 const whole = (max: number) => z.coerce.number<string>().int().min(0).max(max)
 const ListQuery = z.object({ path: z.string().optional(), limit: whole(10_000), cursor: z.string().optional() })
@@ -15,7 +18,7 @@ const DiffQuery = z.object({ path: z.string().optional(), max_bytes: whole(16 * 
 
 type Answer = (workspace: Workspace, query: unknown, read: Read) => Promise<void>
 
-const ANSWERS: Readonly<Record<string, Answer>> = {
+const ANSWERS: Readonly<Record<What, Answer>> = {
   files: async (workspace, query, { response, signal }) => sendJson(response, await listFiles(workspace, parse(ListQuery, query), signal)),
   diff: async (workspace, query, { response, signal }) => {
     const { max_bytes: maxBytes, path } = parse(DiffQuery, query)
@@ -35,14 +38,23 @@ const ANSWERS: Readonly<Record<string, Answer>> = {
   },
 }
 
-/** Answers one read. @throws LongshoreError, GitCutShort */
-export async function answerFiles(read: Read): Promise<void> {
-  const url = new URL(read.target, 'http://worker')
+/** @throws LongshoreError unknown_operation */
+export function parseTarget(target: string): Asked {
+  const url = new URL(target, 'http://worker')
   const [, task, what = ''] = url.pathname.split('/')
   const taskId = TaskId.safeParse(task)
-  const answer = Object.hasOwn(ANSWERS, what) ? ANSWERS[what] : undefined
-  if (!taskId.success || answer === undefined) throw new LongshoreError('unknown_operation', 'here are files, file and diff of a task')
-  await answer(workspaceOf(read.storage, taskId.data), Object.fromEntries(url.searchParams), read)
+  if (!taskId.success || !isWhat(what)) throw new LongshoreError('unknown_operation', 'here are files, file and diff of a task')
+  return { taskId: taskId.data, what, query: Object.fromEntries(url.searchParams) }
+}
+
+function isWhat(text: string): text is What {
+  return Object.hasOwn(ANSWERS, text)
+}
+
+/** Answers one read. @throws LongshoreError, GitCutShort */
+export async function answerFiles(read: Read): Promise<void> {
+  const { taskId, what, query } = read.asked
+  await ANSWERS[what](workspaceOf(read.storage, taskId), query, read)
 }
 
 function parse<T extends z.ZodType>(schema: T, query: unknown): z.output<T> {

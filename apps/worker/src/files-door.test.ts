@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { once } from 'node:events'
 import { mkdtemp, rm, truncate, writeFile } from 'node:fs/promises'
 import { connect, createServer } from 'node:net'
 import { tmpdir } from 'node:os'
@@ -6,11 +7,11 @@ import { join } from 'node:path'
 
 import { openStorage, prepareWorkspace, type Workspace, workspaceOf } from '@longshore/backends'
 import { type Log, SILENT } from '@longshore/contracts'
-import { FILES_NONCE, FILES_PROOF, proofOfAnswer, proofOfRequest } from '@longshore/queue'
+import { FILES_GREETING, FILES_NONCE, FILES_PROOF, proofOfAnswer, proofOfRequest } from '@longshore/queue'
 import { waitFor } from '@longshore/testkit'
 import { afterEach, describe, expect, test } from 'vitest'
 
-import { type FilesDoor, type FilesDoorOptions, openFilesDoor } from './files-door.ts'
+import { type FilesDoor, type FilesDoorOptions, openFilesDoor, readPlaces } from './files-door.ts'
 
 const TASK = `task-${'a'.repeat(26)}`
 const SECRET = 'the secret of the deployment'
@@ -60,6 +61,7 @@ describe('the files door', () => {
     for (const headers of stolen) {
       const response = await fetch(url, { headers })
       expect([response.status, response.headers.get(FILES_PROOF), await errorOf(response)]).toMatchObject([401, null, { code: 'unauthorized' }])
+      expect(response.headers.get('connection')).toBe('close')
     }
     for (const where of ['/', '/health', '/metrics', `/${TASK}/files`, '/%2e%2e/x']) expect((await fetch(new URL(where, url))).status).toBe(401)
     expect((await fetch(url, { method: 'POST', body: 'x', headers: proven(url, 'a guess') })).status).toBe(401)
@@ -82,6 +84,30 @@ describe('the files door', () => {
     expect(await refused(`${TASK}/file?path=x&offset=-1&limit=9`)).toMatchObject({ code: 'invalid_input' })
     expect(await refused(`task-${'b'.repeat(26)}/files?limit=9`)).toMatchObject({ code: 'not_started' })
     for (const what of ['..%2Fx/files', `${TASK}/constructor`, TASK, '']) expect(await refused(what)).toMatchObject({ code: 'unknown_operation' })
+  })
+
+  test('greets who has a proof, also while all places are taken', async () => {
+    const { ask, door } = await makeDoor({ maxReads: 0 })
+    expect([(await ask(FILES_GREETING)).status, (await ask(`${TASK}/files?limit=1`)).status, (await fetch(`${door.url}/${FILES_GREETING}`)).status]).toEqual([204, 503, 401])
+  })
+
+  test('answers a task in which it would look for too long in a way that no other worker is asked', async () => {
+    const { workspace, ask } = await makeDoor()
+    await writeFile(join(workspace.repo, '.gitignore'), '')
+    await truncate(join(workspace.repo, '.gitignore'), 8 * 1024 ** 3)
+    const response = await ask(`${TASK}/diff?max_bytes=9`)
+    expect([response.status, await errorOf(response)]).toMatchObject([413, { code: 'payload_too_large', next: expect.stringContaining('read_task_file') as string }])
+  })
+
+  test('keeps no connection that asks for nothing', { timeout: 30_000 }, async () => {
+    const { door } = await makeDoor()
+    const { port, hostname, pathname } = new URL(door.url ?? '')
+    const slow = connect(Number(port), hostname)
+    open.push(() => Promise.resolve(slow.destroy()))
+    const began = performance.now()
+    slow.resume().write(`GET ${pathname} HTTP/1.1\r\nhost: x\r\n`)
+    await once(slow, 'close')
+    expect(performance.now() - began).toBeLessThan(12_000)
   })
 
   test('refuses a read above its limit with 503, and serves again when one that hangs is gone', async () => {
@@ -136,5 +162,22 @@ describe('the files door', () => {
     const { port } = taken.address() as { port: number }
     expect((await makeDoor({ port, log })).door.url).toBeUndefined()
     expect(said.join('')).toContain('WORKER_FILES_PORT')
+  })
+})
+
+describe('the places for reads', () => {
+  const of = (taskId: string, what: 'files' | 'diff' | 'file') => ({ taskId, what })
+  test('are two for a task, and the last two for reads that make nothing look', () => {
+    const places = readPlaces(8)
+    const leave = places.take(of('a', 'diff'))
+    places.take(of('a', 'files'))
+    expect(() => places.take(of('a', 'file'))).toThrow('2 reads of the task')
+    for (const task of ['b', 'c', 'b', 'c']) places.take(of(task, 'diff'))
+    expect(() => places.take(of('d', 'diff'))).toThrow('serves 6 reads')
+    places.take(of('d', 'file'))
+    places.take(of('d', 'file'))
+    expect(() => places.take(of('e', 'file'))).toThrow('serves 8 reads')
+    leave()
+    places.take(of('a', 'file'))
   })
 })

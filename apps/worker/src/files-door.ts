@@ -4,9 +4,9 @@ import type { AddressInfo } from 'node:net'
 
 import { GitCutShort, type Storage } from '@longshore/backends'
 import { type Log, LongshoreError } from '@longshore/contracts'
-import { FILES_NONCE, FILES_PROOF, isProof, proofOfAnswer, proofOfRequest } from '@longshore/queue'
+import { FILES_GREETING, FILES_NONCE, FILES_PROOF, isProof, proofOfAnswer, proofOfRequest } from '@longshore/queue'
 
-import { answerFiles } from './files-door-answers.ts'
+import { answerFiles, type Asked, parseTarget } from './files-door-answers.ts'
 
 export interface FilesDoorOptions {
   /** WORKER_FILES_HOST, WORKER_FILES_PORT, WORKER_FILES_URL. */
@@ -19,7 +19,7 @@ export interface FilesDoorOptions {
   /** The deployment's (files-access.ts). */
   secret: () => Promise<string>
   log: Log
-  /** Reads at once; one more is refused, for another worker of the storage to serve. Default 8. */
+  /** Reads at once; one more is refused, for another worker of the storage to serve. Default 8; what makes git look takes two less. */
   maxReads?: number
 }
 
@@ -30,8 +30,14 @@ export interface FilesDoor {
 }
 
 const MAX_READS = 8
+/** Git can be made to look for as long as it may: one task does not take the places of the others, nor looks those of plain reads. */
+const MAX_READS_PER_TASK = 2
+const KEPT_FOR_BYTES = 2
 /** What one answer may take, git's looks included. */
 const ANSWER_MS = 25_000
+/** Agents may knock as often as they like: who does not ask at once, or has no proof, is not kept. */
+const CONNECTIONS = { headersTimeout: 5_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 }
+const MAX_CONNECTIONS = 256
 /** A reader that takes nothing for so long is gone. */
 const SILENCE_MS = 30_000
 /** A path of 4 KiB in percent encoding and a cursor. */
@@ -47,7 +53,8 @@ export async function openFilesDoor(options: FilesDoorOptions): Promise<FilesDoo
   const { host, port, log } = options
   // Of this process only: a request that was meant for its predecessor proves nothing here.
   const root = `/${randomBytes(8).toString('hex')}`
-  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES }, serving(options, root))
+  const server = createServer({ maxHeaderSize: MAX_HEADER_BYTES, ...CONNECTIONS }, serving(options, root))
+  server.maxConnections = MAX_CONNECTIONS
   server.setTimeout(SILENCE_MS)
   try {
     await new Promise<void>((resolve, reject) => server.once('error', reject).listen(port, host, resolve))
@@ -61,25 +68,38 @@ export async function openFilesDoor(options: FilesDoorOptions): Promise<FilesDoo
 }
 
 function serving(options: FilesDoorOptions, root: string): (request: IncomingMessage, response: ServerResponse) => void {
-  const { storage, log, maxReads = MAX_READS } = options
+  const { storage, log } = options
   const isProven = proving(options.secret)
-  let reads = 0
+  const places = readPlaces(options.maxReads ?? MAX_READS)
   const serve = async (request: IncomingMessage, response: ServerResponse) => {
     const target = request.url ?? '/'
     const proof = target.startsWith(`${root}/`) ? await isProven(request, target) : undefined
     if (proof === undefined) throw new LongshoreError('unauthorized', 'this door is for the gateways of its deployment')
     response.setHeader(FILES_PROOF, proof)
-    if (reads >= maxReads) throw new LongshoreError('unavailable', `this worker already serves ${maxReads} reads`, { next: 'Try again in some seconds.' })
+    if (target === `${root}/${FILES_GREETING}`) return void response.writeHead(204).end()
+    const asked = parseTarget(target.slice(root.length))
+    const leave = places.take(asked)
     const gone = new AbortController()
     response.once('close', () => gone.abort())
-    reads += 1
     try {
-      await answerFiles({ storage, target: target.slice(root.length), response, signal: AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_MS)]) })
+      await answerFiles({ storage, asked, response, signal: AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_MS)]) })
     } finally {
-      reads -= 1
+      leave()
     }
   }
   return (request, response) => void serve(request, response).catch((thrown: unknown) => refuse(response, thrown, log))
+}
+
+/** The reads that go on. `take` @throws LongshoreError unavailable when there is no place, @returns gives it back. */
+export function readPlaces(maxReads: number): { take(asked: Pick<Asked, 'taskId' | 'what'>): () => void } {
+  const taken: string[] = []
+  return { take: ({ taskId, what }) => {
+    const places = what === 'file' ? maxReads : Math.max(Math.min(1, maxReads), maxReads - KEPT_FOR_BYTES)
+    const ofTask = taken.filter((one) => one === taskId).length
+    if (taken.length >= places || ofTask >= MAX_READS_PER_TASK) throw new LongshoreError('unavailable', `this worker already serves ${ofTask >= MAX_READS_PER_TASK ? `${ofTask} reads of the task` : `${taken.length} reads`}`, { next: 'Try again in some seconds.' })
+    taken.push(taskId)
+    return () => void taken.splice(taken.indexOf(taskId), 1)
+  } }
 }
 
 /** How old a known secret must be to be asked for again: whoever knocks cannot keep Redis busy. */
@@ -119,13 +139,14 @@ function refuse(response: ServerResponse, thrown: unknown, log: Log): void {
   if (response.headersSent || response.destroyed) return void response.destroy()
   const error = asRefusal(thrown)
   if (error.code === 'internal') log.error({ err: thrown }, 'a read of files failed')
-  response.writeHead(error.status, { 'content-type': 'application/json' }).end(JSON.stringify(error.toBody()))
+  response.writeHead(error.status, { 'content-type': 'application/json', ...(error.code === 'unauthorized' ? { connection: 'close' } : {}) }).end(JSON.stringify(error.toBody()))
 }
 
 function asRefusal(thrown: unknown): LongshoreError {
   if (thrown instanceof LongshoreError) return thrown
   if (thrown instanceof GitCutShort || (thrown instanceof Error && (thrown.name === 'TimeoutError' || thrown.name === 'AbortError'))) {
-    return new LongshoreError('unavailable', 'there is too much in the workspace to compare it with its start in time', {
+    // Not for another worker of the storage to try: it would find as much.
+    return new LongshoreError('payload_too_large', 'there is too much in the workspace to compare it with its start in time', {
       next: 'Read single files with read_task_file; what .gitignore names is not compared.', cause: thrown,
     })
   }

@@ -110,7 +110,7 @@ async function carryOut(run: Run, isTakeover: boolean): Promise<ExecutionOutcome
   }
 }
 
-async function conclude(run: Run, first: First, work: Promise<unknown>): Promise<RunOutcome> {
+async function conclude(run: Run, first: First, work: Promise<ExecutionOutcome | undefined>): Promise<RunOutcome> {
   if ('thrown' in first) {
     if (first.thrown instanceof ClaimLost || run.lost.aborted) throw first.thrown
     if (run.trouble !== undefined) throw run.trouble
@@ -124,7 +124,7 @@ async function conclude(run: Run, first: First, work: Promise<unknown>): Promise
   return failRun(run, outcome, work)
 }
 
-async function stopRun(run: Run, stop: Stop, work: Promise<unknown>): Promise<RunOutcome> {
+async function stopRun(run: Run, stop: Stop, work: Promise<ExecutionOutcome | undefined>): Promise<RunOutcome> {
   if (stop.kind === 'lost') return 'lost'
   if (stop.kind === 'handover') return handOver(run, work)
   if (stop.kind === 'pause') return pauseRun(run, work)

@@ -21,6 +21,9 @@ const LEAST_GAP_MS = 100
 /** Most runs that are over sooner than this never cost a subscription. */
 const QUIET_MS = 200
 
+/** Redis' time is an estimate here, and timers come early by a hair: no task is to end before its limit. */
+const CLOCK_ERROR_MS = 10
+
 const CLOSED = 'no longer watched'
 
 export interface RunWatch {
@@ -52,7 +55,7 @@ export function watchRun(run: Run): RunWatch {
   obey({ ...(cancel_requested === undefined ? {} : { cancel: cancel_requested }), ...(pause_requested === undefined ? {} : { pause: pause_requested }), messages: 0, spent: { tokens: 0, cost_micros: 0 } })
   if (remainingMs <= 0) stopWith({ kind: 'timeout' })
   // A timer of Node holds 24.8 days; a task one.
-  const timer = setTimeout(() => stopWith({ kind: 'timeout' }), Math.min(Math.max(0, remainingMs), 2 ** 31 - 1))
+  const timer = setTimeout(() => stopWith({ kind: 'timeout' }), Math.min(Math.max(0, remainingMs) + CLOCK_ERROR_MS, 2 ** 31 - 1))
   closing.signal.addEventListener('abort', () => clearTimeout(timer))
   onAbort(lost, closing.signal, () => stopWith({ kind: 'lost' }))
   onAbort(deps.handover, closing.signal, () => stopWith({ kind: 'handover' }))

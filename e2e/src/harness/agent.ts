@@ -11,7 +11,7 @@ export type TaskAnswer = z.infer<typeof TaskAnswer>
 export const SubmitAnswer = TaskAnswer.extend({ is_new: z.boolean() })
 export type SubmitAnswer = z.infer<typeof SubmitAnswer>
 
-const ControlAnswer = z.looseObject({ status: z.enum(TASK_STATES), outcome: z.string() })
+const ControlAnswer = z.object({ status: z.enum(TASK_STATES), outcome: z.string() })
 type ControlAnswer = z.infer<typeof ControlAnswer>
 const Event = z.object({ seq: z.int(), id: z.string(), timestamp: z.string(), type: z.string(), message: z.string(), data: z.looseObject({}) })
 export type HistoryEvent = z.infer<typeof Event>
@@ -30,6 +30,10 @@ export interface Agent {
   control(taskId: string, control: 'pause' | 'resume', reason?: string): Promise<ControlAnswer>
   /** @returns the message's id */
   tell(taskId: string, message: string): Promise<string>
+  /** A file of its workspace, as text. */
+  read(taskId: string, path: string): Promise<string>
+  /** What it changed, as a patch. */
+  diff(taskId: string): Promise<string>
   /** Waits until the task is in one of these states. @throws Error when it is over in another, or after `timeoutMs` */
   until(taskId: string, states: readonly TaskState[], timeoutMs?: number): Promise<TaskAnswer>
   untilCompleted(taskId: string): Promise<TaskAnswer>
@@ -65,6 +69,8 @@ export function createAgent(nextUrl: () => string, key: string): Agent {
   return {
     fetch: ask, status, until,
     submit: (task_description, more = {}) => call(SubmitAnswer, '/api/tasks', { method: 'POST', body: { task_description, ...more } }),
+    read: async (id, path) => (await call(z.looseObject({ content: z.string() }), `/api/tasks/${id}/file?file_path=${encodeURIComponent(path)}`)).content,
+    diff: async (id) => (await call(z.looseObject({ patch: z.string() }), `/api/tasks/${id}/diff`)).patch,
     events: async (id) => (await call(HistoryAnswer, `/api/tasks/${id}/history?events_limit=-1`)).events,
     cancel: (id, reason) => control(id, 'cancel', reason),
     control,

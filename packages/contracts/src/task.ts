@@ -43,6 +43,8 @@ export const NewTask = z.object({
   paused_ttl_ms: QueueTtlMs.optional(),
   /** What all its attempts may use together. */
   budget: Budget.optional(),
+  /** The caller's own part of it; the rest is the deployment's. */
+  budget_asked: Budget.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
   idempotency_key: IdempotencyKey.optional(),

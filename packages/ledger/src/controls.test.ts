@@ -166,3 +166,38 @@ test('a mailbox holds so much and no more, and is empty for the next who asks', 
   expect(await ledger.mail(another.id)).toHaveLength(1)
   expect(await world.types(task)).toHaveLength(1 + MAX_WAITING_MESSAGES)
 })
+
+test('what may be alive is not paused behind its back: the wish waits for the next owner', async () => {
+  const task = await world.running()
+  await ledger.saveHandle(claimOf(task), aHandle)
+  await ledger.pause(task.id, 'op')
+  expect(await ledger.requeue(claimOf(task), { reason: 'handover' })).toMatchObject({ state: 'queued', pause_requested: { by: 'op' } })
+  expect(await world.taken(await world.now(task.id), 'w2')).toMatchObject({ pause_requested: { by: 'op' } })
+})
+
+test('a new attempt is told again what the earlier one was told, before what came later', async () => {
+  const task = await world.running()
+  for (const id of ['m1', 'm2', 'm3']) await ledger.post(task.id, mail(id))
+  for (const id of ['m1', 'm2']) await ledger.delivered(claimOf(task), id)
+  const waiting = async () => (await ledger.mail(task.id)).map(({ message_id }) => message_id)
+  expect(await waiting()).toEqual(['m3'])
+  const queued = await ledger.requeue(claimOf(task), { reason: 'retry', failure: { code: 'provider_error', message: '500' }, delayMs: 0 })
+  expect(await waiting()).toEqual(['m1', 'm2', 'm3'])
+  const again = await world.taken(queued, 'w2')
+  await ledger.delivered(claimOf(again), 'm1')
+  expect(await ledger.restart(claimOf(again), 'w2')).toMatchObject({ messages_waiting: 3 })
+  await ledger.delivered(claimOf(again), 'm1')
+  await ledger.retell(claimOf(again))
+  expect(await waiting()).toEqual(['m1', 'm2', 'm3'])
+  expect(await ledger.end(claimOf(again), completed)).toMatchObject({ won: true })
+  expect(await world.now(task.id)).toMatchObject({ undelivered: ['m1', 'm2', 'm3'] })
+  expect(await world.redis.exists(world.keys.told(task.id), world.keys.mail(task.id))).toBe(0)
+})
+
+test('a ticket for what older workers would misread is for newer ones', async () => {
+  const [plain, bounded, told] = [await world.submitted(), await world.submitted({ budget: { tokens: 5 } }), await world.running()]
+  await ledger.post(told.id, mail('m1'))
+  await ledger.requeue(claimOf(told), { reason: 'handover' })
+  const least = new Map((await ledger.pendingTickets(10)).map(({ ticket: { task_id, min_worker } }) => [task_id, min_worker]))
+  expect([plain, bounded, told].map(({ id }) => least.get(id))).toEqual([1, 4, 4])
+})

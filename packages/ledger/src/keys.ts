@@ -12,6 +12,8 @@ export interface Keys {
   log(id: TaskId): string
   /** LIST: messages that wait for the agent, oldest first: `<message id> <JSON>`. */
   mail(id: TaskId): string
+  /** LIST: those that the agent of this attempt has. */
+  told(id: TaskId): string
   /** STREAM: (task, seq, type) of every event of the deployment. */
   fleet: string
   /** ZSET by created_at: every task. */
@@ -49,6 +51,7 @@ export function keysOf(deployment: string): Keys {
     task: (id) => `${prefix}task:${id}`,
     log: (id) => `${prefix}log:${id}`,
     mail: (id) => `${prefix}mail:${id}`,
+    told: (id) => `${prefix}told:${id}`,
     fleet: `${prefix}fleet`,
     tasks: `${prefix}tasks`,
     agent: (agentId) => `${prefix}agent:${agentId}`,

@@ -91,8 +91,10 @@ export interface Ledger {
   /** @throws ClaimLost */
   confirm(claim: Claim): Promise<void>
   requests(claim: Claim): Promise<Requests>
-  /** The first message that waits has reached the agent: it waits no longer, and the log says when. One that waits no longer changes nothing. @throws ClaimLost */
+  /** The first message that waits has reached the agent: it waits no longer, and the log says when. A new attempt is told it again. One that waits no longer changes nothing. @throws ClaimLost */
   delivered(claim: Claim, messageId: string): Promise<void>
+  /** The agent begins with a fresh session, which heard none of what was told before: that waits again. @throws ClaimLost */
+  retell(claim: Claim): Promise<void>
   /**
    * Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for,
    * pauses it when a pause was. `resume`: the owner stopped for a pause, which may have been taken back meanwhile. @throws ClaimLost

@@ -6,9 +6,9 @@ import { endedOf, endingFields, endingPayload } from './ending.ts'
 import { fitEvents } from './fit-event.ts'
 import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
 import { fieldsOf, taskFrom } from './record.ts'
-import { APPEND, DELIVERED, END, REQUEUE, RESTART, SET_OWNED, TAKE } from './scripts.ts'
+import { APPEND, DELIVERED, END, REQUEUE, RESTART, RETELL, SET_OWNED, TAKE } from './scripts.ts'
 
-type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'holdOn' | 'append' | 'saveHandle' | 'confirm' | 'requests' | 'delivered' | 'requeue' | 'end' | 'strikeDebt'>
+type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'holdOn' | 'append' | 'saveHandle' | 'confirm' | 'requests' | 'delivered' | 'retell' | 'requeue' | 'end' | 'strikeDebt'>
 
 const NOTHING_FOUND: Failure = { code: 'worker_lost', message: 'the worker was lost and nothing of its execution could be found again' }
 
@@ -41,6 +41,9 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     },
     async delivered(claim, messageId) {
       if ((await run(DELIVERED, claim.taskId, claim.claim, messageId, newEventId())) !== 1) throw lost(claim)
+    },
+    async retell(claim) {
+      if ((await run(RETELL, claim.taskId, claim.claim)) !== 1) throw lost(claim)
     },
     async requeue(claim, why) {
       const retry = why.reason === 'retry' ? [why.delayMs, JSON.stringify(why.failure), why.uncounted === true ? 1 : 0] : [0, '', 0]

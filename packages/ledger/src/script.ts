@@ -39,11 +39,11 @@ local function with(json, fields)
 end
 -- the part of a record that decisions are made by; nil for an unknown task
 local function open(id)
-  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv')
+  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv', 'batch')
   if not r[1] then return nil end
   return {
     id = id, state = r[1], claim = tonumber(r[2]) or 0, ticket = tonumber(r[3]) or 0, attempt = tonumber(r[4]) or 0, seq = tonumber(r[5]) or 0,
-    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, changes = {}
+    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, batch = r[13], changes = {}
   }
 end
 local function set(t, field, value)
@@ -115,9 +115,16 @@ local function start(t, payload, eventId, at)
   payload = '{"mode":"' .. b.mode .. '",' .. string.sub(payload, 2)
   append(t, 'task.started', with(payload, { 'attempt', t.attempt, 'claim', t.claim, 'deadline_at', t.deadline_at }), eventId, at)
 end
+-- a fresh session has heard nothing: what an earlier one was told waits again, before what came later
+local function retell(t)
+  local told, mail = P .. 'told:' .. t.id, P .. 'mail:' .. t.id
+  while redis.call('RPOPLPUSH', told, mail) do end
+  set(t, 'mail', redis.call('LLEN', mail))
+end
 -- what never reached the agent is named at its end, and does not wait any longer
 local function leaveMail(t, payload)
   local mail = P .. 'mail:' .. t.id
+  redis.call('DEL', P .. 'told:' .. t.id)
   local ids = {}
   for _, entry in ipairs(redis.call('LRANGE', mail, 0, -1)) do ids[#ids + 1] = '"' .. string.match(entry, '^%S+') .. '"' end
   if #ids == 0 then return payload end
@@ -137,7 +144,7 @@ local function finish(t, to, payload, eventId, extra)
     -- plain text is safe to look for: in the words of a failure its quotes would be escaped
     if extra[i] == 'failure' and string.find(extra[i + 1], '"code":"poison"', 1, true) then redis.call('ZADD', P .. 'poisoned', int(at), t.id) end
   end
-  redis.call('HDEL', taskKey(t.id), 'position', 'cancel', 'pause', 'mail', 'remaining_ms', 'route')
+  redis.call('HDEL', taskKey(t.id), 'position', 'cancel', 'pause', 'mail', 'remaining_ms', 'route', 'batch', 'restarted', 'taken_as')
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end

@@ -1,4 +1,4 @@
-import { MAX_EVENTS_PER_TASK } from '@longshore/contracts'
+import { MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
 
 import { RECORD_VERSION } from './record.ts'
 import { EXPIRE, script } from './script.ts'
@@ -61,8 +61,8 @@ local at = now()
 if expire(t, at, eventId) then return { 'over' } end
 local kind = (t.handle and not discards(t) or t.state == 'running') and 'takeover' or 'started'
 if t.state == 'running' then
-  local before = redis.call('HMGET', taskKey(id), 'taken', 'taken_at', 'crashes')
-  if before[1] == eventId then return { t.last == eventId and 'started' or 'takeover', record(id) } end
+  local before = redis.call('HMGET', taskKey(id), 'taken', 'taken_at', 'crashes', 'taken_as')
+  if before[1] == eventId then return { before[4] or 'takeover', record(id) } end
   local isSoon = before[2] and at - before[2] < ${POISON_WINDOW_MS}
   -- an owner that let go is alive
   if before[1] ~= '' then set(t, 'crashes', isSoon and (tonumber(before[3]) or 0) + 1 or 1) end
@@ -71,6 +71,7 @@ move(t, 'running')
 set(t, 'claim', t.claim + 1)
 set(t, 'worker', worker)
 set(t, 'taken', eventId)
+set(t, 'taken_as', kind)
 set(t, 'taken_at', at)
 if t.rv < ${RECORD_VERSION} then set(t, 'rv', ${RECORD_VERSION}) end
 if t.route then redis.call('HDEL', taskKey(id), 'route') end
@@ -84,24 +85,27 @@ export const RESTART = script(`
 local id, claim, retryId, failure, startId, payload = unpack(ARGV)
 local t = owned(id, claim)
 if not t or t.state ~= 'running' then return { 'lost' } end
-if t.last == startId then return { 'started', record(id) } end
+if redis.call('HGET', taskKey(id), 'restarted') == startId then return { 'started', record(id) } end
 local at = now()
 redis.call('HDEL', taskKey(id), 'handle', 'position', 'route')
 append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":0}', retryId, at)
 start(t, payload, startId, at)
+set(t, 'restarted', startId)
+retell(t)
 return saved('started', t)
 `)
 
 /**
  * ARGV: id, claim, position or '', then (event id, type, payload) for each event.
  * A full log drops what an execution says (counted in `dropped`), but not what it costs; changes of state are never dropped.
- * A client sends again what it got no answer for: events that are in the log already are not appended twice (G5).
+ * A client sends again what it got no answer for: a batch, named by its last event, is appended and counted once (G5), whatever came in between.
  */
 export const APPEND = script(`${SPEND}
 local id, claim, position = ARGV[1], ARGV[2], ARGV[3]
 local t = owned(id, claim)
 if not t then return -1 end
-if #ARGV > 3 and t.last == ARGV[#ARGV - 2] then return t.seq end
+local newest = #ARGV > 3 and ARGV[#ARGV - 2]
+if newest and t.batch == newest then return t.seq end
 local at = now()
 local room = ${MAX_EVENTS_PER_TASK} - redis.call('LLEN', P .. 'log:' .. id)
 for i = 4, #ARGV, 3 do
@@ -111,6 +115,7 @@ for i = 4, #ARGV, 3 do
   room = room - 1
 end
 if position ~= '' then set(t, 'position', position) end
+if newest then set(t, 'batch', newest) end
 save(t)
 return t.seq
 `)
@@ -126,7 +131,7 @@ return 1
 /**
  * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', '1' when it is not counted, retrying event id, queued event id. A retry forgets the handle, which the caller disposed of, unless it is marked: then something of it may be left.
  * An attempt that is handed over before anything was started was none: the next take begins it again under the same number.
- * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3). What was asked to pause is paused instead.
+ * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3). What was asked to pause is paused instead, unless something of it may be alive.
  */
 export const REQUEUE = script(`${DISCARDS}
 local id, claim, reason, delay, failure, isUncounted, retryId, queuedId = unpack(ARGV)
@@ -137,13 +142,17 @@ if asked then
   finish(t, 'cancelled', (string.gsub(asked, '^{"at":%d+,', '{')), queuedId, {})
   return { 'ended', record(id) }
 end
-local pausing = redis.call('HGET', taskKey(id), 'pause')
+-- what may be alive is paused by its next owner, not left behind
+local handle = failure == '' and t.handle and cjson.decode(t.handle)
+local lives = handle and not handle.checkpoint and not handle.discard
+local pausing = not lives and redis.call('HGET', taskKey(id), 'pause')
 local at = now()
 if t.state ~= 'running' then return { 'lost' } end
 set(t, 'claim', t.claim + 1)
 redis.call('HDEL', taskKey(id), 'worker', 'crashes', 'route')
 if failure ~= '' then
   redis.call('HDEL', taskKey(id), 'position')
+  retell(t)
   if not discards(t) then redis.call('HDEL', taskKey(id), 'handle') end
   append(t, 'task.retrying', '{"attempt":' .. int(t.attempt) .. ',"failure":' .. failure .. ',"delay_ms":' .. int(delay) .. '}', retryId, at)
 end
@@ -166,9 +175,19 @@ if not t then return 0 end
 local mail = P .. 'mail:' .. id
 local first = redis.call('LINDEX', mail, 0)
 if not first or string.match(first, '^%S+') ~= messageId then return 1 end
-redis.call('LPOP', mail)
+redis.call('RPUSH', P .. 'told:' .. id, redis.call('LPOP', mail))
+redis.call('LTRIM', P .. 'told:' .. id, -${MAX_WAITING_MESSAGES}, -1)
 set(t, 'mail', redis.call('LLEN', mail))
 append(t, 'task.message_delivered', '{"message_id":"' .. messageId .. '"}', eventId, now())
+save(t)
+return 1
+`)
+
+/** ARGV: id, claim. */
+export const RETELL = script(`
+local t = owned(ARGV[1], ARGV[2])
+if not t then return 0 end
+retell(t)
 save(t)
 return 1
 `)

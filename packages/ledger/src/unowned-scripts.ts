@@ -1,4 +1,4 @@
-import { MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
+import { DEFAULT_PAUSED_TTL_MS, MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
 
 import { EXPIRE, script } from './script.ts'
 
@@ -94,8 +94,8 @@ local t = open(id)
 if not t or t.ticket ~= tonumber(n) then return 0 end
 local at = now()
 if t.state == 'paused' then
-  local ttl = brief(t).paused_ttl_ms
-  if not ttl or at < redis.call('HGET', taskKey(id), 'paused_at') + ttl then return 0 end
+  local ttl = brief(t).paused_ttl_ms or ${DEFAULT_PAUSED_TTL_MS}
+  if at < redis.call('HGET', taskKey(id), 'paused_at') + ttl then return 0 end
   return finish(t, 'timeout', '{"limit":"paused_ttl_ms","limit_ms":' .. int(ttl) .. '}', eventId, { 'limit', 'paused_ttl_ms' }) and 1 or 0
 end
 if t.state ~= 'queued' and t.state ~= 'running' then return 0 end

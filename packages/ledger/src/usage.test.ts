@@ -33,7 +33,6 @@ test('what a step used counts for its task, its agent\'s day and the totals, by 
 
 test('G5: an append that is sent again after a lost answer is counted once', async () => {
   const task = await world.running()
-  await world.redis.config('RESETSTAT')
   await spend(task, { input_tokens: 10 })
   const evalsha = world.redis.evalsha.bind(world.redis)
   let sent: Parameters<typeof evalsha> | undefined
@@ -44,6 +43,8 @@ test('G5: an append that is sent again after a lost answer is counted once', asy
   await spend(task, { input_tokens: 5 })
   world.redis.evalsha = evalsha
   if (sent === undefined) throw new Error('nothing was sent')
+  // Behind what somebody else appended in between.
+  await ledger.post(task.id, { message_id: 'm1', message_type: 'update', by: 'op', text: 'hello' })
   await evalsha(...sent)
   expect(await world.now(task.id)).toMatchObject({ tokens: 15 })
 })
@@ -72,4 +73,22 @@ test('an agent that has used its day is refused new tasks, with the reason; the 
   expect(await ledger.submit(more(), { tokens: 1_001, cost_micros: 51 })).toMatchObject({ isNew: true })
   expect(await ledger.submit(aTask({ agent_id: 'agent-b' }), { tokens: 1 })).toMatchObject({ isNew: true })
   expect(await ledger.submit({ ...aTask({ idempotency_key: 'k' }) }, { tokens: 1 })).toMatchObject({ isNew: false, task: { id: task.id } })
+})
+
+test('G14: an agent that claims more than numbers hold spoils neither its record nor anybody\'s totals', async () => {
+  const task = await world.running()
+  for (const n of [Number.MAX_SAFE_INTEGER, Number.MAX_SAFE_INTEGER]) await spend(task, { input_tokens: n, cost_micros: n })
+  expect(await world.now(task.id)).toMatchObject({ tokens: Number.MAX_SAFE_INTEGER })
+  expect(await ledger.usage(today(), today())).toMatchObject([{ input_tokens: Number.MAX_SAFE_INTEGER }])
+  await world.redis.hset(world.keys.task(task.id), 'tokens', '9223372036854775807')
+  await spend(task, { input_tokens: 5 })
+  expect((await world.events(task)).map(({ type }) => type)).toEqual(['task.queued', 'task.started', 'task.usage', 'task.usage', 'task.usage'])
+  expect(await ledger.end(claimOf(task), completed)).toMatchObject({ won: true })
+})
+
+test('G2: a budget that the deployment sets in between does not make a repeated submit another one; one that the caller asks for does', async () => {
+  const task = await world.submitted({ idempotency_key: 'k' })
+  const again = (more: object) => ledger.submit(aTask({ idempotency_key: 'k', ...more }))
+  expect(await again({ budget: { tokens: 5 } })).toMatchObject({ isNew: false, task: { id: task.id } })
+  await expect(again({ budget: { tokens: 5 }, budget_asked: { tokens: 5 } })).rejects.toMatchObject({ code: 'idempotency_conflict' })
 })

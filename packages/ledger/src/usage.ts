@@ -14,18 +14,18 @@ const KEPT_S = 400 * DAY_MS / 1_000
 export const SPEND = `
 local function dayOf(at) return int(math.floor(at / ${DAY_MS})) end
 local function spend(t, payload, at)
-  -- an error here would be met by every append of the task: what is no number counts as nothing
+  -- an error here would be met by every append of the task: what is no number counts as nothing, and a sum that is full stays so
   local used, b = {}, brief(t)
   for metric, n in pairs(cjson.decode(payload)) do used[metric] = math.max(0, tonumber(n) or 0) end
   local function of(metric) return used[metric] or 0 end
   local totals, spent = P .. 'usage:' .. dayOf(at), P .. 'spent:' .. dayOf(at)
   local tokens = of('input_tokens') + of('output_tokens') + of('reasoning_tokens') + of('cache_write_tokens')
   for metric, n in pairs(used) do
-    if n > 0 then redis.call('HINCRBY', totals, b.agent_id .. ' ' .. (b.profile or 'opencode') .. ' ' .. b.mode .. ' ' .. metric, int(n)) end
+    if n > 0 then redis.pcall('HINCRBY', totals, b.agent_id .. ' ' .. (b.profile or 'opencode') .. ' ' .. b.mode .. ' ' .. metric, int(n)) end
   end
   for metric, n in pairs({ tokens = tokens, cost_micros = of('cost_micros') }) do
-    redis.call('HINCRBY', spent, b.agent_id .. ' ' .. metric, int(n))
-    redis.call('HINCRBY', taskKey(t.id), metric, int(n))
+    redis.pcall('HINCRBY', spent, b.agent_id .. ' ' .. metric, int(n))
+    redis.pcall('HINCRBY', taskKey(t.id), metric, int(n))
   end
   redis.call('EXPIRE', totals, ${KEPT_S})
   redis.call('EXPIRE', spent, ${KEPT_S})
@@ -64,7 +64,7 @@ function linesOf(day: string, totals: Readonly<Record<string, string>>): UsageLi
     const [agent_id, profile, mode, metric] = field.split(' ')
     const key = `${agent_id} ${profile} ${mode}`
     const line = lines.get(key) ?? { day, agent_id, profile, mode, ...NOTHING }
-    lines.set(key, { ...line, [metric ?? '']: Number(n) })
+    lines.set(key, { ...line, [metric ?? '']: Math.min(Number.MAX_SAFE_INTEGER, Number(n)) })
   }
   return [...lines.entries()].toSorted(([a], [b]) => a.localeCompare(b)).map(([, line]) => UsageLine.parse(line))
 }

@@ -12,6 +12,8 @@ import { queueKeys } from './names.ts'
  */
 export const FILES_NONCE = 'x-longshore-nonce'
 export const FILES_PROOF = 'x-longshore-proof'
+/** What a gateway asks a door for before anything else: a door answers at once, a program that took its port does not. */
+export const FILES_GREETING = 'here'
 
 /** The deployment's secret, made by whoever asks first. */
 export function createFilesSecret(redis: Redis, deployment: DeploymentId): () => Promise<string> {

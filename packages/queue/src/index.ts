@@ -2,7 +2,7 @@ export { consumeTickets, type ConsumeTicketsOptions, type Openness, type TicketC
 export { dispatchOnce, type DispatchOptions, dispatchTickets, type PendingTickets } from './dispatch-tickets.ts'
 export { createDrainRequests, type DrainRequests } from './drain-requests.ts'
 export { type Engine, listEngines } from './engines.ts'
-export { createFilesSecret, FILES_NONCE, FILES_PROOF, isProof, proofOfAnswer, proofOfRequest } from './files-access.ts'
+export { createFilesSecret, FILES_GREETING, FILES_NONCE, FILES_PROOF, isProof, proofOfAnswer, proofOfRequest } from './files-access.ts'
 export { createHeartbeats, Heartbeat, HEARTBEAT_TTL_MS, type Heartbeats, ModeReport, reaching } from './heartbeat.ts'
 export { queueKeys, type QueueKeys, queueName } from './names.ts'
 export { type LiveTickets, type ReconcileOptions, reconcileTickets } from './reconcile-tickets.ts'

@@ -14,10 +14,16 @@ test.each([
   ['MATRIX_ENABLED', 'perhaps', 'true or false'],
   ['REDIS_URL', 'localhost:6379', 'redis:// or rediss://'],
   ['RUNNER_MEMORY_LIMIT', 'lots', 'a size such as 512m or 2g'],
+  ['WORKER_FILES_URL', 'http://worker.example:3461/behind/a/path', 'a URL of host and port alone'],
+  ['WORKER_FILES_URL', 'worker', 'a URL that begins with'],
 ])('%s=%s is refused by name with what is allowed', (name, given, allowed) => {
   expect(() => loadSettings({ [name]: given })).toThrow(SettingsError)
   expect(() => loadSettings({ [name]: given })).toThrow(allowed)
   expect(() => loadSettings({ [name]: given })).toThrow(name)
+})
+
+test('a file size above what an answer can hold is lowered to it', () => {
+  expect(loadSettings({ MAX_TASK_FILE_SIZE: String(1024 ** 3), WORKER_FILES_URL: 'http://worker.example:3461/' }).MAX_TASK_FILE_SIZE).toBe(8 * 1024 * 1024)
 })
 
 test('all faults are named at once, and a secret is not shown', () => {

@@ -1,5 +1,6 @@
 import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
+import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
 import { actingAgent } from './acting-agent.ts'
 import { type Call, defineOperation, type Operation, type Ports } from './operation.ts'
@@ -56,7 +57,8 @@ export function executeTask(ports: Ports): Operation {
 async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call): Promise<NewTask> {
   const agentId = actingAgent(call, input.agent_id)
   const policy = await ports.rollout.get()
-  const budget = budgetOf({ tokens: input.budget_tokens, cost_micros: input.budget_cost_micros }, ports.limits.taskBudget)
+  const asked = budgetFrom(input.budget_tokens, input.budget_cost_micros)
+  const budget = budgetOf(asked, ports.limits.taskBudget)
   return {
     id: ports.newTaskId(),
     agent_id: agentId,
@@ -69,6 +71,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     queue_ttl_ms: input.queue_ttl_ms ?? ports.limits.defaultQueueTtlMs,
     paused_ttl_ms: ports.limits.pausedTtlMs,
     ...(budget === undefined ? {} : { budget }),
+    ...(asked === undefined ? {} : { budget_asked: asked }),
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
@@ -76,15 +79,14 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
 }
 
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input */
-function budgetOf(asked: { tokens: number | undefined; cost_micros: number | undefined }, most: Budget | undefined): Budget | undefined {
+function budgetOf(asked: Budget | undefined, most: Budget | undefined): Budget | undefined {
   for (const unit of ['tokens', 'cost_micros'] as const) {
     const limit = most?.[unit]
-    if (limit !== undefined && (asked[unit] ?? 0) > limit) {
-      throw new LongshoreError('invalid_input', `budget_${unit}: got ${asked[unit]}, allowed: at most ${limit} here`, { field: `budget_${unit}`, next: 'Ask for less, or leave it out.' })
+    if (limit !== undefined && (asked?.[unit] ?? 0) > limit) {
+      throw new LongshoreError('invalid_input', `budget_${unit}: got ${asked?.[unit]}, allowed: at most ${limit} here`, { field: `budget_${unit}`, next: 'Ask for less, or leave it out.' })
     }
   }
-  const budget = { ...most, ...Object.fromEntries(Object.entries(asked).filter(([, value]) => value !== undefined)) }
-  return Object.keys(budget).length === 0 ? undefined : budget
+  return asked === undefined ? most : { ...most, ...asked }
 }
 
 function answer(ports: Ports, task: Task, isNew: boolean): z.output<typeof Output> {

@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskIdParameter } from './parameters.ts'
-import { ChangeKind, FILES_PATIENCE_MS } from './task-files-port.ts'
+import { ChangeKind, FILES_PATIENCE_MS, WorkspacePath } from './task-files-port.ts'
 import { visibleTask } from './visible-task.ts'
 
 /** What the task changed, in every mode (G13), with or without a repository of the agent's. */
@@ -9,10 +9,10 @@ export function getTaskDiff(ports: Ports): Operation {
   return defineOperation({
     name: 'get_task_diff',
     title: 'Diff of a task',
-    description: 'What a task changed in its workspace since its start, as a unified patch; while it runs, waits, is paused, and after its end. What a .gitignore leaves out is left out.',
+    description: 'What a task changed in its workspace since its start, as a unified patch; while it runs, waits, is paused, and after its end. Left out: what a .gitignore leaves out, folders without files, and what lies in a repository of its own within the workspace (read it with get_task_files and read_task_file).',
     input: z.strictObject({
       task_id: TaskIdParameter,
-      path: z.string().max(16_384).optional().describe('Only this folder or file, relative to the workspace.'),
+      path: WorkspacePath.optional().describe('Only this folder or file, relative to the workspace.'),
       max_bytes: z.int().min(1).max(1024 * 1024).default(256 * 1024).describe('How long the patch may be. It is cut where a file ends, or within the first file where a line ends.'),
     }),
     output: z.object({

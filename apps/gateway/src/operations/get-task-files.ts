@@ -1,7 +1,7 @@
 import { z } from 'zod'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskIdParameter, Timestamp, toTimestamp } from './parameters.ts'
-import { ChangeKind, FILES_PATIENCE_MS } from './task-files-port.ts'
+import { ChangeKind, FILES_PATIENCE_MS, WorkspacePath } from './task-files-port.ts'
 import { visibleTask } from './visible-task.ts'
 
 const FileEntry = z.object({
@@ -10,7 +10,7 @@ const FileEntry = z.object({
   type: z.enum(['file', 'directory', 'symlink', 'other']),
   size: z.int().optional().describe('Bytes; of files that are there.'),
   modified_at: Timestamp.optional(),
-  change: ChangeKind.optional().describe('Against the start of the task. Absent: unchanged, a directory, or left out by a .gitignore.'),
+  change: ChangeKind.optional().describe('Against the start of the task. Absent: unchanged, a directory, left out by a .gitignore, or in a repository of its own within the workspace.'),
 })
 
 /** Live and after the end, in every mode (G13). */
@@ -21,7 +21,7 @@ export function getTaskFiles(ports: Ports): Operation {
     description: 'The files of a task\'s workspace with sizes and what changed, page by page; while it runs, waits, is paused, and after its end. Links are not followed.',
     input: z.strictObject({
       task_id: TaskIdParameter,
-      path: z.string().max(16_384).default('/').describe('Only this folder or file and what is in it, relative to the workspace. "/" for all.'),
+      path: WorkspacePath.default('/').describe('Only this folder or file and what is in it, relative to the workspace. "/" for all.'),
       limit: z.int().min(1).max(2_000).default(500).describe('How many entries at most.'),
       cursor: z.string().max(8_192).optional().describe('Go on after an earlier answer: its next_cursor.'),
     }),

@@ -46,6 +46,6 @@ function dayOf(ms: number): string {
 const METRICS = ['input_tokens', 'output_tokens', 'reasoning_tokens', 'cache_read_tokens', 'cache_write_tokens', 'cost_micros'] as const
 
 function totalOf(lines: readonly UsageLine[]): z.output<typeof Output>['total'] {
-  const sum = (metric: (typeof METRICS)[number]): number => lines.reduce((total, line) => total + line[metric], 0)
+  const sum = (metric: (typeof METRICS)[number]): number => Math.min(Number.MAX_SAFE_INTEGER, lines.reduce((total, line) => total + line[metric], 0))
   return Object.fromEntries(METRICS.map((metric) => [metric, sum(metric)])) as z.output<typeof Output>['total']
 }

@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { mediaTypeOf, toContent } from './file-content.ts'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskIdParameter, Timestamp, toTimestamp } from './parameters.ts'
-import { FILES_PATIENCE_MS } from './task-files-port.ts'
+import { FILES_PATIENCE_MS, WorkspacePath } from './task-files-port.ts'
 import { visibleTask } from './visible-task.ts'
 
 const DEFAULT_BYTES = 64 * 1024
@@ -17,7 +17,7 @@ export function readTaskFile(ports: Ports): Operation {
     description: 'A file of a task\'s workspace, or a part of it, as text or base64; while it runs, waits, is paused, and after its end. Links are not followed.',
     input: z.strictObject({
       task_id: TaskIdParameter,
-      file_path: z.string().max(16_384).describe('Relative to the workspace, as get_task_files lists it.'),
+      file_path: WorkspacePath.describe('Relative to the workspace, as get_task_files lists it.'),
       offset: z.int().min(0).default(0).describe('Where to begin, in bytes: next_offset of an earlier answer.'),
       limit: z.int().min(MIN_BYTES).default(DEFAULT_BYTES).describe('How many bytes at most. One answer holds no more than the deployment\'s MAX_TASK_FILE_SIZE; go on with next_offset.'),
       encoding: z.enum(['auto', 'text', 'base64']).default('auto').describe('auto: text where it is UTF-8, else base64. text: what is not UTF-8 becomes U+FFFD.'),

@@ -7,7 +7,16 @@ import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { StatusField, TaskIdParameter, Timestamp, toTimestamp } from './parameters.ts'
 import { taskNotFound, visibleTask } from './visible-task.ts'
 
-const Metadata = z.record(z.string(), z.unknown()).refine((value) => Buffer.byteLength(JSON.stringify(value)) <= MAX_METADATA_BYTES, { error: `must be at most ${MAX_METADATA_BYTES} bytes as JSON` })
+const Metadata = z.record(z.string(), z.unknown()).refine((value) => sizeOf(value) <= MAX_METADATA_BYTES, { error: `must be at most ${MAX_METADATA_BYTES} bytes as JSON` })
+
+/** In bytes as JSON; what is nested too deep to be written is too large. */
+function sizeOf(value: object): number {
+  try {
+    return Buffer.byteLength(JSON.stringify(value))
+  } catch {
+    return Infinity
+  }
+}
 
 const Output = z.object({
   task_id: z.string(),

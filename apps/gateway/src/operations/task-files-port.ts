@@ -1,8 +1,13 @@
 import { randomBytes } from 'node:crypto'
 
 import { ErrorBody, LongshoreError, type Task } from '@longshore/contracts'
-import { FILES_NONCE, FILES_PROOF, type Heartbeat, isProof, proofOfAnswer, proofOfRequest } from '@longshore/queue'
+import { FILES_GREETING, FILES_NONCE, FILES_PROOF, type Heartbeat, isProof, proofOfAnswer, proofOfRequest } from '@longshore/queue'
 import { z } from 'zod'
+
+/** What a worker's system calls take. */
+const MAX_PATH_BYTES = 4_096
+/** A path in a workspace, as a caller gives it. */
+export const WorkspacePath = z.string().refine((path) => Buffer.byteLength(path) <= MAX_PATH_BYTES, `at most ${MAX_PATH_BYTES} bytes`)
 
 export const ChangeKind = z.enum(['added', 'modified', 'deleted'])
 
@@ -37,6 +42,8 @@ export interface TaskFiles {
 
 /** How long a worker may take (ms): a little longer than it allows itself. */
 export const FILES_PATIENCE_MS = 30_000
+/** How long it may take to show that it is there. */
+const GREETING_MS = 2_000
 /** What one answer holds of names and patch, in JSON. */
 const MAX_JSON_BYTES = 16 * 1024 * 1024
 
@@ -53,7 +60,9 @@ export function createTaskFiles({ workers, secret }: { workers: () => Promise<He
     const key = await secret()
     let last: LongshoreError = noWorker()
     for (const door of doors) {
-      const answer = await askDoor({ url: new URL(`${door}/${task.id}/${what}?${asked.toString()}`), secret: key, maxBytes, signal })
+      const greeting = await askDoor({ url: new URL(`${door}/${FILES_GREETING}`), secret: key, maxBytes: 0, signal, patienceMs: GREETING_MS })
+      if (greeting instanceof LongshoreError) continue
+      const answer = await askDoor({ url: new URL(`${door}/${task.id}/${what}?${asked.toString()}`), secret: key, maxBytes, signal, patienceMs: FILES_PATIENCE_MS })
       if (!(answer instanceof LongshoreError)) return answer
       last = answer
       if (!ELSEWHERE.has(answer.code)) throw answer
@@ -84,15 +93,15 @@ export function doorsOf(workers: readonly Heartbeat[], storageId: string | undef
     .flatMap(({ files_url }) => files_url ?? [])
 }
 
-interface Ask { url: URL; secret: string; maxBytes: number; signal: AbortSignal }
+interface Ask { url: URL; secret: string; maxBytes: number; signal: AbortSignal; patienceMs: number }
 
 /** A refusal, or a door that does not answer or is none of ours, is an answer, too. */
-async function askDoor({ url, secret, maxBytes, signal }: Ask): Promise<LongshoreError | { bytes: Buffer; headers: Headers }> {
+async function askDoor({ url, secret, maxBytes, signal, patienceMs }: Ask): Promise<LongshoreError | { bytes: Buffer; headers: Headers }> {
   const nonce = randomBytes(16).toString('hex')
   try {
     const response = await fetch(url, {
       headers: { [FILES_NONCE]: nonce, [FILES_PROOF]: proofOfRequest(secret, nonce, `${url.pathname}${url.search}`) },
-      redirect: 'error', signal: AbortSignal.any([signal, AbortSignal.timeout(FILES_PATIENCE_MS)]),
+      redirect: 'error', signal: AbortSignal.any([signal, AbortSignal.timeout(patienceMs)]),
     })
     if (!isProof(response.headers.get(FILES_PROOF), proofOfAnswer(secret, nonce))) {
       await response.body?.cancel()

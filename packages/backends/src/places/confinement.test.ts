@@ -10,6 +10,7 @@ import { afterEach, beforeEach, expect, test } from 'vitest'
 import { record } from '../fixtures/record.ts'
 import { scriptedModel } from '../fixtures/scripted-model.ts'
 import { createOpencodeMode } from '../opencode-mode.ts'
+import { ownRoot } from '../workspace/own-folder.ts'
 import { prepareWorkspace } from '../workspace/prepare.ts'
 import { openStorage, type Storage, type Workspace, workspaceOf } from '../workspace/storage.ts'
 import { type Confinement, findConfinement, LEVELS } from './confinement.ts'
@@ -24,6 +25,8 @@ let home: string
 let storage: Storage
 let workspace: Workspace
 let worker: ChildProcess
+/** Where git's own folders are while it runs. */
+const gits = join(ownRoot(), `${process.pid}-prize`)
 
 beforeEach(async () => {
   home = await mkdtemp(join(tmpdir(), 'longshore confined '))
@@ -33,21 +36,21 @@ beforeEach(async () => {
   for (const folder of ['keys', 'redis']) await mkdir(join(home, folder))
   const other = workspaceOf(storage, OTHER).repo
   await mkdir(other, { recursive: true })
-  for (const file of [join(home, 'keys/operator'), join(home, 'redis/redis.conf'), join(home, 'engine.sock'), join(other, 'file')]) await writeFile(file, `${PRIZE}\n`)
+  for (const file of [gits, join(home, 'keys/operator'), join(home, 'redis/redis.conf'), join(home, 'engine.sock'), join(other, 'file')]) await writeFile(file, `${PRIZE}\n`)
   worker = spawn('sleep', ['600'], { env: { PATH, REDIS_URL: PRIZE }, stdio: 'ignore' })
 })
 afterEach(async () => {
   worker.kill('SIGKILL')
-  await rm(home, { recursive: true, force: true })
+  for (const made of [home, gits]) await rm(made, { recursive: true, force: true })
 })
 
 /** Prints what it finds; ends in a line of its own files and processes, which must work everywhere. */
 const attack = (): string => `
-loot() { cat '${home}/keys/operator' '${home}/redis/redis.conf' '${home}/engine.sock' '${storage.root}/${OTHER}/repo/file' ../../*/repo/file; }
+loot() { cat '${gits}' '${home}/keys/operator' '${home}/redis/redis.conf' '${home}/engine.sock' '${storage.root}/${OTHER}/repo/file' ../../*/repo/file; }
 loot
 cat /proc/*/environ | tr '\\0' '\\n'
 for way in /proc/*/root /proc/*/cwd /proc/*/fd/*; do cat "$way"/../../../keys/operator "$way/${home}/keys/operator"; done
-for cover in '${home}' '${storage.root}' '${workspace.directory}/repo' .; do umount -l "$cover"; done
+for cover in '${ownRoot()}' '${home}' '${storage.root}' '${workspace.directory}/repo' .; do umount -l "$cover"; done
 loot
 unshare --user --map-root-user --mount sh -c 'umount -l "${home}"; cat "${home}/keys/operator"'
 nsenter --target 1 --mount cat '${home}/keys/operator'

@@ -2,6 +2,7 @@ import { execFile } from 'node:child_process'
 import { lchown, mkdir, mkdtemp, realpath, rm, writeFile } from 'node:fs/promises'
 import { join, sep } from 'node:path'
 import { promisify } from 'node:util'
+import { ownRoot } from '../workspace/own-folder.ts'
 import type { Owner } from '../workspace/prepare.ts'
 import type { Storage, Workspace } from '../workspace/storage.ts'
 
@@ -97,7 +98,7 @@ function confine({ unshare, drop, hides, owner }: Level, { storage, hidden }: Co
     hides,
     ...(owner === undefined ? {} : { owner }),
     wrap: async ({ repo, state }, command) => {
-      const script = hides ? [HIDE, 'sh', repo, state, ...(await covers([storage.root, ...hidden])), '--'] : [REAP, 'sh']
+      const script = hides ? [HIDE, 'sh', repo, state, ...(await covers([storage.root, ownRoot(), ...hidden])), '--'] : [REAP, 'sh']
       return [...unshare, 'sh', '-c', ...script, ...drop, ...command]
     },
   }

@@ -8,7 +8,7 @@ export type Change = FileChange['change'] | 'renamed'
 export interface ChangedName { path: string; change: Change; from?: string }
 
 const KINDS: Readonly<Record<string, Change>> = { A: 'added', M: 'modified', T: 'modified', D: 'deleted', R: 'renamed' }
-const MAX_BYTES = 16 * 1024 * 1024
+const MAX_BYTES = 4 * 1024 * 1024
 
 /** What differs between two trees, in git's order. @throws GitCutShort */
 export async function changedNames(git: Git, base: TreeId, tree: TreeId, renames: readonly string[] = ['--no-renames']): Promise<ChangedName[]> {

@@ -1,4 +1,4 @@
-import { mkdir, mkdtemp, readdir, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { mkdir, mkdtemp, readdir, rm, stat, symlink, truncate, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { promisify } from 'node:util'
@@ -7,7 +7,8 @@ import { waitFor } from '@longshore/testkit'
 import { execFile } from 'node:child_process'
 import { existsSync } from 'node:fs'
 import { changesBetween, parseChanges, snapshot } from './changes.ts'
-import { GitCutShort, runGit } from './git.ts'
+import { GitCutShort, gitHead, runGit } from './git.ts'
+import { withLook } from './look.ts'
 import { baselineOf, passwordOf, prepareWorkspace, renewPassword } from './prepare.ts'
 import { openStorage, type Workspace, workspaceOf } from './storage.ts'
 
@@ -52,6 +53,16 @@ describe('a workspace', () => {
     expect(await baselineOf(cutShort)).toMatch(/^[0-9a-f]{40}/)
     expect((await readdir(cutShort.directory)).toSorted()).toEqual(['baseline.git', 'control', 'repo', 'state'])
     expect((await stat(cutShort.repo)).uid).toBe(nobody.uid)
+  })
+
+  test('whose start was written over by a shared server\'s agent is refused: it would be an argument of git\'s', async () => {
+    for (const start of ['--output=/tmp/x', `${'a'.repeat(40)}\nM 100644`, '', 'HEAD']) {
+      await writeFile(join(workspace.control, 'baseline'), start)
+      await expect(baselineOf(workspace)).rejects.toMatchObject({ code: 'unavailable' })
+    }
+    await rm(join(workspace.control, 'baseline'))
+    await promisify(execFile)('mkfifo', [join(workspace.control, 'baseline')])
+    await expect(baselineOf(workspace)).rejects.toMatchObject({ code: 'unavailable' })
   })
 
   test('is on a storage whose id stays', async () => {
@@ -114,6 +125,36 @@ describe('changes', () => {
     await waitFor(() => existsSync(witness), { what: 'the trap to fire' })
   })
 
+  test('run nothing that agents of a shared server write beside the workspace (G14)', async () => {
+    const witness = join(root, 'executed')
+    await put('a.txt', 'one')
+    const before = await snapshot(workspace)
+    await runGit(['init', '--quiet', '--bare', workspace.baseline], {}, root)
+    await runGit(['config', 'core.bare', 'false'], { GIT_DIR: workspace.baseline }, root)
+    await runGit(['config', 'filter.trap.clean', `touch ${witness}; cat`], { GIT_DIR: workspace.baseline }, root)
+    await mkdir(join(workspace.baseline, 'info'), { recursive: true })
+    await writeFile(join(workspace.baseline, 'info', 'attributes'), '* filter=trap\n')
+    await put('a.txt', 'two')
+    expect(await changesBetween(workspace, before, await snapshot(workspace))).toEqual([{ path: 'a.txt', change: 'modified' }])
+    await withLook(workspace, before, new AbortController().signal, async ({ tree }) => {
+      expect(tree).not.toBe(before)
+      const look = (await readdir(workspace.control)).find((name) => name.startsWith('look-'))
+      expect((await readdir(join(workspace.control, look ?? ''))).toSorted()).toEqual(['index', 'objects'])
+    })
+    expect(existsSync(witness)).toBe(false)
+    await put('a.txt', 'three')
+    await runGit(['add', 'a.txt'], { GIT_DIR: workspace.baseline, GIT_WORK_TREE: workspace.repo }, workspace.repo)
+    expect(existsSync(witness)).toBe(true)
+  })
+
+  test('cost no more memory than git may have: patterns that seem to be 8 GiB long', async () => {
+    await put('.gitignore', '')
+    await truncate(join(workspace.repo, '.gitignore'), 8 * 1024 ** 3)
+    await expect(snapshot(workspace)).rejects.toThrow('KiB of memory')
+    await truncate(join(workspace.repo, '.gitignore'), 1_200 * 1024 ** 2)
+    await expect(withLook(workspace, await baseline(), new AbortController().signal, () => Promise.resolve())).rejects.toThrow('KiB of memory')
+  })
+
   test('that cannot be seen hold nobody up for long: a pipe where git reads patterns', { timeout: 60_000 }, async () => {
     const pipe = join(workspace.repo, '.gitignore')
     await promisify(execFile)('mkfifo', [pipe])
@@ -136,4 +177,12 @@ describe('changes', () => {
   test('are parsed from NUL-separated fields, unknown kinds left out', () => {
     expect(parseChanges('A\0a b\0X\0c\0D\0d\0')).toEqual([{ path: 'a b', change: 'added' }, { path: 'd', change: 'deleted' }])
   })
+})
+
+test('what git is told comes from a source that may fail, and then says why', async () => {
+  // oxlint-disable-next-line require-yield -- it fails before it has anything
+  async function* broken(): AsyncGenerator<Uint8Array> {
+    throw new Error('the disk is gone')
+  }
+  await expect(gitHead(['hash-object', '--stdin'], {}, root, { stdin: broken() })).rejects.toThrow('the disk is gone')
 })

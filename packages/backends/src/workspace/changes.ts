@@ -1,23 +1,18 @@
 import { constants } from 'node:fs'
-import { access, lstat, mkdir, rm, writeFile } from 'node:fs/promises'
+import { access, lstat, mkdir, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { FileChange } from '@longshore/contracts'
-import { GitCutShort, gitOf, runGit } from './git.ts'
+import { GitCutShort, gitOf } from './git.ts'
 import type { Workspace } from './storage.ts'
 
 /** The id of a git tree: the state of `repo` at one moment. */
 export type TreeId = string
 
-/** In-tree attributes could name filters and encodings; these come before them and switch all of that off. */
-const ATTRIBUTES = '* -filter -text -eol -ident -working-tree-encoding -diff -merge\n'
 const CHANGES = { A: 'added', M: 'modified', T: 'modified', D: 'deleted' } as const
 
-/** Makes our git directory over `repo`. The state from which changes are counted is the first `snapshot` after it. */
+/** Makes place for the objects and the index of `repo`. The state from which changes are counted is the first `snapshot` after it. */
 export async function createBaseline(workspace: Workspace): Promise<void> {
-  await runGit(['init', '--quiet', '--bare', '--template=', workspace.baseline], {}, workspace.repo)
-  await gitOf(workspace, ['config', 'core.bare', 'false'])
-  await mkdir(join(workspace.baseline, 'info'), { recursive: true })
-  await writeFile(join(workspace.baseline, 'info', 'attributes'), ATTRIBUTES)
+  await mkdir(join(workspace.baseline, 'objects'), { recursive: true, mode: 0o700 })
 }
 
 /**

@@ -1,9 +1,14 @@
-import { existsSync } from 'node:fs'
-import { mkdir, rm, symlink, writeFile } from 'node:fs/promises'
+import { execFile, fork } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync, linkSync, mkdirSync, writeFileSync } from 'node:fs'
+import { mkdir, readdir, readlink, rm, symlink, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { waitFor } from '@longshore/testkit'
 import { afterEach, describe, expect, test } from 'vitest'
 import { type Entry, type FileList, listFiles, type ListQuery } from './list-files.ts'
+import { modifiedAt } from './open-beneath.ts'
+import { ownRoot } from './own-folder.ts'
 import { makePipe, makeWorkspace, setTraps, swapUntil, type TestWorkspace } from './testing-workspace.ts'
 
 const open: TestWorkspace[] = []
@@ -115,6 +120,55 @@ describe('the files of a task (L-39)', () => {
     await mkdir(task.at(Array.from({ length: 80 }, () => 'd').join('/')), { recursive: true })
     const { files, truncated } = await list(task)
     expect([files.length, truncated]).toEqual([65, true])
+  })
+
+  test('in nested folders with more names than memory can hold are listed page by page', { timeout: 120_000 }, async () => {
+    const task = await make()
+    for (let [level, folder] = [0, task.workspace.repo]; level < 5; level += 1, folder = join(folder, '0')) {
+      mkdirSync(folder, { recursive: true })
+      writeFileSync(join(folder, '1'), '')
+      for (let i = 0; i < 30_000; i += 1) linkSync(join(folder, '1'), join(folder, `x${String(i).padStart(6, '0')}${'y'.repeat(240)}`))
+    }
+    const child = fork(new URL('testing-look.ts', import.meta.url), [JSON.stringify(task.workspace)], { execArgv: ['--max-old-space-size=36'], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+    expect(await once(child, 'exit')).toEqual([0, null])
+  })
+
+  test('with paths that no system call takes are listed so far, and paging goes on behind them', async () => {
+    const task = await make()
+    await promisify(execFile)('sh', ['-c', 'cd "$1"; n=$(printf %0255d 0); for i in $(seq 30); do mkdir "$n"; cd -P "$n"; done', 'sh', task.workspace.repo])
+    await task.put('z.txt', 'x')
+    try {
+      const { files, truncated } = await list(task)
+      expect([Math.max(...files.map(({ path }) => path.length)), files.at(-1)?.path, truncated]).toEqual([4_095, 'z.txt', true])
+      expect((await inPages(task, 1)).at(-1)).toContain('z.txt')
+      const { next_cursor: cursor = '' } = await list(task, { limit: 16 })
+      expect([cursor.length > 5_000, cursor.length <= 8_192]).toEqual([true, true])
+    } finally {
+      await promisify(execFile)('rm', ['-rf', task.workspace.repo])
+    }
+  })
+
+  test('have times that a date can show, whatever an agent gave them', () => {
+    for (const mtimeMs of [9.2e21, -62_135_596_801_000, 253_402_300_800_000]) expect(new Date(modifiedAt({ mtimeMs })).toISOString()).toMatch(/^(1970|9999)-/)
+    expect(modifiedAt({ mtimeMs: 12.9 })).toBe(12)
+  })
+
+  test('end no worker\'s git late: one that is killed while git waits at a pipe leaves no process, and the next look removes its folder', { timeout: 60_000 }, async () => {
+    const [task, other] = [await make(), await make()]
+    await makePipe(task.at('.gitignore'))
+    const child = fork(new URL('testing-look.ts', import.meta.url), [JSON.stringify(task.workspace)])
+    const gits = async (): Promise<string[]> => {
+      const at = await Promise.all((await readdir('/proc')).map(async (pid) => ((await readlink(`/proc/${pid}/cwd`).catch(() => '')) === task.workspace.repo ? pid : '')))
+      return at.filter((pid) => pid !== '')
+    }
+    const left = async (): Promise<string[]> => (await readdir(ownRoot())).filter((name) => name.startsWith(`${child.pid}-`))
+    await waitFor(async () => (await gits()).length > 0, { what: 'git to wait at the pipe' })
+    expect(await left()).toHaveLength(1)
+    child.kill('SIGKILL')
+    await once(child, 'exit')
+    await waitFor(async () => (await gits()).length === 0, { what: 'git to go' })
+    await list(other)
+    expect(await left()).toEqual([])
   })
 
   test('of a folder with 10,000 are listed in pages, each once', { timeout: 60_000 }, async () => {

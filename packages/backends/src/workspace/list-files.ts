@@ -4,15 +4,17 @@ import type { FileChange } from '@longshore/contracts'
 import { changedNames } from './changed-names.ts'
 import { GitCutShort } from './git.ts'
 import { withLook } from './look.ts'
-import { beneath, notFound, parsePath, toText, withFolder } from './open-beneath.ts'
+import { beneath, MAX_PATH_BYTES, modifiedAt, notFound, parsePath, toText, withFolder } from './open-beneath.ts'
 import { startOf } from './prepare.ts'
 import type { Workspace } from './storage.ts'
 
 const FIELD = 'path'
-/** Names that are held of one folder; of a larger one the rest is not listed. */
+/** Names that are looked at in one folder; of a larger one the rest is not listed. */
 const MAX_NAMES = 100_000
 /** No project nests so deep; an agent can. */
 const MAX_DEPTH = 64
+/** What is in it has paths that read_task_file, a cursor and every system call take. */
+const MAX_ENTERED_BYTES = MAX_PATH_BYTES - 256
 /** A tree that takes longer to be compared is listed without changes. */
 const COMPARE_MS = 10_000
 /** Bytes of names after which a page is full, whatever it was asked for. */
@@ -44,7 +46,7 @@ export interface ListQuery { path?: string | undefined; limit: number; cursor?: 
 
 /**
  * One page of the tree under `path`, in the order of names, each folder before what is in it; what was deleted since the start stands where it was.
- * Time and memory depend on the page and on the largest folder, not on the tree. A `.git` is left out.
+ * Memory depends on the page alone, time on the page and on the folders it comes through, not on the tree. A `.git` is left out.
  * @throws LongshoreError file_not_found, invalid_input, not_started
  */
 export async function listFiles(workspace: Workspace, { path = '', limit, cursor }: ListQuery, signal: AbortSignal): Promise<FileList> {
@@ -53,9 +55,9 @@ export async function listFiles(workspace: Workspace, { path = '', limit, cursor
   const changes = await changesSince(workspace, base, signal)
   const under = parts.join('/')
   const deleted = [...changes.kinds].flatMap(([name, change]) => (change === 'deleted' && (under === '' || name === under || name.startsWith(`${under}/`)) ? [name] : []))
-  const page = newPage(limit, cursor === undefined ? '' : keyOf(Buffer.from(cursor, 'base64url').toString('latin1')))
+  const page = newPage(signal, limit, cursor === undefined ? '' : keyOf(Buffer.from(cursor, 'base64url').toString('latin1')))
   await walkFrom(workspace, parts, page).catch((error: unknown) => {
-    if (deleted.length === 0) throw error
+    if (deleted.length === 0 || signal.aborted) throw error
   })
   const merged = merge(page, deleted)
   const files = merged.slice(0, limit)
@@ -68,22 +70,25 @@ export async function listFiles(workspace: Workspace, { path = '', limit, cursor
   }
 }
 
+/** By a signal. */
+const CUT = new Set(['AbortError', 'TimeoutError'])
+
 async function changesSince(workspace: Workspace, base: string, signal: AbortSignal): Promise<{ kinds: Map<string, FileChange['change']>; unknown?: string }> {
   try {
     const names = await withLook(workspace, base, AbortSignal.any([signal, AbortSignal.timeout(COMPARE_MS)]), ({ tree, ask }) => changedNames(ask, base, tree))
     return { kinds: new Map(names.flatMap(({ path, change }) => (change === 'renamed' ? [] : [[path, change]]))) }
   } catch (error) {
     if (signal.aborted) throw error
-    return { kinds: new Map(), unknown: error instanceof GitCutShort || (error instanceof Error && error.name === 'AbortError') ? 'there is too much in the workspace to compare it with its start in time' : 'the workspace cannot be compared with its start now' }
+    return { kinds: new Map(), unknown: error instanceof GitCutShort || (error instanceof Error && CUT.has(error.name)) ? 'there is too much in the workspace to compare it with its start in time' : 'the workspace cannot be compared with its start now' }
   }
 }
 
 /** `name`: from `repo` down, bytes as latin1. */
 interface Found { name: string; stats?: Stats }
-interface Page { readonly limit: number; readonly after: string; found: Found[]; bytes: number; isFull: boolean; isTruncated: boolean }
+interface Page { readonly signal: AbortSignal; readonly limit: number; readonly after: string; found: Found[]; bytes: number; isFull: boolean; isTruncated: boolean }
 
-function newPage(limit: number, after: string): Page {
-  return { limit, after, found: [], bytes: 0, isFull: false, isTruncated: false }
+function newPage(signal: AbortSignal, limit: number, after: string): Page {
+  return { signal, limit, after, found: [], bytes: 0, isFull: false, isTruncated: false }
 }
 
 /** Sorts a folder before what is in it, and that before its neighbours: no name holds a NUL. */
@@ -95,6 +100,11 @@ function isBefore(page: Page, name: string): boolean {
   return page.after !== '' && keyOf(name) <= page.after
 }
 
+/** What was listed before is only entered when the cursor stands within it. */
+function isPassed(page: Page, name: string): boolean {
+  return isBefore(page, name) && keyOf(name) !== page.after && !page.after.startsWith(`${keyOf(name)}\0`)
+}
+
 async function walkFrom(workspace: Workspace, parts: readonly string[], page: Page): Promise<void> {
   if (parts.length === 0) return withFolder(workspace, [], FIELD, (repo) => walk(repo, '', page, 0))
   const [name, prefix] = [parts.at(-1) ?? '', parts.slice(0, -1).join('/')]
@@ -104,28 +114,30 @@ async function walkFrom(workspace: Workspace, parts: readonly string[], page: Pa
 }
 
 async function walk(folder: FileHandle, prefix: string, page: Page, depth: number): Promise<void> {
-  for (const name of await namesIn(folder, page)) {
+  page.signal.throwIfAborted()
+  const { names, isCut } = await namesIn(folder, prefix, page)
+  for (const name of names) {
     await take(folder, name, prefix, page, depth)
     if (page.isFull) return
   }
+  // Some of them went meanwhile; what was not held is for the next page.
+  if (isCut) page.isFull = true
 }
 
 /** Takes a name into the page, and what is beneath it. @returns whether it is there */
 async function take(folder: FileHandle, name: string, prefix: string, page: Page, depth: number): Promise<boolean> {
   const path = prefix === '' ? name : `${prefix}/${name}`
-  const isDone = isBefore(page, path)
-  // What was listed before is only entered when the cursor stands within it.
-  if (isDone && keyOf(path) !== page.after && !page.after.startsWith(`${keyOf(path)}\0`)) return true
+  if (isPassed(page, path)) return true
   const stats = await lstat(beneath(folder, name)).catch(() => undefined)
   if (stats === undefined) return false
-  if (!isDone) {
+  if (!isBefore(page, path)) {
     // One more than asked for tells that there is more.
     if (page.found.length >= page.limit || page.bytes >= FULL_AT) page.isFull = true
     else page.found.push({ name: path, stats })
     page.bytes += path.length
   }
   if (page.isFull || !stats.isDirectory()) return true
-  if (depth >= MAX_DEPTH) page.isTruncated = true
+  if (depth >= MAX_DEPTH || path.length > MAX_ENTERED_BYTES) page.isTruncated = true
   else await enter(folder, name, (inner) => walk(inner, path, page, depth + 1))
   return true
 }
@@ -141,16 +153,32 @@ async function enter(folder: FileHandle, name: string, use: (inner: FileHandle) 
   }
 }
 
-async function namesIn(folder: FileHandle, page: Page): Promise<string[]> {
-  const names: string[] = []
+/** The first names of a folder, as many as the page can still take: folders that are nested hold no more than that each. */
+async function namesIn(folder: FileHandle, prefix: string, page: Page): Promise<{ names: string[]; isCut: boolean }> {
+  const room = page.limit - page.found.length + 1
+  let [names, seen, isCut]: [string[], number, boolean] = [[], 0, false]
+  const cut = (): void => {
+    const sorted = names.sort()
+    names = sorted.slice(0, fitting(sorted, room))
+    isCut ||= names.length < sorted.length
+  }
   for await (const { name } of await opendir(beneath(folder).toString('latin1'), { encoding: 'latin1', bufferSize: 1_024 })) {
-    if (names.length >= MAX_NAMES) {
+    if ((seen += 1) > MAX_NAMES) {
       page.isTruncated = true
       break
     }
-    if (name !== '.git') names.push(name)
+    if (name === '.git' || isPassed(page, prefix === '' ? name : `${prefix}/${name}`)) continue
+    if (names.push(name) > 2 * room + 1_000) cut()
   }
-  return names.sort()
+  cut()
+  return { names, isCut }
+}
+
+/** How many of them a page of `room` names takes; one more than its bytes allow shows that there is more. */
+function fitting(names: readonly string[], room: number): number {
+  let bytes = 0
+  const end = names.findIndex((name, i) => i >= room || (bytes += name.length) - name.length > FULL_AT)
+  return end < 0 ? names.length : end
 }
 
 /** What was deleted, where it was; as far as the walk came. */
@@ -167,7 +195,7 @@ function view({ name, stats }: Found, change: FileChange['change'] | undefined):
   const isExact = Buffer.from(path, 'utf8').equals(Buffer.from(name, 'latin1'))
   return {
     path, ...(isExact ? {} : { inexact: true }), type: typeOf(stats),
-    ...(stats === undefined ? {} : { modified_at: Math.floor(stats.mtimeMs), ...(stats.isFile() ? { size: stats.size } : {}) }),
+    ...(stats === undefined ? {} : { modified_at: modifiedAt(stats), ...(stats.isFile() ? { size: stats.size } : {}) }),
     ...(change === undefined ? {} : { change }),
   }
 }

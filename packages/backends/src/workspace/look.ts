@@ -1,20 +1,24 @@
 import { randomBytes } from 'node:crypto'
-import { copyFile, mkdir, readdir, rm, stat, utimes, writeFile } from 'node:fs/promises'
+import { copyFile, lstat, mkdir, readdir, rm, stat, utimes } from 'node:fs/promises'
 import { join } from 'node:path'
 import type { TreeId } from './changes.ts'
 import { GitCutShort, gitHead, type GitOptions } from './git.ts'
 import { sortChanged } from './look-files.ts'
+import { withGitFolder } from './own-folder.ts'
 import type { Workspace } from './storage.ts'
 
 /** Names of changed files that one look takes: above it a tree is listed, not compared. */
-const MAX_NAMES_BYTES = 16 * 1024 * 1024
-/** A look lasts a minute at most; what is older was left by a worker that died. */
+const MAX_NAMES_BYTES = 4 * 1024 * 1024
+/** A look lasts a minute at most; what is older was left by a worker that died, here or elsewhere. */
 const STALE_MS = 600_000
 const PREFIX = 'look-'
-/** Before any attribute of the tree. Unlike the owner's, it leaves git to say what is binary. */
-const ATTRIBUTES = '* -filter -text -eol -ident -working-tree-encoding !diff -merge\n'
 /** Larger files count as binary and are not held in memory; what is kept for a moment is not worth compressing. */
-const CONFIG = '[core]\n\trepositoryformatversion = 0\n\tbare = false\n\tbigFileThreshold = 4m\n\tcompression = 0\n\tlooseCompression = 0\n[fastimport]\n\tunpackLimit = 1\n'
+const SETTINGS = {
+  GIT_CONFIG_COUNT: '3', GIT_CONFIG_KEY_0: 'core.bigFileThreshold', GIT_CONFIG_VALUE_0: '4m',
+  GIT_CONFIG_KEY_1: 'core.compression', GIT_CONFIG_VALUE_1: '0', GIT_CONFIG_KEY_2: 'core.looseCompression', GIT_CONFIG_VALUE_2: '0',
+}
+/** Several looks go on at once, and tasks besides. */
+const MAX_MEMORY_KIB = 1024 * 1024
 /** Stands for a file whose content need not be known: a new one, one that is too large, one that is not ours to read. */
 const UNREAD = '\0not read\n'
 
@@ -30,48 +34,52 @@ export interface Look {
 
 /**
  * Looks at a workspace without touching what its owner works with: any worker of the storage may, at any time, also several at once.
- * Objects and index are a folder of the look's own, which is gone after it. Runs nothing of the workspace.
+ * Objects and index are in folders of the look's own, which are gone after it. Runs nothing of the workspace.
  * @throws GitCutShort when there is too much to look at
  */
 export async function withLook<T>(workspace: Workspace, base: TreeId, signal: AbortSignal, use: (look: Look) => Promise<T>): Promise<T> {
   await removeStale(workspace)
-  const folder = join(workspace.control, `${PREFIX}${randomBytes(8).toString('hex')}`)
+  const kept = join(workspace.control, `${PREFIX}${randomBytes(8).toString('hex')}`)
   try {
-    await makeGitFolder(workspace, folder)
-    const env = { GIT_DIR: folder, GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(join(workspace.baseline, 'objects')) }
-    const onRepo = (args: readonly string[], options: GitOptions = {}) => gitHead(args, { ...env, GIT_WORK_TREE: workspace.repo }, workspace.repo, { signal, ...options })
-    // Files that come and go while the agent works can make git stumble.
-    const tree = await stage(workspace, base, onRepo).catch((error: unknown) => {
-      if (error instanceof GitCutShort || signal.aborted) throw error
-      return stage(workspace, base, onRepo)
+    await copyIndex(workspace, kept)
+    return await withGitFolder(async (folder) => {
+      const env = {
+        ...SETTINGS, GIT_DIR: folder, GIT_OBJECT_DIRECTORY: join(kept, 'objects'), GIT_INDEX_FILE: join(kept, 'index'),
+        GIT_ALTERNATE_OBJECT_DIRECTORIES: JSON.stringify(join(workspace.baseline, 'objects')),
+      }
+      const git = (args: readonly string[], more: Record<string, string>, cwd: string, options: GitOptions = {}) => gitHead(args, { ...env, ...more }, cwd, { signal, maxMemoryKib: MAX_MEMORY_KIB, ...options })
+      const onRepo: Git = (args, options) => git(args, { GIT_WORK_TREE: workspace.repo }, workspace.repo, options)
+      // Files that come and go while the agent works can make git stumble.
+      const tree = await stage(workspace, base, onRepo, signal).catch((error: unknown) => {
+        if (error instanceof GitCutShort || signal.aborted) throw error
+        return stage(workspace, base, onRepo, signal)
+      })
+      const nowhere = join(folder, 'nowhere')
+      await mkdir(nowhere)
+      return use({ tree, ask: (args, options) => git(args, { GIT_WORK_TREE: nowhere, GIT_INDEX_FILE: join(nowhere, 'index') }, nowhere, options) })
     })
-    const nowhere = join(folder, 'nowhere')
-    const ask: Git = (args, options = {}) => gitHead(args, { ...env, GIT_WORK_TREE: nowhere, GIT_INDEX_FILE: join(nowhere, 'index') }, nowhere, { signal, ...options })
-    return await use({ tree, ask })
   } finally {
-    await rm(folder, { recursive: true, force: true })
+    await rm(kept, { recursive: true, force: true })
   }
 }
 
-async function makeGitFolder(workspace: Workspace, folder: string): Promise<void> {
-  for (const part of ['objects', 'refs', 'info', 'nowhere']) await mkdir(join(folder, part), { recursive: true, mode: 0o700 })
-  await writeFile(join(folder, 'HEAD'), 'ref: refs/heads/none\n')
-  await writeFile(join(folder, 'config'), CONFIG)
-  await writeFile(join(folder, 'info', 'attributes'), ATTRIBUTES)
-  const [from, to] = [join(workspace.baseline, 'index'), join(folder, 'index')]
+async function copyIndex(workspace: Workspace, kept: string): Promise<void> {
+  await mkdir(join(kept, 'objects'), { recursive: true, mode: 0o700 })
+  const [from, to] = [join(workspace.baseline, 'index'), join(kept, 'index')]
   // Git takes an entry that is as young as the index for suspect: the copy must not look younger than it is.
-  const { mtimeMs } = await stat(from)
+  const found = await lstat(from)
+  if (!found.isFile()) throw new Error(`${from} is no file`)
   await copyFile(from, to)
-  const second = Math.floor(mtimeMs / 1000)
+  const second = Math.floor(found.mtimeMs / 1000)
   await utimes(to, second, second)
 }
 
 /** What git says, as far as `maxBytes` allow. Names are bytes as latin1. */
 export type Git = (args: readonly string[], options?: GitOptions) => Promise<{ bytes: Buffer; isCut: boolean }>
 
-async function stage(workspace: Workspace, base: TreeId, git: Git): Promise<TreeId> {
+async function stage(workspace: Workspace, base: TreeId, git: Git, signal: AbortSignal): Promise<TreeId> {
   const before = new Set(await namesFrom(git, ['ls-tree', '-r', '-z', '--name-only', base]))
-  const { files, gone, unread } = await sortChanged(workspace.repo, await namesFrom(git, ['ls-files', '-z', '--modified', '--deleted', '--others', '--exclude-standard']), before)
+  const { files, gone, unread } = await sortChanged(workspace.repo, await namesFrom(git, ['ls-files', '-z', '--modified', '--deleted', '--others', '--exclude-standard']), before, signal)
   const placeholder = unread.length === 0 ? '' : (await git(['hash-object', '-w', '--stdin'], { stdin: UNREAD })).bytes.toString('latin1').trim()
   const entries = [...gone.map((name) => `0 ${'0'.repeat(40)}\t${name}\0`), ...unread.map((name) => `100644 ${placeholder}\t${name}\0`)]
   if (entries.length > 0) await git(['update-index', '--add', '--replace', '-z', '--index-info'], { stdin: Buffer.from(entries.join(''), 'latin1') })

@@ -13,7 +13,7 @@ const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 const FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
 
 /** What PATH_MAX lets through. */
-const MAX_PATH_BYTES = 4_096
+export const MAX_PATH_BYTES = 4_096
 
 /** Names from the workspace's `repo` down; none: `repo` itself. Each is bytes as latin1, which every file name survives. */
 export type Parts = readonly string[]
@@ -94,15 +94,26 @@ function shown(parts: Parts): string {
   return JSON.stringify(toText(parts.join('/')).slice(0, 200).toWellFormed())
 }
 
+/** The last moment that is written with four digits of a year. */
+const LAST_MS = 253_402_300_799_000
+
+/** When a file was changed (ms): an agent may give it any time, also one that no date can show. */
+export function modifiedAt({ mtimeMs }: { mtimeMs: number }): number {
+  return Math.min(Math.max(Math.floor(mtimeMs), 0), LAST_MS)
+}
+
 /** Bytes as latin1 for people: what is not UTF-8 becomes U+FFFD. */
 export function toText(bytes: string): string {
   return Buffer.from(bytes, 'latin1').toString('utf8')
 }
 
+const HELD = new Set(['EAGAIN', 'EBUSY', 'ETXTBSY'])
+
 async function refusalOf(thrown: unknown, folder: FileHandle, parts: Parts, field: string): Promise<unknown> {
   const { code } = thrown as NodeJS.ErrnoException
   if (code === 'ENOENT' || code === 'ENAMETOOLONG') return notFound(parts, field)
   if (code === 'EACCES' || code === 'EPERM') return refusal(parts, field, 'may not be read by the worker', 'The agent took the right to read it away.')
+  if (code !== undefined && HELD.has(code)) return refusal(parts, field, 'is held by a program of the agent (a lease, or it runs)', 'Try again in some seconds.')
   if (code === 'ENXIO') return refusal(parts, field, 'is not a regular file', 'Pipes, sockets and devices cannot be read.')
   if (code !== 'ELOOP' && code !== 'ENOTDIR') return thrown
   const found = await lstat(beneath(folder, parts.at(-1))).catch(() => undefined)

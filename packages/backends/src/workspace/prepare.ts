@@ -1,16 +1,20 @@
 import { randomBytes } from 'node:crypto'
-import { chmod, lchown, lstat, mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
-import { basename, join } from 'node:path'
+import { constants } from 'node:fs'
+import { chmod, cp, lchown, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
+import { basename, dirname, join } from 'node:path'
 import { LongshoreError, TaskFailure } from '@longshore/contracts'
 import { createBaseline, snapshot, type TreeId } from './changes.ts'
 import { runGit } from './git.ts'
+import { withOwnFolder } from './own-folder.ts'
 import type { Workspace } from './storage.ts'
 
 /** As whom the agent runs; undefined: as the worker itself. */
 export interface Owner { uid: number; gid: number }
 
 const BASELINE_FILE = 'baseline'
+const TREE_ID = /^[0-9a-f]{40}$/
 const PASSWORD_FILE = 'password'
+const MAX_OWN_BYTES = 1_024
 /** The agent's home and XDG folders, relative to `state`. */
 const STATE_FOLDERS = ['home', 'config', 'data', 'cache', 'run'] as const
 
@@ -37,9 +41,14 @@ export async function prepareWorkspace(workspace: Workspace, owner?: Owner): Pro
   }
 }
 
-/** The state of `repo` before the agent first ran; undefined: it never was prepared. */
+/**
+ * The state of `repo` before the agent first ran; undefined: it never was prepared.
+ * @throws LongshoreError unavailable when something else stands there: it becomes an argument of git's
+ */
 export async function baselineOf(workspace: Workspace): Promise<TreeId | undefined> {
-  return readOwn(workspace, BASELINE_FILE)
+  const tree = await readOwn(workspace, BASELINE_FILE)
+  if (tree !== undefined && !TREE_ID.test(tree)) throw new LongshoreError('unavailable', 'the start of the task is not known any more: something wrote over it', { next: 'read_task_file still reads single files.' })
+  return tree
 }
 
 /** @throws LongshoreError not_started when the workspace was never prepared */
@@ -62,15 +71,17 @@ export async function passwordOf(workspace: Workspace): Promise<string | undefin
 }
 
 /**
- * Whole and with its owner, or not at all: git refuses a repository that is somebody else's, and one whose lock a killed process left. One that
- * is there is left alone: a worker that was suspended in here may be long behind its successor.
+ * Whole and with its owner, or not at all: git refuses a repository that is somebody else's, and one whose lock a killed process left. It is made
+ * where no agent can put something into its configuration meanwhile. One that is there is left alone: a worker that was suspended in here may be long behind its successor.
  */
 async function makeRepository({ directory, repo }: Workspace, owner: Owner | undefined): Promise<void> {
   const draft = `${repo}.${randomBytes(4).toString('hex')}`
-  const git = (...args: string[]): Promise<string> => runGit(args, { GIT_CEILING_DIRECTORIES: directory }, draft)
-  await mkdir(draft, { mode: 0o700 })
-  await git('init', '--quiet', '--template=', '--initial-branch=main')
-  await git('commit', '--quiet', '--allow-empty', '--message', 'Before the task')
+  await withOwnFolder(async (folder) => {
+    const git = (...args: string[]): Promise<string> => runGit(args, { GIT_CEILING_DIRECTORIES: dirname(folder) }, folder)
+    await git('init', '--quiet', '--template=', '--initial-branch=main')
+    await git('commit', '--quiet', '--allow-empty', '--message', 'Before the task')
+    await cp(folder, draft, { recursive: true })
+  })
   if (owner !== undefined) await giveTo(draft, owner)
   await rename(draft, repo).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
@@ -85,9 +96,13 @@ async function giveTo(path: string, owner: Owner): Promise<void> {
   for (const name of await readdir(path)) await giveTo(join(path, name), owner)
 }
 
+/** Follows no link, waits for no pipe, and holds no more than a line: agents of a shared server can put anything there. */
 async function readOwn(workspace: Workspace, name: string): Promise<string | undefined> {
   try {
-    return await readFile(join(workspace.control, name), 'utf8')
+    await using file = await open(join(workspace.control, name), constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK)
+    if (!(await file.stat()).isFile()) return ''
+    const { buffer, bytesRead } = await file.read(Buffer.alloc(MAX_OWN_BYTES), 0, MAX_OWN_BYTES, 0)
+    return buffer.toString('utf8', 0, bytesRead)
   } catch (error) {
     if ((error as NodeJS.ErrnoException).code === 'ENOENT') return undefined
     throw error

@@ -1,4 +1,7 @@
 import { chmod, chown, link, mkdir, open as openFile, readdir, rm, symlink, truncate, writeFile } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { existsSync } from 'node:fs'
 import { createServer } from 'node:net'
 import { join } from 'node:path'
 import { LongshoreError } from '@longshore/contracts'
@@ -108,6 +111,17 @@ describe('a file of a workspace (L-39)', () => {
     await chown(task.at('grabbed'), 65_534, 65_534)
     await chmod(task.at('grabbed'), 0o600)
     expect(await read(task, 'grabbed')).toBe('TOP SECRET\n')
+  })
+
+  test.runIf(existsSync('/usr/bin/perl'))('that a program of the agent holds a lease on is refused readably', async () => {
+    const task = await make()
+    await task.put('leased', 'x')
+    const lease = '$SIG{IO} = "IGNORE"; open(F, "+<", $ARGV[0]) or die; fcntl(F, 1024, 1) or die; $| = 1; print "leased"; sleep 60'
+    const holder = spawn('/usr/bin/perl', ['-e', lease, task.at('leased')], { stdio: ['ignore', 'pipe', 'inherit'] })
+    await once(holder.stdout, 'data')
+    expect(await refusal(task, 'leased')).toMatchObject({ code: 'invalid_input', message: expect.stringContaining('held') as string })
+    holder.kill('SIGKILL')
+    await once(holder, 'exit')
   })
 
   test('of 100 MB, or one with holes of a terabyte, is read in slices with flat memory', async () => {

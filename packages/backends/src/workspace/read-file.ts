@@ -1,6 +1,6 @@
 import type { Stats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { notAFile, openIn, type Parts, parsePath, refusal, withFolder } from './open-beneath.ts'
+import { modifiedAt, notAFile, openIn, type Parts, parsePath, refusal, withFolder } from './open-beneath.ts'
 import type { Workspace } from './storage.ts'
 
 const FIELD = 'file_path'
@@ -27,7 +27,7 @@ export async function openTaskFile(workspace: Workspace, path: string): Promise<
   return withFolder(workspace, parts.slice(0, -1), FIELD, async (folder, repo) => {
     const { handle, found } = await openChecked(folder, repo, parts, FIELD)
     const { buffer, bytesRead } = await handle.read(Buffer.alloc(HEAD_BYTES), 0, HEAD_BYTES, 0)
-    return { handle, size: found.size, modifiedAt: Math.floor(found.mtimeMs), head: buffer.subarray(0, bytesRead) }
+    return { handle, size: found.size, modifiedAt: modifiedAt(found), head: buffer.subarray(0, bytesRead) }
   })
 }
 

@@ -2,6 +2,7 @@ import { randomUUID } from 'node:crypto'
 import { chmod, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join, resolve } from 'node:path'
 import { TaskFailure, type TaskId } from '@longshore/contracts'
+import { openOwnRoot } from './own-folder.ts'
 
 /** A disk with an id on which workspaces live. Who shares it sees the same absolute paths. */
 export interface Storage {
@@ -11,7 +12,7 @@ export interface Storage {
 
 /**
  * The folders of one task. `repo` and `state` are the agent's; `control` and `baseline` are ours and out of its reach
- * in a container. The names are ours, the content of `repo` and `state` is hostile (G14).
+ * in a container, not on a shared server: nothing in there is executed. The names are ours, the content of `repo` and `state` is hostile (G14).
  */
 export interface Workspace {
   readonly directory: string
@@ -21,7 +22,7 @@ export interface Workspace {
   readonly state: string
   /** Ours alone (mode 0700): the server's password, its log, the prompt of a plain command. */
   readonly control: string
-  /** A git directory of ours over `repo`. The workspace's own `.git` is never used after the agent has started: its configuration executes commands. */
+  /** Objects and index of ours over `repo`; git's own folder is elsewhere (own-folder.ts). The workspace's own `.git` is never used after the agent has started: its configuration executes commands. */
   readonly baseline: string
 }
 
@@ -34,6 +35,7 @@ const ID_FILE = '.longshore-storage'
 export async function openStorage(root: string): Promise<Storage> {
   const path = resolve(root)
   try {
+    await openOwnRoot()
     await mkdir(path, { recursive: true })
     await chmod(path, 0o711) // agents pass through it to their own folder, and list nothing
     const file = join(path, ID_FILE)

@@ -55,6 +55,7 @@ function isRefusal(error: unknown): boolean {
 
 export function createSteering({ api, sessionId, prompt, keep, run, ending, now, ...start }: SteeringOptions): Steering {
   let { told } = start
+  let first: { message: string; until: number } | undefined
   const has = (message: string): Promise<boolean> => reached(api.has(sessionId, message))
   const isThere = async (id: string): Promise<boolean> => told?.id === id && (await has(told.message))
 
@@ -69,13 +70,17 @@ export function createSteering({ api, sessionId, prompt, keep, run, ending, now,
     if (told?.id === id) return told
     await shown(prompt)
     const next = { id, ...nextPromptIds(await reached(api.messages(sessionId, RECENT_MESSAGES))) }
+    run.signal.throwIfAborted() // what is stored after this stands before the mark of an owner who lets go
     await keep(next)
     told = next
     return next
   }
 
   async function send({ message, part }: Told, text: string): Promise<'delivered'> {
-    ending.hold(message, Infinity)
+    if (first?.message !== message) first = { message, until: now() + LOST_MS }
+    // The first try and those that follow have one time together: a server that never shows it must not keep the end for ever.
+    const { until } = first
+    ending.hold(message, now() > until ? until : Infinity)
     try {
       await reached(api.prompt(sessionId, message, part, text).catch((error: unknown) => {
         if (isRefusal(error)) ending.settle()
@@ -84,7 +89,7 @@ export function createSteering({ api, sessionId, prompt, keep, run, ending, now,
       await shown(message)
       ending.settle()
     } catch (error) {
-      if (ending.isAwaiting()) ending.hold(message, now() + LOST_MS)
+      if (ending.isAwaiting()) ending.hold(message, until)
       throw error
     }
     return 'delivered'
