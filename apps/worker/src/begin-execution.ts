@@ -116,11 +116,10 @@ async function adopt(run: Run, handle: Handle): Promise<Execution | undefined> {
 }
 
 async function resume(run: Run, why: string): Promise<Execution | undefined> {
-  const { backend, context, deps, claim, handle } = run
+  const { backend, context, deps, handle } = run
   if (!backend.capabilities.resume || handle === undefined || !isSameStorage(handle, deps)) return undefined
   await run.mirror.settled()
-  // Its position has moved on since the take.
-  run.task = (await deps.ledger.get(claim.taskId)) ?? run.task
+  await lookAgain(run)
   await context.confirmClaim()
   run.mirror.hold()
   const execution = await backend.resume(run.task, handle, context, `${handle.paused === true ? PAUSED : INTERRUPTED} ${LOOK}`)
@@ -156,10 +155,14 @@ async function sayResumed({ deps, task, claim, log }: Run, detail: string): Prom
 
 /** In its workspace and the same attempt, but with a fresh session. */
 async function startAgain(run: Run, handle: Handle): Promise<void> {
-  const { ledger } = run.deps
   await sayResumed(run, `${lossOf(handle, false, undefined)}; started again in its workspace`)
-  await ledger.retell(run.claim)
-  run.task = (await ledger.get(run.claim.taskId)) ?? run.task
+  await run.deps.ledger.retell(run.claim)
+  await lookAgain(run)
+}
+
+/** The record has moved on since the take: its position, and what waits for the agent. */
+async function lookAgain(run: Run): Promise<void> {
+  run.task = (await run.deps.ledger.get(run.claim.taskId)) ?? run.task
 }
 
 async function startOver(run: Run, handle: Handle): Promise<void> {

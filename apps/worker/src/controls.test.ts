@@ -90,6 +90,21 @@ describe('pause', () => {
     expect(await stack.types(other.id)).not.toContain('task.paused')
   })
 
+  test('of a run that completes in that very moment lets it be completed', async () => {
+    const shell = createShellBackend('docker', stack.root)
+    const end = Promise.withResolvers<void>()
+    // Its last words are there before it is told to let go, and it says so right after.
+    await stack.worker({ backends: [{ ...shell, start: async (task, run) => {
+      const execution = await shell.start(task, run)
+      run.signal.addEventListener('abort', () => end.resolve())
+      return { ...execution, outcome: end.promise.then(() => ({ kind: 'completed' as const, result: { output: 'done', output_truncated: false, files_changed: 0 } })) }
+    } }] })
+    const task = await stack.submit('echo begun')
+    await untilSaid(task, 'begun')
+    await stack.ledger.pause(task.id, 'op')
+    expect(await stack.untilOver(task.id)).toMatchObject({ state: 'completed', result: { output: 'done' } })
+  })
+
   test('and a cancel behind it: the task is over, and nothing of it is left', { timeout: 60_000 }, async () => {
     await worker()
     const task = await stack.submit('echo begun; sleep 100')
@@ -126,6 +141,21 @@ describe('messages', () => {
     await resume(task)
     await stack.until(task.id, 'completed')
     expect(await deliveries(task)).toEqual(['m1', 'm2'])
+  })
+
+  test('are told again to an agent that is started again with a fresh session', async () => {
+    await worker({ capabilities: { resume: false } })
+    const task = await stack.submit(LISTENER)
+    await untilSaid(task, 'begun')
+    await stack.ledger.post(task.id, mail('m1'))
+    await waitFor(async () => (await deliveries(task)).length === 1, { what: 'the message to be delivered' })
+    await stack.ledger.pause(task.id, 'op')
+    await stack.until(task.id, 'paused')
+    await resume(task)
+    await waitFor(async () => (await deliveries(task)).length === 2, { what: 'the message to be delivered again', timeoutMs: 20_000 })
+    await stack.ledger.post(task.id, mail('m2', 'end now'))
+    await stack.until(task.id, 'completed')
+    expect(await deliveries(task)).toEqual(['m1', 'm1', 'm2'])
   })
 
   test('that the place does not take are brought again, and do not keep a cancel waiting', async () => {

@@ -12,9 +12,15 @@ export interface Mailbox {
 /** Calls while one is under way wait for that one: whatever it did not see rings the bell again. */
 export function openMailbox(run: Run): Mailbox {
   let delivering: Promise<void> | undefined
-  return {
-    deliver: () => (delivering ??= bringAll(run).catch((error: unknown) => note(run, error)).finally(() => (delivering = undefined))),
+  let noted = ''
+  const note = (error: unknown): void => {
+    if (run.context.signal.aborted || error instanceof ClaimLost) return
+    const reason = error instanceof TaskFailure ? error.message : String(error)
+    // Tried again every second, said once.
+    if (reason !== noted) run.log.warn({ reason }, 'a message did not reach the agent; tried again')
+    noted = reason
   }
+  return { deliver: () => (delivering ??= bringAll(run).catch(note).finally(() => (delivering = undefined))) }
 }
 
 /** First the agent, then the log: a death in between brings the same message again, which takes effect once (`tell`). */
@@ -28,12 +34,6 @@ async function bringAll(run: Run): Promise<void> {
     await ledger.delivered(run.claim, id)
     run.log.info({ message_id: id }, 'the agent has a message')
   }
-}
-
-function note(run: Run, error: unknown): void {
-  if (run.context.signal.aborted || error instanceof ClaimLost) return
-  const reason = error instanceof TaskFailure ? error.message : String(error)
-  run.log.warn({ reason }, 'a message did not reach the agent; tried again')
 }
 
 /** What the agent reads. Who wrote it stands first: a message is no more trusted than its sender. */

@@ -188,6 +188,7 @@ test('a new attempt is told again what the earlier one was told, before what cam
   expect(await ledger.restart(claimOf(again), 'w2')).toMatchObject({ messages_waiting: 3 })
   await ledger.delivered(claimOf(again), 'm1')
   await ledger.retell(claimOf(again))
+  await expect(ledger.retell(claimOf(task))).rejects.toThrow(ClaimLost)
   expect(await waiting()).toEqual(['m1', 'm2', 'm3'])
   expect(await ledger.end(claimOf(again), completed)).toMatchObject({ won: true })
   expect(await world.now(task.id)).toMatchObject({ undelivered: ['m1', 'm2', 'm3'] })

@@ -43,7 +43,7 @@ export type Ending =
 /** G3: one ending. `won` says whether this call made it; `state` is the one that stands. `durationMs` since the first start, if it won. */
 export interface Ended { won: boolean; state: Task['state']; durationMs?: number }
 
-/** What became of a control or a message. `over` wins over every other answer: nothing was changed. */
+/** What became of a control or a message. `already_over`: the end wins over every wish, and nothing was changed. */
 export interface ControlAnswer<O extends string> { outcome: O | 'already_over'; before: Task['state']; task: Task }
 
 /** What is asked of the owner of a task, as it stands now. */
@@ -90,6 +90,7 @@ export interface Ledger {
   saveHandle(claim: Claim, handle: Handle): Promise<void>
   /** @throws ClaimLost */
   confirm(claim: Claim): Promise<void>
+  /** What the owner looks at while it works. Not bound to the claim: whoever lost it learns that from its next write. */
   requests(claim: Claim): Promise<Requests>
   /** The first message that waits has reached the agent: it waits no longer, and the log says when. A new attempt is told it again. One that waits no longer changes nothing. @throws ClaimLost */
   delivered(claim: Claim, messageId: string): Promise<void>

@@ -37,7 +37,7 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     holdOn: (claim, at) => setOwned(claim, 'taken', 'again', 'taken_at', String(at)),
     async requests({ taskId }) {
       const [cancel, pause, mail, tokens, cost] = await redis.hmget(keys.task(taskId), 'cancel', 'pause', 'mail', 'tokens', 'cost_micros')
-      return { ...optional('cancel', requestFrom(cancel)), ...optional('pause', requestFrom(pause)), messages: Number(mail ?? 0), spent: { tokens: Number(tokens ?? 0), cost_micros: Number(cost ?? 0) } }
+      return { ...asked('cancel', cancel), ...asked('pause', pause), messages: Number(mail ?? 0), spent: { tokens: Number(tokens ?? 0), cost_micros: Number(cost ?? 0) } }
     },
     async delivered(claim, messageId) {
       if ((await run(DELIVERED, claim.taskId, claim.claim, messageId, newEventId())) !== 1) throw lost(claim)
@@ -86,10 +86,6 @@ function lost({ taskId, claim }: Claim): ClaimLost {
   return new ClaimLost(`claim ${claim} on ${taskId} is no longer the current one`)
 }
 
-function requestFrom(stored: string | null | undefined): Request | undefined {
-  return typeof stored === 'string' ? (JSON.parse(stored) as Request) : undefined
-}
-
-function optional<K extends string, V>(key: K, value: V | undefined): Partial<Record<K, V>> {
-  return value === undefined ? {} : ({ [key]: value } as Record<K, V>)
+function asked<K extends 'cancel' | 'pause'>(what: K, stored: string | null | undefined): Partial<Record<K, Request>> {
+  return typeof stored === 'string' ? ({ [what]: JSON.parse(stored) as Request } as Record<K, Request>) : {}
 }

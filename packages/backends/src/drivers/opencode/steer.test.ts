@@ -34,7 +34,22 @@ const takes = (store: () => void): Promise<void> => Promise.resolve(store())
 const noAnswer = (): Promise<never> => Promise.reject(new Error('connection reset'))
 const refuses = (status: number) => (): Promise<never> => Promise.reject(new Error('refused', { cause: { status } }))
 
+/** The server says yes, time goes by, and the message is not there. */
+const takesAndHides = (_store: () => void, later: () => void): Promise<void> => {
+  setTimeout(later, 50)
+  return Promise.resolve()
+}
+
 describe('telling', () => {
+  test('stores nothing for an owner that has let go: its mark in the handle stays', async () => {
+    const letGo = new AbortController()
+    const { steering, kept, sent } = world(takes, { run: { confirmClaim: () => Promise.resolve(), signal: letGo.signal } })
+    const told = steering.tell(X)
+    letGo.abort(new Error('let go'))
+    await expect(told).rejects.toThrow('let go')
+    expect([kept, sent]).toEqual([[], []])
+  })
+
   test('keeps the ids before it sends, and sends once', async () => {
     const { steering, sent, kept } = world(takes)
     expect(await steering.tell(X)).toBe('delivered')
@@ -80,6 +95,17 @@ describe('telling', () => {
 })
 
 describe('the end', () => {
+  test.each([['never shows', takesAndHides], ['answers 503 to', refuses(503)]])('does not wait for ever for a message that the server %s, however often it is told again', { timeout: 20_000 }, async (_, take) => {
+    const { steering, ending, clock } = world((store) => take(store, () => (clock.now += 11_000)))
+    await expect(steering.tell(X)).rejects.toThrow(TaskFailure)
+    expect(ending.mayEnd(ending.version())).toBe(false)
+    for (let tries = 0; tries < 3; tries++) {
+      clock.now += 11_000
+      await expect(steering.tell(X)).rejects.toThrow(TaskFailure)
+    }
+    expect(ending.mayEnd(ending.version())).toBe(true)
+  })
+
   test('is not decided by a look from before or during the telling', async () => {
     const arrive = Promise.withResolvers<void>()
     const { steering, ending, sent } = world((store) => arrive.promise.then(store))
