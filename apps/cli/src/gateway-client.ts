@@ -6,6 +6,7 @@ import { Complaint } from './command.ts'
 export const TaskAnswer = z.looseObject({
   task_id: z.string(), status: TaskState, title: z.string(), agent_id: z.string(), mode: Mode, attempt: z.int(), created_at: z.string(), completed_at: z.string().optional(),
   undelivered_messages: z.array(z.string()).optional(), messages_waiting: z.int().optional(),
+  inputs: z.array(z.looseObject({ input_id: z.string(), kind: z.string(), question: z.string(), choices: z.array(z.string()), free_text: z.boolean(), expires_at: z.string().optional() })).optional(),
   timeout_ms: z.int().optional(), queue_ttl_ms: z.int().optional(),
   worker: z.string().optional(), duration_ms: z.int().optional(), output: z.string().optional(), files_changed: z.int().optional(),
   error: z.string().optional(), error_code: z.string().optional(), limit: z.string().optional(), message: z.string().optional(),
@@ -41,7 +42,7 @@ export type WorkerAnswer = z.infer<typeof WorkerAnswer>
 const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
 const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
 
-interface SubmitInput { task_description: string; agent_id?: string; mode?: string; timeout_ms?: number; queue_ttl_ms?: number; sync?: boolean; idempotency_key?: string }
+interface SubmitInput { task_description: string; agent_id?: string; mode?: string; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string }
 
 /** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
 export interface GatewayClient {
@@ -52,6 +53,7 @@ export interface GatewayClient {
   list(limit: number): Promise<TaskAnswer[]>
   control(taskId: string, control: Control, reason: string | undefined): Promise<{ status: TaskState; message: string }>
   tell(taskId: string, message: { message: string; message_type?: string }): Promise<{ message_id: string; message: string }>
+  answer(taskId: string, answer: { input_id?: string; answer: string | string[]; message?: string }): Promise<{ input_id: string; message: string }>
   health(): Promise<HealthAnswer>
   usage(days: { from?: string; to?: string }): Promise<UsageAnswer>
   rollout(): Promise<RolloutAnswer>
@@ -85,6 +87,7 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
     list: async (limit) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/tasks?limit=${limit}`)).tasks,
     control: (taskId, control, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control, ...(reason === undefined ? {} : { reason }) }),
     tell: (taskId, message) => call(z.looseObject({ message_id: z.string(), message: z.string() }), 'POST', `${task(taskId)}/messages`, message),
+    answer: (taskId, answer) => call(z.looseObject({ input_id: z.string(), message: z.string() }), 'POST', `${task(taskId)}/inputs`, answer),
     usage: (days) => call(UsageAnswer, 'GET', `/api/usage?${new URLSearchParams(days).toString()}`),
     health: () => call(HealthAnswer, 'GET', '/api/health'),
     rollout: () => call(RolloutAnswer, 'GET', '/api/rollout'),

@@ -6,7 +6,7 @@ import { columns, duration, plain, type Terminal } from './terminal.ts'
 
 const STATE_STYLE = { queued: 'yellow', running: 'cyan', paused: 'yellow', input_required: 'magenta', completed: 'green', failed: 'red', timeout: 'red', cancelled: 'dim' } as const
 const EVENT_STYLE: Readonly<Record<string, 'green' | 'red' | 'yellow' | 'dim' | 'cyan'>> = {
-  'task.completed': 'green', 'task.failed': 'red', 'task.timeout': 'red', 'task.cancelled': 'yellow', 'task.retrying': 'yellow', 'task.resumed': 'yellow', 'task.adopted': 'yellow', 'task.paused': 'yellow', 'task.message': 'cyan', 'task.message_delivered': 'dim', 'task.usage': 'dim', 'task.queued': 'dim', 'task.tool': 'cyan',
+  'task.completed': 'green', 'task.failed': 'red', 'task.timeout': 'red', 'task.cancelled': 'yellow', 'task.retrying': 'yellow', 'task.resumed': 'yellow', 'task.adopted': 'yellow', 'task.paused': 'yellow', 'task.input_required': 'yellow', 'task.input_answered': 'cyan', 'task.message': 'cyan', 'task.message_delivered': 'dim', 'task.usage': 'dim', 'task.queued': 'dim', 'task.tool': 'cyan',
 }
 /** The longest kinds that come often: `file_changed`. */
 const KIND_WIDTH = 13
@@ -27,6 +27,7 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
     ...(task.attempt > 1 ? [['attempt', String(task.attempt)]] : []),
     ...(task.duration_ms === undefined ? [] : [['duration', duration(task.duration_ms)]]),
     ...(task.files_changed === undefined ? [] : [['files', `${task.files_changed} changed`]]),
+    ...(task.inputs ?? []).flatMap((input) => inputRows(input, task.task_id)),
     ...(task.messages_waiting === undefined ? [] : [['messages', `${task.messages_waiting} not read yet`]]),
     ...(task.undelivered_messages === undefined ? [] : [['messages', `${task.undelivered_messages.length} never reached the agent`]]),
     ...(task.error === undefined ? [] : [['error', plain(`${task.error}${task.error_code === undefined ? '' : ` (${task.error_code})`}`, 500)]]),
@@ -36,6 +37,12 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
   if (task.output === undefined || task.output.trim() === '') return
   terminal.say()
   for (const line of task.output.trimEnd().split('\n')) terminal.say(plain(line, 2_000))
+}
+
+/** What is asked, what can be answered, and the words to do it. */
+function inputRows({ input_id, question, choices, free_text }: NonNullable<TaskAnswer['inputs']>[number], taskId: string): string[][] {
+  const may = [...choices.map((choice) => plain(choice, 80)), ...(free_text ? ['any text'] : [])].join(' | ')
+  return [['asks', plain(question, 500)], ['', may], ['', `longshore answer ${taskId} ANSWER --input ${input_id}`]]
 }
 
 /** Which limit ended it, and what that means. */

@@ -23,7 +23,7 @@ import { processHealth } from './process-health.ts'
 import { createTicketDispatch } from './ticket-dispatch.ts'
 
 export type GatewaySettings = Pick<Settings,
-  'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS' | 'PAUSED_TTL_MS'
+  'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS' | 'PAUSED_TTL_MS' | 'PAUSED_END'
   | 'TASK_TOKENS' | 'TASK_COST_MICROS' | 'AGENT_DAILY_TOKENS' | 'AGENT_DAILY_COST_MICROS'
   | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE'>
 
@@ -142,7 +142,7 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
 
 function limitsOf(settings: GatewaySettings): Ports['limits'] {
   return {
-    syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS, pausedTtlMs: settings.PAUSED_TTL_MS, maxFileBytes: settings.MAX_TASK_FILE_SIZE,
+    syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS, pausedTtlMs: settings.PAUSED_TTL_MS, pausedEnd: settings.PAUSED_END, maxFileBytes: settings.MAX_TASK_FILE_SIZE,
     taskBudget: budgetFrom(settings.TASK_TOKENS, settings.TASK_COST_MICROS), agentsDay: budgetFrom(settings.AGENT_DAILY_TOKENS, settings.AGENT_DAILY_COST_MICROS),
   }
 }

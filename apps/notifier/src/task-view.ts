@@ -43,7 +43,7 @@ export function advanceView(view: TaskView, event: AnyEvent): TaskView {
     case 'task.retrying':
       return { ...moved, remark: cleanLine(`Attempt ${event.payload.attempt} failed (${event.payload.failure.code}): ${event.payload.failure.message}`, 240) }
     case 'task.input_required':
-      return { ...moved, remark: cleanLine(event.payload.question, 240) }
+      return { ...moved, remark: cleanLine(`${event.payload.question}${event.payload.choices.length === 0 ? '' : ` (${event.payload.choices.join(' | ')})`}`, 400) }
     case 'task.paused':
       return { ...moved, remark: cleanLine(`Paused by ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 240) }
     case 'task.input_answered':

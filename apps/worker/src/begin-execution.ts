@@ -4,6 +4,7 @@ import { type Execution, type Failure, type FailureCode, type Handle, isWorthRet
 import { ClaimLost } from '@longshore/ledger'
 
 import { isOtherEngine, isSameStorage } from './here.ts'
+import { recall } from './inquiry.ts'
 import type { Run } from './run.ts'
 
 /** The place where the execution may still live does not answer: given back, nothing is decided, no attempt is burnt. */
@@ -25,6 +26,7 @@ const PATIENCE_MS = 15_000
 const ASK_AGAIN_MS = 1_000
 
 const INTERRUPTED = 'You were interrupted in the middle of your task; that was not your doing.'
+const ASKED = 'You waited for an answer, and were stopped meanwhile.'
 const PAUSED = 'Your task was paused by the people you work for, and goes on now.'
 const LOOK = 'Your workspace is as you left it. A command that was running was cut off and may have done a part of its work. Look where things stand, then go on with the task.'
 
@@ -122,8 +124,13 @@ async function resume(run: Run, why: string): Promise<Execution | undefined> {
   await lookAgain(run)
   await context.confirmClaim()
   run.mirror.hold()
-  const execution = await backend.resume(run.task, handle, context, `${handle.paused === true ? PAUSED : INTERRUPTED} ${LOOK}`)
-  if (execution !== undefined) await sayResumed(run, `${why}; the agent goes on with its session in its workspace`)
+  const { text, told } = await recall(run)
+  const beginning = handle.paused === true ? PAUSED : handle.checkpoint === true && text !== '' ? ASKED : INTERRUPTED
+  const execution = await backend.resume(run.task, handle, context, [`${beginning} ${LOOK}`, ...(text === '' ? [] : [text])].join('\n\n'))
+  if (execution !== undefined) {
+    await sayResumed(run, `${why}; the agent goes on with its session in its workspace`)
+    for (const { input_id } of told) await deps.ledger.settleInput(run.claim, input_id, 'told')
+  }
   run.mirror.release()
   return execution
 }

@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 
 import { createDockerMode, createOpencodeMode, type DockerModeOptions, type ModelAccess, type OpencodeModeOptions, type Storage } from '@longshore/backends'
-import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode } from '@longshore/contracts'
+import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
 import { z } from 'zod'
 
@@ -37,7 +37,7 @@ export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAUL
 export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {
   const { OPENCODE_SERVER_URL: url, OPENCODE_SERVER_USERNAME: username, OPENCODE_SERVER_PASSWORD: password } = settings
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), hidden: hiddenPaths(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
     ...(url === undefined ? {} : { server: { url, username, ...(password === undefined ? {} : { password }) } }),
   }
 }
@@ -47,13 +47,18 @@ export function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBa
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
   const command = settings.RUNNER_COMMAND
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings), policy: policyOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
     limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: parseBytes(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },
     ...(modelOnHost !== undefined && isLoopback(modelOnHost) ? { modelOnHost: new URL(modelOnHost).origin } : {}),
     ...(command === undefined ? {} : { commands: { opencode: { image: settings.RUNNER_IMAGE, command: ['sh', '-c', command], env: model.env } } }),
   }
+}
+
+/** What this deployment's agents may do without asking. */
+export function policyOf({ PERMISSIONS: permissions, AGENT_PERMISSIONS: agents }: Settings): PolicyRules {
+  return { permissions, agents }
 }
 
 /** How OpenCode servers and their sessions are watched, in both modes. */

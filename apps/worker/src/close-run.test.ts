@@ -2,7 +2,7 @@ import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { Registry } from 'prom-client'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { type Backend, type Handle, SILENT, type Task } from '@longshore/contracts'
+import { type Backend, type Handle, NO_RULES, SILENT, type Task } from '@longshore/contracts'
 
 import { endRun } from './close-run.ts'
 import { openRun, type RunTaskDeps } from './run.ts'
@@ -30,11 +30,26 @@ function deps(): RunTaskDeps {
   return {
     ledger: stack.ledger, doorbell: { listen: () => Promise.reject(new Error('nobody listens')) }, log: SILENT, worker: 'the loser',
     clock: { now: () => Date.now(), measure: () => Promise.resolve() }, metrics: createWorkerMetrics(new Registry()),
-    retryDelayMs: 1, chance: () => 0, handover: new AbortController().signal, onRequeued: () => undefined, poisonLimit: 5, suspects: createSuspects(),
+    retryDelayMs: 1, chance: () => 0, handover: new AbortController().signal, onRequeued: () => undefined, poisonLimit: 5, inputs: { policy: NO_RULES, ttlMs: 60_000, unanswered: 'deny', graceMs: 60_000 }, suspects: createSuspects(),
     storageId: undefined, engines: { ownId: () => undefined, isAlive: () => Promise.resolve(false) }, hasSuccessor: () => Promise.resolve(false),
     place: { begun: () => undefined, done: () => undefined, failed: () => undefined, isOnTrial: () => false },
   }
 }
+
+test('G9: what is started after a wait has its watchdog set to the deadline as it is then', async () => {
+  const task = await take(await stack.submit('nothing', { timeout_ms: 60_000 }), 'w')
+  let now = task.deadline_at ?? 0
+  const run = openRun({ ...deps(), clock: { now: () => now, measure: () => Promise.resolve() } }, createShellBackend('docker', stack.root), task, new AbortController().signal)
+  const leftMs = () => Math.round((run.context.deadlineAt - Date.now()) / 1_000) * 1_000
+  now -= 40_000
+  expect(leftMs()).toBe(40_000)
+  run.moveDeadline(undefined)
+  now += 30_000
+  expect(leftMs()).toBe(40_000)
+  run.moveDeadline(now + 40_000)
+  now += 10_000
+  expect(leftMs()).toBe(30_000)
+})
 
 test('G9: a worker that was taken over does not strike the debt of the execution that it knows nothing of', async () => {
   const task = await stack.submit('nothing')

@@ -24,7 +24,7 @@ const INSIST_EVERY_MS = 1_000
 const BLAMES_PLACE: ReadonlySet<FailureCode> = new Set(['backend_unavailable', 'backend_lost', 'bad_credentials', 'image_missing', 'image_pull', 'storage_unavailable'])
 
 /** How a run ended, for logs and metrics. */
-export type RunOutcome = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'retry' | 'handover' | 'paused' | 'resume' | 'lost'
+export type RunOutcome = 'completed' | 'failed' | 'timeout' | 'cancelled' | 'retry' | 'handover' | 'paused' | 'waiting' | 'resume' | 'answer' | 'lost'
 
 /**
  * The one ending (G3), then the cleaning up (G9). In this order, because only the ledger knows who won: an execution is
@@ -72,21 +72,26 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
 /** G12: the task goes back into the queue, with all that is needed to go on with it. */
 export async function handOver(run: Run, work: Work): Promise<RunOutcome> {
   const { deps, task, handle } = run
-  return stepBack(run, work, 'handover', { mayLive: () => handle !== undefined && deps.hasSuccessor(task.mode, handle), mark: {} })
+  return stepBack(run, work, 'handover', { mayLive: () => handle !== undefined && deps.hasSuccessor(task.mode, handle), mustEnd: false, mark: {} })
 }
 
 /** The agent stops where it stands, its slot is free, and session and workspace are kept for whoever resumes the task. */
 export function pauseRun(run: Run, work: Work): Promise<RunOutcome> {
-  return stepBack(run, work, 'resume', { mayLive: () => false, mark: { paused: true } })
+  return stepBack(run, work, 'resume', { mayLive: () => false, mustEnd: true, mark: { paused: true } })
+}
+
+/** Nobody has answered for a while: the slot is free for others, and session and workspace are kept for whoever goes on with the answer. */
+export function waitElsewhere(run: Run, work: Work): Promise<RunOutcome> {
+  return stepBack(run, work, 'answer', { mayLive: () => false, mustEnd: true, mark: {} })
 }
 
 /** The execution's own end, once it comes. */
 type Work = Promise<ExecutionOutcome | undefined>
 
-/** `mayLive`: whether somebody is there who adopts what stays alive. `mark`: what whoever goes on is to know. */
-interface Leaving { mayLive: () => Promise<boolean> | false; mark: Pick<Handle, 'paused'> }
+/** `mayLive`: whether somebody is there who adopts what stays alive. `mustEnd`: nobody will look at it for a long time. `mark`: what whoever goes on is to know. */
+interface Leaving { mayLive: () => Promise<boolean> | false; mustEnd: boolean; mark: Pick<Handle, 'paused'> }
 
-async function stepBack(run: Run, work: Work, reason: 'handover' | 'resume', how: Leaving): Promise<RunOutcome> {
+async function stepBack(run: Run, work: Work, reason: 'handover' | 'resume' | 'answer', how: Leaving): Promise<RunOutcome> {
   run.letGo()
   const hasSettled = await settle(work)
   await run.mirror.settled()
@@ -109,7 +114,7 @@ export function giveBack(run: Run, silence: PlaceSilent): Promise<RunOutcome> {
  * What is alive stays alive where it may, for a worker that is there to adopt it; else it is ended so that its session can be gone on with,
  * where the backend knows how. Whether nothing is left.
  */
-async function leave(run: Run, { mayLive, mark }: Leaving): Promise<boolean> {
+async function leave(run: Run, { mayLive, mustEnd, mark }: Leaving): Promise<boolean> {
   const { deps, backend, handle, claim } = run
   if (handle === undefined) return true
   const mayBeAlive = run.execution !== undefined || !run.isStarting
@@ -119,9 +124,9 @@ async function leave(run: Run, { mayLive, mark }: Leaving): Promise<boolean> {
   const { confirmClaim } = run.context
   const keeps = backend.capabilities.resume
   const end = () => (keeps ? quietly(run, backend.checkpoint(handle, { log: run.log, confirmClaim })) : clear(run, confirmClaim))
-  const isEnded = await (mark.paused === true ? insist(run, end) : end())
-  // A paused task has no next owner who would end what is left: without the mark its wish waits for one instead.
-  if (mark.paused === true && !isEnded) await deps.ledger.saveHandle(claim, handle)
+  const isEnded = await (mustEnd ? insist(run, end) : end())
+  // A task that is paused or waits for a person has no next owner who would end what is left: without the mark there is one, who tries again.
+  if (mustEnd && !isEnded) await deps.ledger.saveHandle(claim, handle)
   return isEnded && !keeps
 }
 
@@ -133,7 +138,7 @@ async function insist(run: Run, end: () => Promise<boolean>): Promise<boolean> {
     if (performance.now() > until || (await run.deps.ledger.requests(run.claim)).cancel !== undefined) break
     await sleep(INSIST_EVERY_MS)
   }
-  run.blamePlace({ code: 'backend_unavailable', message: 'the place of a task that is to pause does not end its execution' })
+  run.blamePlace({ code: 'backend_unavailable', message: 'the place of a task that is to stop for a while does not end its execution' })
   return false
 }
 
@@ -151,6 +156,10 @@ async function requeue(run: Run, why: Parameters<Ledger['requeue']>[1], { isClea
   if (state === 'paused') {
     log.info({}, 'the task is paused')
     return state
+  }
+  if (state === 'input_required') {
+    log.info({}, 'the task waits for a person, without a worker')
+    return 'waiting'
   }
   log.info({ reason: why.reason }, 'the task is in the queue again')
   deps.onRequeued()

@@ -25,7 +25,7 @@ async function leftBehind(place: { engineId?: string; storageId?: string } = {})
   const claim = { taskId: task.id, claim: take.task.claim }
   const execution = await createShellBackend('docker', stack.root, place).start(take.task, {
     claim: 1, deadlineAt: Date.now() + 60_000, signal: new AbortController().signal, log: SILENT,
-    onHandle: (handle) => stack.ledger.saveHandle(claim, handle), emit: () => Promise.resolve(), confirmClaim: () => Promise.resolve(),
+    onHandle: (handle) => stack.ledger.saveHandle(claim, handle), emit: () => Promise.resolve(), onAsks: () => Promise.resolve(), confirmClaim: () => Promise.resolve(),
   })
   execution.outcome.catch(() => undefined)
   await stack.ledger.end(claim, { state: 'cancelled', payload: { by: 'agent-a' } })

@@ -1,7 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Registry } from 'prom-client'
 
-import type { Backend, Budget, DeploymentId, Log, Mode } from '@longshore/contracts'
+import { type Backend, type Budget, DEFAULT_INPUT_TTL_MS, type DeploymentId, type Log, type Mode, NO_RULES } from '@longshore/contracts'
 import type { Doorbell, Ledger } from '@longshore/ledger'
 import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, type Heartbeats, listEngines, type ModeReport, reconcileTickets, type TicketProducer } from '@longshore/queue'
 import { keepRounds, type Rounds, stopAll, type Stoppable } from '@longshore/runtime'
@@ -10,6 +10,7 @@ import type { BreakerSettings } from './breaker.ts'
 import { createDebtCollector } from './collect-debts.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { isHere } from './here.ts'
+import type { InputRules } from './inquiry.ts'
 import { type ModeBoard, watchModes } from './mode-board.ts'
 import { type RedisClock, startRedisClock } from './redis-clock.ts'
 import { runTask } from './run-task.ts'
@@ -51,6 +52,8 @@ export interface WorkerSettings {
   retryDelayMs: number
   /** Owners in a row that may die soon after they took a task. Default 5. */
   poisonLimit?: number
+  /** Default: `DEFAULT_INPUT_RULES`. */
+  inputs?: Partial<InputRules>
   /** What each agent may use in a day (UTC); default: without a limit. */
   agentsDay?: Budget | undefined
   /** When a mode stops taking tasks because its place fails them. Default: after 3 failures, for 10 s. */
@@ -72,6 +75,7 @@ const DEBTS_MS = 5_000
 const STOP_MS = 5_000
 const DEFAULT_BREAKER: BreakerSettings = { failures: 3, openMs: 10_000 }
 const DEFAULT_POISON_LIMIT = 5
+const DEFAULT_INPUT_RULES: InputRules = { policy: NO_RULES, ttlMs: DEFAULT_INPUT_TTL_MS, unanswered: 'deny', graceMs: 60_000 }
 
 /** A worker that takes tickets of its modes and runs their tasks until it is stopped. @throws when Redis does not answer at all */
 export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
@@ -151,7 +155,7 @@ function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, s
   const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
     ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
-    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay,
+    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay, inputs: { ...DEFAULT_INPUT_RULES, ...settings.inputs },
     storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
     get handover() {
       return drain.handover()

@@ -7,7 +7,7 @@ import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createFilesSecret, createTicketProducer } from '@longshore/queue'
 import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
-import { buildBackends } from './build-backends.ts'
+import { buildBackends, policyOf } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
 import { openFilesDoor } from './files-door.ts'
 import { markFileOf } from './ledger-mark.ts'
@@ -36,6 +36,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
     settings: {
       concurrency: settings.WORKER_CONCURRENCY ?? settings.MAX_CONCURRENT_TASKS, lockMs: settings.LOCK_DURATION_MS,
       stalledIntervalMs: settings.STALLED_INTERVAL_MS, drainGraceMs: settings.DRAIN_GRACE_MS, retryDelayMs: settings.RETRY_DELAY_MS,
+      inputs: { policy: policyOf(settings), ttlMs: settings.INPUT_TTL_MS, unanswered: settings.INPUT_UNANSWERED, graceMs: settings.INPUT_GRACE_MS },
       poisonLimit: settings.POISON_LIMIT, agentsDay: budgetFrom(settings.AGENT_DAILY_TOKENS, settings.AGENT_DAILY_COST_MICROS), breaker: { failures: settings.BREAKER_FAILURES, openMs: settings.BREAKER_OPEN_MS },
     },
   })

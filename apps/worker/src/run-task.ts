@@ -2,7 +2,7 @@ import { type Backend, type ExecutionOutcome, TaskFailure, type Ticket, toFailur
 import { ClaimLost, type Take } from '@longshore/ledger'
 
 import { beginExecution, PlaceSilent, resumeLost } from './begin-execution.ts'
-import { endRun, failRun, giveBack, handOver, pauseRun, resultSoFar, type RunOutcome } from './close-run.ts'
+import { endRun, failRun, giveBack, handOver, pauseRun, resultSoFar, type RunOutcome, waitElsewhere } from './close-run.ts'
 import { openRun, type Run, type RunTaskDeps } from './run.ts'
 import { standTrial } from './suspects.ts'
 import { type Stop, watchRun } from './watch-run.ts'
@@ -101,6 +101,7 @@ async function carryOut(run: Run, isTakeover: boolean): Promise<ExecutionOutcome
   run.deps.place.begun(run.task.mode)
   // What was said before it began is not left to the watch: a short task would be over.
   if ((run.task.messages_waiting ?? 0) > 0) await run.mailbox.deliver()
+  if ((run.task.answers_waiting ?? 0) > 0) await run.inquiry.bring()
   for (let left = MAX_RESUMES; ; left--) {
     const outcome = await run.execution.outcome
     if (outcome.kind === 'completed' || outcome.failure.code !== 'backend_lost' || left === 0) return outcome
@@ -128,6 +129,7 @@ async function stopRun(run: Run, stop: Stop, work: Promise<ExecutionOutcome | un
   if (stop.kind === 'lost') return 'lost'
   if (stop.kind === 'handover') return handOver(run, work)
   if (stop.kind === 'pause') return pauseRun(run, work)
+  if (stop.kind === 'wait') return waitElsewhere(run, work)
   const result = await resultSoFar(run)
   const said = result === undefined ? {} : { result }
   if (stop.kind === 'timeout') {

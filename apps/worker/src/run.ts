@@ -3,6 +3,7 @@ import { type Claim, ClaimLost, type Doorbell, type Ledger } from '@longshore/le
 
 import { type EventMirror, mirrorEvents } from './event-mirror.ts'
 import type { Here } from './here.ts'
+import { type Inquiry, type InputRules, openInquiry } from './inquiry.ts'
 import { type Mailbox, openMailbox } from './mailbox.ts'
 import type { RedisClock } from './redis-clock.ts'
 import type { Suspects } from './suspects.ts'
@@ -34,6 +35,7 @@ export interface RunTaskDeps extends Here {
   /** Owners in a row that may die soon after they took a task; then it ends as failed (poison). */
   poisonLimit: number
   suspects: Suspects
+  inputs: InputRules
   /** What each agent may use in a day (UTC). */
   agentsDay?: Budget | undefined
   engines: Here['engines'] & {
@@ -58,8 +60,11 @@ export interface Run {
   readonly context: RunContext
   readonly mirror: EventMirror
   readonly mailbox: Mailbox
+  readonly inquiry: Inquiry
   /** Stops mirroring without stopping the execution. */
   letGo(): void
+  /** The deadline is another one now, in Redis ms; undefined while it stands still. What is started from now on has its own watchdog set to it. */
+  moveDeadline(at: number | undefined): void
   /** Counts a failure of the place, once per run. */
   blamePlace(failure: Failure): void
   readonly isPlaceBlamed: boolean
@@ -81,6 +86,19 @@ const Alive = Handle.omit({ checkpoint: true, paused: true, discard: true })
 
 // One for all: an error with a stack of its own per run would cost more than the rest of letting go.
 const LET_GO = new Error('aborted: the worker let go of the execution')
+
+/** How long a task may still run, while its deadline moves with the time that it waits. */
+function keepDeadline({ deadline_at }: Task, clock: RedisClock): { move(at: number | undefined): void; leftMs(): number } {
+  let at = deadline_at ?? clock.now()
+  let heldAt: number | undefined
+  return {
+    move: (next) => {
+      heldAt = next === undefined ? (heldAt ?? clock.now()) : undefined
+      at = next ?? at
+    },
+    leftMs: () => at - (heldAt ?? clock.now()),
+  }
+}
 
 /** @param ticketLost aborts when the ticket's lock may be another's */
 export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketLost: AbortSignal): Run {
@@ -107,24 +125,22 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
   }
   const mirror = mirrorEvents(deps.ledger, claim, noticing)
   letGo.signal.addEventListener('abort', () => mirror.drop(), { once: true })
-  const remainingMs = (task.deadline_at ?? deps.clock.now()) - deps.clock.now()
+  const deadline = keepDeadline(task, deps.clock)
   let isPlaceBlamed = false
   const run: Run = {
-    get mailbox() {
-      return mailbox
-    },
+    get mailbox() { return mailbox },
+    get inquiry() { return inquiry },
     deps, backend, claim, log, mirror, lost: lost.signal, task, handle: task.handle, execution: undefined, isStarting: false, trouble: undefined,
     letGo: () => letGo.abort(LET_GO),
-    get isPlaceBlamed() {
-      return isPlaceBlamed
-    },
+    moveDeadline: deadline.move,
+    get isPlaceBlamed() { return isPlaceBlamed },
     blamePlace: (failure) => {
       if (!isPlaceBlamed) deps.place.failed(task.mode, failure)
       isPlaceBlamed = true
     },
     context: {
       claim: task.claim,
-      deadlineAt: Date.now() + remainingMs,
+      get deadlineAt() { return Date.now() + deadline.leftMs() },
       signal: letGo.signal,
       log,
       onHandle: async (named) => {
@@ -133,6 +149,7 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
         run.handle = handle
       },
       emit: (events, position) => mirror.emit(events, position),
+      onAsks: (asks) => inquiry.hear(asks),
       confirmClaim: async () => {
         // G4: a lost ticket may not have reached Redis' answer yet; either one is enough to touch nothing.
         if (lost.signal.aborted) throw new ClaimLost(String(lost.signal.reason))
@@ -141,5 +158,6 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
     },
   }
   const mailbox = openMailbox(run)
+  const inquiry = openInquiry(run)
   return run
 }

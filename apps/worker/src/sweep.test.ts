@@ -85,7 +85,7 @@ describeNeeding('docker', 'G10, L-18: a sweep of a real engine', () => {
   /** A container of this task that nobody watches. */
   async function leave(backend: Backend, task: Task, claim = 1): Promise<void> {
     const letGo = new AbortController()
-    const run = { claim, deadlineAt: Date.now() + 300_000, signal: letGo.signal, log: SILENT, onHandle: () => Promise.resolve(), emit: () => Promise.resolve(), confirmClaim: () => Promise.resolve() }
+    const run = { claim, deadlineAt: Date.now() + 300_000, signal: letGo.signal, log: SILENT, onHandle: () => Promise.resolve(), emit: () => Promise.resolve(), onAsks: () => Promise.resolve(), confirmClaim: () => Promise.resolve() }
     const { handle } = await backend.start(task, run)
     letGo.abort()
     endings.push(() => backend.dispose(handle, run))

@@ -7,6 +7,8 @@ import type { Run } from './run.ts'
 export type Stop =
   | { kind: 'cancel'; request: Request }
   | { kind: 'pause' }
+  /** It waits for a person for longer than a worker's slot is kept for it. */
+  | { kind: 'wait' }
   | { kind: 'timeout' }
   /** The task, or its agent for today, has used what it may; `message` says what. */
   | { kind: 'budget'; message: string }
@@ -43,24 +45,44 @@ export function watchRun(run: Run): RunWatch {
     closing.abort(CLOSED)
     resolve(stop)
   }
-  const remainingMs = (task.deadline_at ?? Infinity) - deps.clock.now()
-  const obey = ({ cancel, pause, messages }: Requests, over?: string) => {
+  let timer: NodeJS.Timeout | undefined
+  let armedFor: number | undefined
+  /** The deadline stands still while a person is asked, and is another one afterwards. */
+  const arm = (deadlineAt: number | undefined) => {
+    if (armedFor === deadlineAt && timer !== undefined) return
+    clearTimeout(timer)
+    armedFor = deadlineAt
+    run.moveDeadline(deadlineAt)
+    if (deadlineAt === undefined) return
+    const remainingMs = deadlineAt - deps.clock.now()
+    // A timer of Node holds 24.8 days; a task one.
+    timer = setTimeout(() => stopWith({ kind: 'timeout' }), Math.min(Math.max(0, remainingMs) + CLOCK_ERROR_MS, 2 ** 31 - 1))
+  }
+  const obey = ({ cancel, pause, messages, answers, waitingAt }: Requests, over?: string) => {
     if (cancel !== undefined) stopWith({ kind: 'cancel', request: cancel })
     else if (pause !== undefined) stopWith({ kind: 'pause' })
     else if (over !== undefined) stopWith({ kind: 'budget', message: over })
-    // Not waited for: an agent's server may be slow to answer, and a cancel must not be.
-    else if (messages > 0) void run.mailbox.deliver()
+    else if (waitingAt !== undefined && answers === 0 && deps.clock.now() - waitingAt > deps.inputs.graceMs && mayLeave(run)) stopWith({ kind: 'wait' })
+    else {
+      // Not waited for: an agent's server may be slow to answer, and a cancel must not be.
+      if (messages > 0) void run.mailbox.deliver()
+      if (answers > 0) void run.inquiry.bring()
+    }
   }
   const { cancel_requested, pause_requested } = task
-  obey({ ...(cancel_requested === undefined ? {} : { cancel: cancel_requested }), ...(pause_requested === undefined ? {} : { pause: pause_requested }), messages: 0, spent: { tokens: 0, cost_micros: 0 } })
-  if (remainingMs <= 0) stopWith({ kind: 'timeout' })
-  // A timer of Node holds 24.8 days; a task one.
-  const timer = setTimeout(() => stopWith({ kind: 'timeout' }), Math.min(Math.max(0, remainingMs) + CLOCK_ERROR_MS, 2 ** 31 - 1))
+  obey({ ...(cancel_requested === undefined ? {} : { cancel: cancel_requested }), ...(pause_requested === undefined ? {} : { pause: pause_requested }), messages: 0, answers: 0, spent: { tokens: 0, cost_micros: 0 } })
+  if ((task.deadline_at ?? Infinity) <= deps.clock.now()) stopWith({ kind: 'timeout' })
+  if (!closing.signal.aborted) arm(task.deadline_at)
   closing.signal.addEventListener('abort', () => clearTimeout(timer))
   onAbort(lost, closing.signal, () => stopWith({ kind: 'lost' }))
   onAbort(deps.handover, closing.signal, () => stopWith({ kind: 'handover' }))
-  if (!closing.signal.aborted) void followRequests(run, closing.signal, obey)
+  if (!closing.signal.aborted) void followRequests(run, closing.signal, obey, arm)
   return { stopped: promise, close: () => closing.abort(CLOSED) }
+}
+
+/** Whether stopping where it stands loses nothing. */
+function mayLeave({ backend, execution }: Run): boolean {
+  return execution !== undefined && backend.capabilities.pause
 }
 
 function onAbort(signal: AbortSignal, until: AbortSignal, act: () => void): void {
@@ -69,7 +91,7 @@ function onAbort(signal: AbortSignal, until: AbortSignal, act: () => void): void
   else signal.addEventListener('abort', act, { once: true, signal: until })
 }
 
-async function followRequests(run: Run, until: AbortSignal, obey: (requests: Requests, over?: string) => void): Promise<void> {
+async function followRequests(run: Run, until: AbortSignal, obey: (requests: Requests, over?: string) => void, arm: (deadlineAt: number | undefined) => void): Promise<void> {
   const { ledger, doorbell } = run.deps
   const isOver = () => until.aborted
   let bell: Bell | undefined
@@ -80,13 +102,14 @@ async function followRequests(run: Run, until: AbortSignal, obey: (requests: Req
     while (!isOver()) {
       const requests = await ledger.requests(run.claim)
       obey(requests, await overspent(run, requests))
+      if (!isOver()) arm(requests.deadlineAt)
       await unhurried(LEAST_GAP_MS, until)
       await bell.next(POLL_MS, until)
     }
   } catch (error) {
     if (!isOver()) {
       run.log.warn({ err: error }, 'what is asked of the task could not be read; trying again')
-      setTimeout(() => void followRequests(run, until, obey), POLL_MS)
+      setTimeout(() => void followRequests(run, until, obey, arm), POLL_MS)
     }
   } finally {
     await bell?.close().catch(() => undefined)

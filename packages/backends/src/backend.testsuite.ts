@@ -6,6 +6,7 @@ import { join } from 'node:path'
 import { record, type Recorded, filesOf, successorOf, textOf } from './fixtures/record.ts'
 import { WATCHDOG_SLACK_MS } from './places/server-place.ts'
 import { describeResume } from './resume.testsuite.ts'
+import { describeAsks } from './ask.testsuite.ts'
 import { describeSteer } from './steer.testsuite.ts'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 
@@ -53,12 +54,14 @@ export interface SuiteOptions {
   resumes: boolean
   /** Whether its executions can be told something. A profile may lack it in a backend where others do not. Default: no. */
   steers?: boolean
+  /** Whether its agents ask before they do what the policies say, and follow the scripted model's directives. Default: no. */
+  asks?: boolean
   /** What the backend says of itself that it cannot do; what is owed for it then falls away. Default: nothing. */
   lacks?: readonly ('adopt' | 'files')[]
 }
 
 /** What every backend owes its callers. A new backend passes this or is not one. */
-export function describeBackend(name: string, { make, dialect, profile, ownPlace, resumes, steers = false, lacks = [] }: SuiteOptions): void {
+export function describeBackend(name: string, { make, dialect, profile, ownPlace, resumes, steers = false, asks = false, lacks = [] }: SuiteOptions): void {
   describe(`${name} keeps the backend contract`, { timeout: 90_000 }, () => {
     let under: BackendUnderTest
     const started: Recorded[] = []
@@ -96,6 +99,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     test('says that it is ready, and what it can do', async () => {
       expect(can()).toMatchObject({ adopt: !lacks.includes('adopt'), files: !lacks.includes('files') })
       expect(can().steer || !steers).toBe(true)
+      expect(can().ask || !asks).toBe(true)
       expect(await under.backend.probe()).toEqual({ ok: true })
     })
 
@@ -267,6 +271,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     })
 
     if (steers) describeSteer({ under: () => under, dialect, recorded, track, dispose, adopts: !lacks.includes('adopt'), resumes })
+    if (asks) describeAsks({ under: () => under, recorded, track, dispose })
     if (resumes) describeResume({ under: () => under, dialect, recorded, track, dispose, nothingLeft: (one) => nothingLeft(one.task) })
   })
 }

@@ -31,7 +31,7 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
   const { containers, image } = options
   return {
     mode: 'docker',
-    capabilities: { isolation: 'container', adopt: true, resume: false, steer: false, pause: false, usage: false, files: true },
+    capabilities: { isolation: 'container', adopt: true, resume: false, steer: false, ask: false, pause: false, usage: false, files: true },
     probe: () => containers.probe(image),
     engineId: () => containers.engineId(),
     resume: () => Promise.resolve(undefined),

@@ -36,6 +36,6 @@ async function make(deployment: string): Promise<BackendUnderTest> {
 }
 
 describeNeeding(['docker', 'opencode'], 'docker mode', () => {
-  describeBackend('OpenCode in a container', { make: () => make('suite-opencode'), dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true, steers: true })
+  describeBackend('OpenCode in a container', { make: () => make('suite-opencode'), dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true, steers: true, asks: true })
   describeBackend('a plain command in a container', { make: () => make('suite-command'), dialect: SHELL, profile: 'shell', ownPlace: true, resumes: false })
 })

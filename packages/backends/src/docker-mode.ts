@@ -1,4 +1,4 @@
-import { type Backend, type DeploymentId, type Handle, type Log, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type DeploymentId, type Handle, type Log, type PolicyRules, type Task, TaskFailure } from '@longshore/contracts'
 import { type CommandProfile, createCommandBackend } from './command-backend.ts'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
@@ -22,6 +22,8 @@ export interface DockerModeOptions {
   limits?: Partial<Limits>
   /** The origin (`http://127.0.0.1:4010`) of a model provider on this host's loopback: containers get a relay to it, which nobody else can reach. */
   modelOnHost?: string
+  /** What agents may do without asking. */
+  policy?: PolicyRules
   /** How OpenCode servers are watched. */
   patience?: Partial<Patience>
   /** Further profiles: plain commands. One named `opencode` takes the place of the OpenCode server. */
@@ -40,7 +42,9 @@ export function createDockerMode(options: DockerModeOptions): Backend {
     ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
   })
   const place = containerPlace({ containers, image: options.image, model, ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
-  const opencode = createOpencodeBackend({ mode: 'docker', place, storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }) })
+  const opencode = createOpencodeBackend({
+    mode: 'docker', place, storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }), ...(options.policy === undefined ? {} : { policy: options.policy }),
+  })
   const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
   for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage }))
   return byProfile(profiles, profiles.get(OPENCODE) ?? opencode)

@@ -10,7 +10,7 @@ export function createOpencodeBackend(options: OpencodeBackendOptions): Backend 
   const { place, mode } = options
   return {
     mode,
-    capabilities: { isolation: place.isolation, adopt: true, resume: true, steer: true, pause: true, usage: true, files: true },
+    capabilities: { isolation: place.isolation, adopt: true, resume: true, steer: true, ask: true, pause: true, usage: true, files: true },
     probe: () => place.probe(),
     engineId: () => place.engineId(),
     start: (task, run) => startSession(options, task, run),

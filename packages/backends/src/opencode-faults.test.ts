@@ -127,7 +127,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     const backend = await backendAt(server.url)
     const one = record('[[say x]]', { mode: 'opencode' })
     await mkdir(workspaceOf(storage, one.task.id).repo, { recursive: true })
-    const { id } = await apiOf(one).create('its prompt may be on its way')
+    const { id } = await apiOf(one).create('its prompt may be on its way', [])
     const handle = { v: 1, mode: 'opencode', storage_id: storage.id, data: { server: server.url, task: one.task.id } } as const
     for (const end of [backend.dispose, backend.checkpoint]) {
       const { run, asked } = owning(one, 3)

@@ -58,6 +58,6 @@ async function sessionsIn({ url, password }: OpencodeServer, directory: string):
 }
 
 describeNeeding('opencode', 'OpenCode mode', () => {
-  describeBackend('OpenCode in a supervised process', { make: supervised, dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true, steers: true })
-  describeBackend('OpenCode on a remote server', { make: remote, dialect: DIRECTIVES, profile: 'opencode', ownPlace: false, resumes: true, steers: true })
+  describeBackend('OpenCode in a supervised process', { make: supervised, dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true, steers: true, asks: true })
+  describeBackend('OpenCode on a remote server', { make: remote, dialect: DIRECTIVES, profile: 'opencode', ownPlace: false, resumes: true, steers: true, asks: true })
 })

@@ -28,7 +28,7 @@ export function createScriptedBackend({ mode, runMs = 0 }: ScriptedBackendOption
   }
   return {
     mode,
-    capabilities: { isolation: 'shared', adopt: false, resume: false, steer: true, pause: false, usage: true, files: false },
+    capabilities: { isolation: 'shared', adopt: false, resume: false, steer: true, ask: false, pause: false, usage: true, files: false },
     probe: () => Promise.resolve({ ok: true }),
     engineId: () => Promise.resolve(undefined),
     start: async (task, run) => {

@@ -2,6 +2,7 @@ import type { EventDraft, TaskResult } from './events.ts'
 import type { Failure } from './failures.ts'
 import type { Handle } from './handle.ts'
 import type { TaskId } from './ids.ts'
+import type { InputAnswer, InputKind } from './input.ts'
 import type { Log } from './log.ts'
 import type { Isolation, Mode } from './mode.ts'
 import type { Task } from './task.ts'
@@ -15,6 +16,8 @@ export interface BackendCapabilities {
   resume: boolean
   /** Messages reach the running agent: its executions have `tell`. */
   steer: boolean
+  /** What an agent wants to know is handed to `RunContext.onAsks`, and its answer reaches it. */
+  ask: boolean
   /** A checkpoint loses nothing but the step that was under way: pausing is worth it. */
   pause: boolean
   usage: boolean
@@ -31,8 +34,8 @@ export type ExecutionEvent = Extract<EventDraft, { type: 'task.output' | 'task.t
 export interface RunContext {
   /** The claim under which this run writes; goes into labels, so that leftovers can be told apart. */
   claim: number
-  /** Unix ms by the local clock. The execution's own watchdog must end it a little later than this (G9). */
-  deadlineAt: number
+  /** Unix ms by the local clock. The execution's own watchdog must end it a little later than this (G9). It moves with the time that the task waits for a person. */
+  readonly deadlineAt: number
   /** Aborts when the worker lets go (claim lost, shutdown): stop mirroring, touch nothing. Not a cancel. */
   signal: AbortSignal
   log: Log
@@ -43,6 +46,11 @@ export interface RunContext {
    * `position` is the driver's own: whatever `attach` needs in order to go on without a repeat.
    */
   emit(events: readonly ExecutionEvent[], position?: string): Promise<void>
+  /**
+   * All that the agent waits for now, in the order in which it asked; told again after each change and each (re)connect, the empty list, too.
+   * Never called where `capabilities.ask` is false. Rejects only when the claim is lost.
+   */
+  onAsks(asks: readonly AgentAsk[]): Promise<void>
   /** Rejects when another worker owns the task. To be awaited before each destructive call (G4). */
   confirmClaim(): Promise<void>
 }
@@ -54,6 +62,23 @@ export type ExecutionOutcome =
 
 /** What an agent is told while it works. `id`: of the mailbox entry, never used twice. */
 export interface AgentMessage { id: string; text: string }
+
+/** A permission or a question that an agent waits for. */
+export interface AgentAsk {
+  /** The agent's own name for it: the same for as long as it waits, also for an adopter. */
+  id: string
+  kind: InputKind
+  question: string
+  /** Of a question; a permission's are `PERMISSION_CHOICES`. */
+  choices: readonly string[]
+  freeText: boolean
+  multiple: boolean
+  /** Of a permission: the tool, and what it is to be used on, unshortened: policies decide by it. It may hold secrets and is stored nowhere. */
+  tool?: string
+  subjects?: readonly string[]
+  /** `gone`: nobody waits for it any more. Throws TaskFailure when the place does not answer, ClaimLost when another owns the task. */
+  answer(answer: Pick<InputAnswer, 'choices' | 'message'>): Promise<'answered' | 'gone'>
+}
 
 /** One running attempt. */
 export interface Execution {

@@ -6,6 +6,10 @@ import { MAX_MESSAGE_BYTES } from './limits.ts'
 export const Control = z.enum(['cancel', 'pause', 'resume'])
 export type Control = z.infer<typeof Control>
 
+/** What becomes of a task that stays paused for too long. */
+export const PausedEnd = z.enum(['timeout', 'cancel', 'resume'])
+export type PausedEnd = z.infer<typeof PausedEnd>
+
 /** What a message to an agent is about. The predecessor's words; the agent reads them, nothing here acts on them. */
 export const MessageType = z.enum(['update', 'feedback', 'context_change', 'requirement_change', 'priority_change', 'clarification', 'correction', 'guidance', 'approval'])
 export type MessageType = z.infer<typeof MessageType>

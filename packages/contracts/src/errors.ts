@@ -11,6 +11,7 @@ const HTTP_STATUS = {
   file_not_found: 404,
   idempotency_conflict: 409,
   task_over: 409,
+  already_answered: 409,
   not_started: 409,
   not_supported: 409,
   payload_too_large: 413,

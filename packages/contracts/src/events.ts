@@ -50,8 +50,19 @@ export const EVENT_PAYLOADS = {
   'task.usage': Usage,
   'task.message': Mail,
   'task.message_delivered': z.object({ message_id: z.string() }),
-  'task.input_required': z.object({ input_id: z.string(), kind: z.enum(['permission', 'question']), question: z.string(), choices: z.array(z.string()) }),
-  'task.input_answered': z.object({ input_id: z.string(), answer: z.string(), by: z.string() }),
+  'task.input_required': z.object({
+    input_id: z.string(), kind: z.enum(['permission', 'question']), question: z.string(), choices: z.array(z.string()),
+    /** Whether another text than a choice, or more than one choice, is an answer. */
+    free_text: z.boolean().optional(), multiple: z.boolean().optional(),
+    tool: z.string().optional(), expires_at: z.int().optional(),
+    /** Asked again, because this one resumed the task before anybody had answered. */
+    by: z.string().optional(),
+  }),
+  'task.input_answered': z.object({
+    input_id: z.string(), answer: z.string(), by: z.string(), message: z.string().optional(),
+    /** `expired`: nobody answered in time. `withdrawn`: the agent does not ask any more. Absent: somebody answered. */
+    why: z.enum(['expired', 'withdrawn']).optional(),
+  }),
   'task.paused': z.object({ by: z.string(), reason: z.string().optional() }),
   'task.retrying': z.object({ attempt: z.int(), failure: Failure, delay_ms: z.int() }),
   'task.completed': z.object({ attempt: z.int(), duration_ms: z.int(), undelivered, result: TaskResult }),

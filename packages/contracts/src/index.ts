@@ -1,5 +1,5 @@
-export type { AgentMessage, Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext } from './backend.ts'
-export { Control, Mail, MessageText, MessageType } from './control.ts'
+export type { AgentAsk, AgentMessage, Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext } from './backend.ts'
+export { Control, Mail, MessageText, MessageType, PausedEnd } from './control.ts'
 export { ERROR_CODES, ErrorBody, ErrorCode, LongshoreError } from './errors.ts'
 export {
   type AnyEvent, Cursor, EVENT_PAYLOADS, EVENT_TYPES, type EventDraft, type EventPayload, EventType, FileChange, formatCursor, parseCursor,
@@ -10,7 +10,9 @@ export { Handle } from './handle.ts'
 export { AgentId, DeploymentId, EventId, TaskId, taskIdFrom } from './ids.ts'
 export * from './limits.ts'
 export { type Clock, type Log, SILENT } from './log.ts'
+export * from './input.ts'
 export { Isolation, ISOLATIONS, Mode, MODES } from './mode.ts'
+export { decide, decideTool, DEFAULT_POLICY, layersOf, namedTools, NO_RULES, PermissionAction, PermissionPolicy, type PolicyRules } from './permission.ts'
 export { END_STATES, EndState, isOver, mayBecome, TASK_STATES, TaskState, TRANSITIONS } from './state.ts'
 export { IdempotencyKey, NewTask, Observer, ProfileName, Prompt, QueueTtlMs, Request, Task, TimeoutMs, titleOf } from './task.ts'
 export { Budget, overBudget, type Spent, Usage, UsageLine } from './usage.ts'

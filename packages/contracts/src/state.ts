@@ -15,7 +15,7 @@ export type EndState = z.infer<typeof EndState>
 export const TRANSITIONS: Readonly<Record<TaskState, readonly TaskState[]>> = {
   queued: ['running', 'paused', 'failed', 'timeout', 'cancelled'],
   running: ['running', 'queued', 'paused', 'input_required', 'completed', 'failed', 'timeout', 'cancelled'],
-  paused: ['queued', 'running', 'failed', 'timeout', 'cancelled', 'paused'],
+  paused: ['queued', 'running', 'input_required', 'failed', 'timeout', 'cancelled', 'paused'],
   input_required: ['queued', 'running', 'paused', 'failed', 'timeout', 'cancelled'],
   completed: [],
   failed: [],

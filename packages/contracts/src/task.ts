@@ -1,10 +1,12 @@
 import { z } from 'zod'
+import { PausedEnd } from './control.ts'
 import { TaskResult, TimeLimit } from './events.ts'
 import { Failure } from './failures.ts'
 import { Handle } from './handle.ts'
 import { AgentId, EventId, TaskId } from './ids.ts'
 import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_PROMPT_BYTES, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MAX_TITLE_CHARACTERS, MIN_TIMEOUT_MS } from './limits.ts'
 import { Mode } from './mode.ts'
+import { PermissionPolicy } from './permission.ts'
 import { TaskState } from './state.ts'
 import { Budget } from './usage.ts'
 
@@ -39,8 +41,13 @@ export const NewTask = z.object({
   timeout_ms: TimeoutMs.default(DEFAULT_TIMEOUT_MS),
   /** How long it may wait for its first start; without it, for ever. Later waits count against the deadline. */
   queue_ttl_ms: QueueTtlMs.optional(),
-  /** How long it may stay paused in one go; then it ends as a timeout. */
+  /** How long it may stay paused in one go; then `paused_end` holds, which is a timeout where nothing is said. */
   paused_ttl_ms: QueueTtlMs.optional(),
+  paused_end: PausedEnd.optional(),
+  /** What its agent may do without asking, on top of what deployment and agent say: it can only take away. */
+  permissions: PermissionPolicy.optional(),
+  /** How long a question of its agent waits for an answer. */
+  input_ttl_ms: QueueTtlMs.optional(),
   /** What all its attempts may use together. */
   budget: Budget.optional(),
   /** The caller's own part of it; the rest is the deployment's. */
@@ -91,9 +98,15 @@ export const Task = NewTask.extend({
   pause_requested: Request.optional(),
   /** Messages that have not reached the agent yet. */
   messages_waiting: z.int().nonnegative().optional(),
+  /** What its agent wants to know and nobody has answered yet. */
+  asking: z.int().nonnegative().optional(),
+  /** Answers that have not reached the agent yet. */
+  answers_waiting: z.int().nonnegative().optional(),
   /** What it has used so far, as budgets count it. */
   tokens: z.int().nonnegative().optional(),
   cost_micros: z.int().nonnegative().optional(),
+  /** Since when it waits for a person; its deadline stands still. */
+  waiting_at: z.int().optional(),
   /** Since when it is paused. */
   paused_at: z.int().optional(),
   /** Ids of the messages that had not reached the agent when it ended. */

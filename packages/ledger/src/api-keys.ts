@@ -21,7 +21,8 @@ export const ApiKey = z.object({
 })
 export type ApiKey = z.infer<typeof ApiKey>
 
-export type KeyHolder = { agentId: AgentId } | 'operator'
+/** `answers`: the agent may answer the questions of its own tasks, too. */
+export type KeyHolder = { agentId: AgentId; answers?: boolean } | 'operator'
 
 export interface ApiKeys {
   /** A fresh key: 256 random bits behind a readable prefix. */
@@ -76,7 +77,7 @@ function apiKeyOf(digest: string, holder: KeyHolder, name: string, created_at: n
   const id = `key-${digest.slice(0, 12)}`
   return holder === 'operator'
     ? { id, name, scopes: ['tasks', 'operate', 'answer'], created_at }
-    : { id, name, agent_id: AgentId.parse(holder.agentId), scopes: ['tasks'], created_at }
+    : { id, name, agent_id: AgentId.parse(holder.agentId), scopes: ['tasks', ...(holder.answers === true ? ['answer' as const] : [])], created_at }
 }
 
 function digestOf(key: string): string {

@@ -107,6 +107,18 @@ test('paused time does not count against the time in the queue either', async ()
   await world.taken(await world.now(task.id), 'w')
 })
 
+test('who stays paused for too long is cancelled, or goes on, where the operator wants that', async () => {
+  const [cancelled, resumed] = [await world.submitted({ paused_ttl_ms: 1_000, paused_end: 'cancel' }), await world.submitted({ paused_ttl_ms: 1_000, paused_end: 'resume' })]
+  for (const task of [cancelled, resumed]) {
+    await ledger.pause(task.id, 'op')
+    await set(task, 'paused_at', -2_000)
+  }
+  expect([await ledger.timeoutUnowned(cancelled.id, 1), await ledger.timeoutUnowned(resumed.id, 1)]).toEqual([true, false])
+  expect(await world.now(cancelled.id)).toMatchObject({ state: 'cancelled' })
+  expect(await world.now(resumed.id)).toMatchObject({ state: 'queued' })
+  expect((await payloads(resumed, 'task.queued')).at(-1)).toMatchObject({ reason: 'resume', by: 'policy' })
+})
+
 test('G9: who stays paused for longer than paused_ttl_ms ends with that limit, and what is left is cleaned up', async () => {
   const task = await world.running({ paused_ttl_ms: 60_000 })
   await ledger.saveHandle(claimOf(task), { ...aHandle, checkpoint: true })

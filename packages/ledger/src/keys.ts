@@ -14,6 +14,10 @@ export interface Keys {
   mail(id: TaskId): string
   /** LIST: those that the agent of this attempt has. */
   told(id: TaskId): string
+  /** HASH: what the agent of this attempt asked (input-scripts.ts). */
+  inputs(id: TaskId): string
+  /** ZSET by the time after which nobody will answer: `<task id> <input id>`. */
+  expiring: string
   /** STREAM: (task, seq, type) of every event of the deployment. */
   fleet: string
   /** ZSET by created_at: every task. */
@@ -52,6 +56,8 @@ export function keysOf(deployment: string): Keys {
     log: (id) => `${prefix}log:${id}`,
     mail: (id) => `${prefix}mail:${id}`,
     told: (id) => `${prefix}told:${id}`,
+    inputs: (id) => `${prefix}inputs:${id}`,
+    expiring: `${prefix}expiring`,
     fleet: `${prefix}fleet`,
     tasks: `${prefix}tasks`,
     agent: (agentId) => `${prefix}agent:${agentId}`,

@@ -1,4 +1,4 @@
-import type { AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, Handle, Isolation, Mail, NewTask, PendingTicket, Request, Spent, Task, TaskId, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
+import type { AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, Handle, InputAnswer, InputId, Isolation, Mail, NewTask, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -47,7 +47,18 @@ export interface Ended { won: boolean; state: Task['state']; durationMs?: number
 export interface ControlAnswer<O extends string> { outcome: O | 'already_over'; before: Task['state']; task: Task }
 
 /** What is asked of the owner of a task, as it stands now. */
-export interface Requests { cancel?: Request; pause?: Request; messages: number; spent: Spent }
+export interface Requests {
+  cancel?: Request
+  pause?: Request
+  messages: number
+  /** Answers that the agent does not have yet. */
+  answers: number
+  /** Redis ms; absent while it waits for a person. */
+  deadlineAt?: number
+  /** Since when it waits for a person, Redis ms. */
+  waitingAt?: number
+  spent: Spent
+}
 
 export type Page =
   | { kind: 'events'; events: AnyEvent[]; cursor: Cursor; total: number }
@@ -96,12 +107,17 @@ export interface Ledger {
   delivered(claim: Claim, messageId: string): Promise<void>
   /** The agent begins with a fresh session, which heard none of what was told before: that waits again. @throws ClaimLost */
   retell(claim: Claim): Promise<void>
+  /** The agent waits for a person, and so does the task: its deadline stands still. The same input again changes nothing. @throws ClaimLost */
+  ask(claim: Claim, input: Omit<TaskInput, 'asked_at'>): Promise<void>
+  /** The agent has the answer, or does not ask any more. When nothing is open the task runs again. @throws ClaimLost */
+  settleInput(claim: Claim, inputId: InputId, how: 'used' | 'told' | 'withdrawn'): Promise<void>
   /**
    * Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for,
-   * pauses it when a pause was. `resume`: the owner stopped for a pause, which may have been taken back meanwhile. @throws ClaimLost
+   * pauses it when a pause was, and leaves it waiting when it waits for a person and nothing of it may be alive. `resume`: the owner stopped for a pause, which may have been
+   * taken back meanwhile. `answer`: it stopped because nobody answered, and somebody may have meanwhile. @throws ClaimLost
    * An `uncounted` retry gives the attempt's number back: the place was to blame.
    */
-  requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number; uncounted?: boolean } | { reason: 'handover' | 'resume' }): Promise<Task>
+  requeue(claim: Claim, why: { reason: 'retry'; failure: Failure; delayMs: number; uncounted?: boolean } | { reason: 'handover' | 'resume' | 'answer' }): Promise<Task>
   /** The one ending, by the owner. Records the cleanup debt in the same step. Never throws ClaimLost: `won` says it. */
   end(claim: Claim, ending: Ending): Promise<Ended>
   /** The execution is disposed of and nothing is left (G9). */
@@ -119,6 +135,12 @@ export interface Ledger {
   post(taskId: TaskId, mail: Mail): Promise<ControlAnswer<'waiting' | 'full'> | undefined>
   /** The messages that wait, oldest first. */
   mail(taskId: TaskId): Promise<Mail[]>
+  /** What the task's agent asked in this session, in that order. */
+  inputs(taskId: TaskId): Promise<StoredInput[]>
+  /** The first answer counts. `not_open`: somebody, or nobody in time, has answered, or the agent does not ask any more. A task that nobody holds goes on. */
+  answer(taskId: TaskId, inputId: InputId, answer: InputAnswer, why?: 'expired'): Promise<(ControlAnswer<'answered' | 'not_open' | 'no_such_input'> & { ticket?: Ticket }) | undefined>
+  /** For the reconciler: what nobody answered in time is answered as its policy says. Not one step. How many. */
+  answerExpired(limit: number): Promise<number>
   /** For the reconciler: ends a task that nobody can run any more. */
   failUnowned(taskId: TaskId, ticket: number, failure: Failure): Promise<Ended | undefined>
 
@@ -134,7 +156,7 @@ export interface Ledger {
   reroute(taskId: TaskId, n: number, engineId: string | undefined): Promise<Ticket | undefined>
   /**
    * For the reconciler: ends a task whose deadline is over and that nobody owns (G9: time without an owner counts), that was never
-   * started within `queue_ttl_ms`, or is paused for longer than `paused_ttl_ms`. An owner gets a grace to end it itself. Whether it is over now because of this.
+   * started within `queue_ttl_ms`, or is paused for longer than `paused_ttl_ms` (unless that is to resume it). An owner gets a grace to end it itself. Whether it is over now because of this.
    */
   timeoutUnowned(taskId: TaskId, ticket: number): Promise<boolean>
   /** Tickets of queued and running tasks from the one after `after`, for the reconciler's rounds, and which live tasks are past a limit of time; `next` is undefined at the end of a round. */

@@ -36,8 +36,9 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     letGo: (claim) => setOwned(claim, 'taken', ''),
     holdOn: (claim, at) => setOwned(claim, 'taken', 'again', 'taken_at', String(at)),
     async requests({ taskId }) {
-      const [cancel, pause, mail, tokens, cost] = await redis.hmget(keys.task(taskId), 'cancel', 'pause', 'mail', 'tokens', 'cost_micros')
-      return { ...asked('cancel', cancel), ...asked('pause', pause), messages: Number(mail ?? 0), spent: { tokens: Number(tokens ?? 0), cost_micros: Number(cost ?? 0) } }
+      const [cancel, pause, mail, tokens, cost, answers, deadline, waiting] = await redis.hmget(keys.task(taskId), 'cancel', 'pause', 'mail', 'tokens', 'cost_micros', 'answers', 'deadline_at', 'waiting_at')
+      const times = { ...(typeof deadline === 'string' ? { deadlineAt: Number(deadline) } : {}), ...(typeof waiting === 'string' ? { waitingAt: Number(waiting) } : {}) }
+      return { ...asked('cancel', cancel), ...asked('pause', pause), ...times, messages: Number(mail ?? 0), answers: Number(answers ?? 0), spent: { tokens: Number(tokens ?? 0), cost_micros: Number(cost ?? 0) } }
     },
     async delivered(claim, messageId) {
       if ((await run(DELIVERED, claim.taskId, claim.claim, messageId, newEventId())) !== 1) throw lost(claim)
@@ -82,7 +83,7 @@ function taken(claim: Claim, answer: unknown): Task {
   return taskFrom(fieldsOf(fields) ?? {})
 }
 
-function lost({ taskId, claim }: Claim): ClaimLost {
+export function lost({ taskId, claim }: Claim): ClaimLost {
   return new ClaimLost(`claim ${claim} on ${taskId} is no longer the current one`)
 }
 

@@ -70,16 +70,18 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
 
 async function liveTickets({ redis, keys }: Pick<LedgerContext, 'redis' | 'keys'>, after: string | undefined, limit: number): ReturnType<Ledger['liveTickets']> {
   const [next, ids] = await redis.sscan(keys.live, after ?? '0', 'COUNT', limit)
-  const [time, ...rows] = (await redis.pipeline([['time'], ...ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'ticket', 'state', 'deadline_at', 'created_at', 'paused_ms', 'paused_at', ...TICKET_FIELDS])]).exec()) ?? []
+  const [time, ...rows] = (await redis.pipeline([['time'], ...ids.map((id) => ['hmget', keys.task(TaskId.parse(id)), 'ticket', 'state', 'deadline_at', 'created_at', 'paused_ms', 'paused_at', 'worker', ...TICKET_FIELDS])]).exec()) ?? []
   const now = Number((time?.[1] as string[] | undefined)?.[0] ?? 0) * 1_000
   const found = ids.flatMap((id, i) => {
-    const [n, state, deadline, createdAt, pausedMs, pausedAt, ...parts] = (rows[i]?.[1] ?? []) as (string | null)[]
+    const [n, state, deadline, createdAt, pausedMs, pausedAt, worker, ...parts] = (rows[i]?.[1] ?? []) as (string | null)[]
     const waiting = waitingFrom(TaskId.parse(id), Number(n), parts)
     if (waiting === undefined) return []
     const { ticket, queueTtlMs, pausedTtlMs } = waiting
     const [bound, endsAt] = state === 'paused' ? ['paused_ttl_ms' as const, Number(pausedAt) + pausedTtlMs]
       : typeof deadline === 'string' ? ['timeout_ms' as const, Number(deadline)] : ['queue_ttl_ms' as const, Number(createdAt) + Number(pausedMs) + queueTtlMs]
-    return [{ tickets: state === 'queued' || state === 'running' ? [ticket] : [], overdue: endsAt <= now ? [Object.assign({ limit: bound }, ticket)] : [] }]
+    // Who waits for a person has a ticket as long as an owner holds it, alive or dead.
+    const isTicketed = state === 'queued' || state === 'running' || (state === 'input_required' && typeof worker === 'string')
+    return [{ tickets: isTicketed ? [ticket] : [], overdue: endsAt <= now ? [Object.assign({ limit: bound }, ticket)] : [] }]
   })
   const tickets = found.flatMap((waiting) => waiting.tickets)
   const overdue = found.flatMap((waiting) => waiting.overdue)

@@ -39,11 +39,11 @@ local function with(json, fields)
 end
 -- the part of a record that decisions are made by; nil for an unknown task
 local function open(id)
-  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv', 'batch')
+  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv', 'batch', 'asking')
   if not r[1] then return nil end
   return {
     id = id, state = r[1], claim = tonumber(r[2]) or 0, ticket = tonumber(r[3]) or 0, attempt = tonumber(r[4]) or 0, seq = tonumber(r[5]) or 0,
-    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, batch = r[13], changes = {}
+    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, batch = r[13], asking = r[14], changes = {}
   }
 end
 local function set(t, field, value)
@@ -93,6 +93,32 @@ local function queue(t, reason, at, delay, eventId, by)
   local payload = '{"reason":"' .. reason .. '","mode":"' .. b.mode .. '","title":' .. cjson.encode(b.title) .. (by and ',"by":' .. by or '') .. '}'
   append(t, 'task.queued', with(payload, delay > 0 and { 'ticket', t.ticket, 'delay_ms', delay } or { 'ticket', t.ticket }), eventId, at)
 end
+local function asking(id) return tonumber(redis.call('HGET', taskKey(id), 'asking')) or 0 end
+-- whether an owner, alive or dead, holds it
+local function held(t) return t.state == 'running' or t.state == 'input_required' and redis.call('HEXISTS', taskKey(t.id), 'worker') == 1 end
+-- time that waits for a person does not count (G9)
+local function wait(t, at)
+  if t.state ~= 'running' then return end
+  move(t, 'input_required')
+  set(t, 'waiting_at', at)
+  if not t.deadline_at then return end
+  set(t, 'remaining_ms', math.max(0, t.deadline_at - at))
+  redis.call('HDEL', taskKey(t.id), 'deadline_at')
+end
+local function awake(t, at, to)
+  if t.state ~= 'input_required' then return end
+  local left = redis.call('HGET', taskKey(t.id), 'remaining_ms')
+  if left then set(t, 'deadline_at', at + left) end
+  redis.call('HDEL', taskKey(t.id), 'remaining_ms', 'waiting_at')
+  move(t, to)
+end
+-- what an agent that is gone wanted to know
+local function leaveInputs(t)
+  if not t.asking then return end
+  for _, field in ipairs(redis.call('HKEYS', P .. 'inputs:' .. t.id)) do redis.call('ZREM', P .. 'expiring', t.id .. ' ' .. field) end
+  redis.call('DEL', P .. 'inputs:' .. t.id)
+  redis.call('HDEL', taskKey(t.id), 'asking', 'answers', 'waiting_at')
+end
 -- paused time does not count (G9): what is left of the deadline is kept instead of its hour
 local function pause(t, asked, at, eventId)
   if not move(t, 'paused') then return false end
@@ -100,7 +126,7 @@ local function pause(t, asked, at, eventId)
     set(t, 'remaining_ms', math.max(0, t.deadline_at - at))
     redis.call('HDEL', taskKey(t.id), 'deadline_at')
   end
-  redis.call('HDEL', taskKey(t.id), 'pause', 'worker')
+  redis.call('HDEL', taskKey(t.id), 'pause', 'worker', 'waiting_at')
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   set(t, 'paused_at', at)
   append(t, 'task.paused', asked, eventId, at)
@@ -115,10 +141,11 @@ local function start(t, payload, eventId, at)
   payload = '{"mode":"' .. b.mode .. '",' .. string.sub(payload, 2)
   append(t, 'task.started', with(payload, { 'attempt', t.attempt, 'claim', t.claim, 'deadline_at', t.deadline_at }), eventId, at)
 end
--- a fresh session has heard nothing: what an earlier one was told waits again, before what came later
+-- a fresh session has heard nothing and asked nothing: what an earlier one was told waits again, before what came later
 local function retell(t)
   local told, mail = P .. 'told:' .. t.id, P .. 'mail:' .. t.id
   while redis.call('RPOPLPUSH', told, mail) do end
+  leaveInputs(t)
   set(t, 'mail', redis.call('LLEN', mail))
 end
 -- what never reached the agent is named at its end, and does not wait any longer
@@ -145,6 +172,7 @@ local function finish(t, to, payload, eventId, extra)
     if extra[i] == 'failure' and string.find(extra[i + 1], '"code":"poison"', 1, true) then redis.call('ZADD', P .. 'poisoned', int(at), t.id) end
   end
   redis.call('HDEL', taskKey(t.id), 'position', 'cancel', 'pause', 'mail', 'remaining_ms', 'route', 'batch', 'restarted', 'taken_as')
+  leaveInputs(t)
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end

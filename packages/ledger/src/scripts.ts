@@ -54,19 +54,21 @@ local t = open(id)
 if not t then return { 'unknown' } end
 if over(t.state) then return { 'over' } end
 if t.ticket ~= tonumber(n) then return { 'stale_ticket' } end
-if t.state ~= 'queued' and t.state ~= 'running' then return { 'not_runnable' } end
+if t.state ~= 'queued' and not held(t) then return { 'not_runnable' } end
 local lives = isBound == '1' and t.handle and cjson.decode(t.handle).engine_id
 if lives and lives ~= engine then return { 'elsewhere', lives } end
 local at = now()
 if expire(t, at, eventId) then return { 'over' } end
-local kind = (t.handle and not discards(t) or t.state == 'running') and 'takeover' or 'started'
-if t.state == 'running' then
+local isHeld = t.state ~= 'queued'
+local kind = (t.handle and not discards(t) or isHeld) and 'takeover' or 'started'
+if isHeld then
   local before = redis.call('HMGET', taskKey(id), 'taken', 'taken_at', 'crashes', 'taken_as')
   if before[1] == eventId then return { before[4] or 'takeover', record(id) } end
   local isSoon = before[2] and at - before[2] < ${POISON_WINDOW_MS}
   -- an owner that let go is alive
   if before[1] ~= '' then set(t, 'crashes', isSoon and (tonumber(before[3]) or 0) + 1 or 1) end
 end
+awake(t, at, 'running')
 move(t, 'running')
 set(t, 'claim', t.claim + 1)
 set(t, 'worker', worker)
@@ -131,7 +133,8 @@ return 1
 /**
  * ARGV: id, claim, reason, delay ms, failure JSON of a retry or '', '1' when it is not counted, retrying event id, queued event id. A retry forgets the handle, which the caller disposed of, unless it is marked: then something of it may be left.
  * An attempt that is handed over before anything was started was none: the next take begins it again under the same number.
- * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3). What was asked to pause is paused instead, unless something of it may be alive.
+ * What was asked to end meanwhile ends here: nobody else would do so before its next ticket (G3). What was asked to pause is paused instead, unless something of it may be alive;
+ * what waits for a person goes on doing so, without an owner, and gets its next ticket with the answer.
  */
 export const REQUEUE = script(`${DISCARDS}
 local id, claim, reason, delay, failure, isUncounted, retryId, queuedId = unpack(ARGV)
@@ -147,7 +150,7 @@ local handle = failure == '' and t.handle and cjson.decode(t.handle)
 local lives = handle and not handle.checkpoint and not handle.discard
 local pausing = not lives and redis.call('HGET', taskKey(id), 'pause')
 local at = now()
-if t.state ~= 'running' then return { 'lost' } end
+if t.state ~= 'running' and t.state ~= 'input_required' then return { 'lost' } end
 set(t, 'claim', t.claim + 1)
 redis.call('HDEL', taskKey(id), 'worker', 'crashes', 'route')
 if failure ~= '' then
@@ -162,6 +165,8 @@ if pausing then
   pause(t, (string.gsub(pausing, '^{"at":%d+,', '{')), at, queuedId)
   return saved('paused', t)
 end
+if t.state == 'input_required' and not lives and failure == '' and asking(id) > 0 then return saved('waiting', t) end
+awake(t, at, 'queued')
 move(t, 'queued')
 queue(t, reason, at, tonumber(delay), queuedId)
 return saved('queued', t)
@@ -196,6 +201,7 @@ return 1
 export const END = script(`
 local id, claim, to, payload, eventId = unpack(ARGV, 1, 5)
 local t = owned(id, claim)
+if t then awake(t, now(), 'running') end
 local duration = t and finish(t, to, payload, eventId, { unpack(ARGV, 6) })
 if duration then return { 'won', to, duration } end
 local stands = redis.call('HMGET', taskKey(id), 'state', 'last')

@@ -1,5 +1,6 @@
 import { DEFAULT_PAUSED_TTL_MS, MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
 
+import { ASK_AGAIN } from './input-scripts.ts'
 import { EXPIRE, script } from './script.ts'
 
 /** ARGV: id, event id, payload, request JSON. The time is added here. */
@@ -9,7 +10,7 @@ local t = open(id)
 if not t then return { 'unknown' } end
 local before = t.state
 if over(before) then return { 'already_over', before, record(id) } end
-if before == 'running' then
+if held(t) then
   if redis.call('HEXISTS', taskKey(id), 'cancel') == 0 then redis.call('HSET', taskKey(id), 'cancel', with(request, { 'at', now() })) end
   ring(id, 'control')
   return { 'requested', before, record(id) }
@@ -40,9 +41,12 @@ pause(t, request, at, eventId)
 return { 'paused', before, saved('paused', t)[2] }
 `)
 
-/** ARGV: id, event id, who as JSON. What was left of the deadline begins to count again; a pause that nobody carried out yet is taken back. */
-export const RESUME = script(`
-local id, eventId, by = unpack(ARGV)
+/**
+ * ARGV: id, event id, who as JSON, then event ids for what is asked again. What was left of the deadline begins to count again; a pause that
+ * nobody carried out yet is taken back. A task whose questions nobody has answered waits for that again.
+ */
+export const RESUME = script(`${ASK_AGAIN}
+local id, eventId, by = unpack(ARGV, 1, 3)
 local t = open(id)
 if not t then return { 'unknown' } end
 local before = t.state
@@ -53,9 +57,16 @@ if before ~= 'paused' then
 end
 local at = now()
 local r = redis.call('HMGET', taskKey(id), 'remaining_ms', 'paused_at', 'paused_ms')
-if r[1] then set(t, 'deadline_at', at + r[1]) end
 set(t, 'paused_ms', (r[3] or 0) + at - (r[2] or at))
-redis.call('HDEL', taskKey(id), 'remaining_ms', 'paused_at')
+redis.call('HDEL', taskKey(id), 'paused_at')
+if asking(id) > 0 then
+  move(t, 'input_required')
+  set(t, 'waiting_at', at)
+  askAgain(t, by, { unpack(ARGV, 4) }, at)
+  return { 'resumed', before, saved('resumed', t)[2] }
+end
+if r[1] then set(t, 'deadline_at', at + r[1]) end
+redis.call('HDEL', taskKey(id), 'remaining_ms')
 move(t, 'queued')
 queue(t, 'resume', at, 0, eventId, by)
 return { 'resumed', before, saved('resumed', t)[2] }
@@ -87,7 +98,7 @@ if duration then return { 'won', 'failed', duration } end
 return { 'lost', t.state }
 `)
 
-/** ARGV: id, ticket, event id, grace ms. An owner ends its task at the deadline itself; this is for those that have none, were never started, or stay paused for too long. */
+/** ARGV: id, ticket, event id, grace ms. An owner ends its task at the deadline itself; this is for those that have none, were never started, or stay paused for too long. 2: what is paused is to be resumed instead. */
 export const TIMEOUT_UNOWNED = script(`${EXPIRE}
 local id, n, eventId, grace = unpack(ARGV)
 local t = open(id)
@@ -96,6 +107,9 @@ local at = now()
 if t.state == 'paused' then
   local ttl = brief(t).paused_ttl_ms or ${DEFAULT_PAUSED_TTL_MS}
   if at < redis.call('HGET', taskKey(id), 'paused_at') + ttl then return 0 end
+  local last = brief(t).paused_end
+  if last == 'resume' then return 2 end
+  if last == 'cancel' then return finish(t, 'cancelled', '{"by":"policy","reason":"it was paused for longer than paused_ttl_ms"}', eventId, {}) and 1 or 0 end
   return finish(t, 'timeout', '{"limit":"paused_ttl_ms","limit_ms":' .. int(ttl) .. '}', eventId, { 'limit', 'paused_ttl_ms' }) and 1 or 0
 end
 if t.state ~= 'queued' and t.state ~= 'running' then return 0 end
@@ -109,7 +123,7 @@ return finish(t, 'timeout', payload, eventId, { 'limit', 'timeout_ms' }) and 1 o
 export const REISSUE = script(`
 local id, n, eventId = unpack(ARGV)
 local t = open(id)
-if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and t.state ~= 'running') then return {} end
+if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and not held(t)) then return {} end
 if redis.call('ZSCORE', P .. 'pending', id .. '-' .. n) then return {} end
 local at = now()
 if t.state == 'queued' then queue(t, 'ticket_lost', at, 0, eventId) else nextTicket(t, at) end
@@ -124,7 +138,7 @@ return record(id)
 export const REROUTE = script(`
 local id, n, engine = unpack(ARGV)
 local t = open(id)
-if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and t.state ~= 'running') then return {} end
+if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and not held(t)) then return {} end
 if engine == '' and not t.route then return {} end
 local pending = P .. 'pending'
 local due = redis.call('ZSCORE', pending, id .. '-' .. n)

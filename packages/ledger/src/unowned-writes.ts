@@ -1,13 +1,13 @@
 import { randomUUID } from 'node:crypto'
 
-import { type Task, ticketId } from '@longshore/contracts'
+import { MAX_OPEN_INPUTS, ticketId } from '@longshore/contracts'
 
+import { controlAnswer, nextTicket, withTicket } from './control-answer.ts'
 import type { LedgerContext } from './create-ledger.ts'
 import { endedOf } from './ending.ts'
 import { newEventId } from './event-id.ts'
 import { fitEvents } from './fit-event.ts'
-import type { ControlAnswer, Ledger } from './ledger.ts'
-import { fieldsOf, taskFrom, ticketOf } from './record.ts'
+import type { Ledger } from './ledger.ts'
 import { CANCEL, FAIL_UNOWNED, IDENTITY, PAUSE, POST, REISSUE, REROUTE, RESUME, TIMEOUT_UNOWNED } from './unowned-scripts.ts'
 
 /** An owner whose ledger answers ends its task within milliseconds of the deadline. */
@@ -15,9 +15,9 @@ const OWNER_GRACE_MS = 30_000
 
 /** What controls, the dispatcher and the reconciler write; the state table and the ticket's number guard it. */
 export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'pause' | 'resume' | 'post' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity'> {
-  const nextTicket = (record: unknown) => {
-    const fields = fieldsOf(record)
-    return fields === undefined ? undefined : ticketOf(taskFrom(fields), fields['min_worker'])
+  const resume: Ledger['resume'] = async (taskId, by) => {
+    const askedAgain = Array.from({ length: MAX_OPEN_INPUTS }, newEventId)
+    return withTicket('resumed', await run(RESUME, taskId, newEventId(), JSON.stringify(by), ...askedAgain))
   }
   return {
     async cancel(taskId, by, reason) {
@@ -25,12 +25,7 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
       return controlAnswer(await run(CANCEL, taskId, newEventId(), words, words))
     },
     pause: async (taskId, by, reason) => controlAnswer(await run(PAUSE, taskId, newEventId(), JSON.stringify({ by, reason }))),
-    async resume(taskId, by) {
-      const answer = await run(RESUME, taskId, newEventId(), JSON.stringify(by))
-      const resumed = controlAnswer<'resumed'>(answer)
-      const ticket = resumed?.outcome === 'resumed' ? nextTicket((answer as unknown[])[2]) : undefined
-      return resumed === undefined || ticket === undefined ? resumed : { ...resumed, ticket }
-    },
+    resume,
     async post(taskId, mail) {
       // The log may have to cut it, the agent gets all of it.
       const [event] = fitEvents([{ type: 'task.message', payload: mail }])
@@ -41,7 +36,11 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
       const answer = (await run(FAIL_UNOWNED, taskId, n, newEventId(), `{"failure":${json}}`, json)) as [string]
       return answer[0] === 'unknown' ? undefined : endedOf(answer)
     },
-    timeoutUnowned: async (taskId, n) => (await run(TIMEOUT_UNOWNED, taskId, n, newEventId(), OWNER_GRACE_MS)) === 1,
+    async timeoutUnowned(taskId, n) {
+      const answer = await run(TIMEOUT_UNOWNED, taskId, n, newEventId(), OWNER_GRACE_MS)
+      if (answer === 2) await resume(taskId, 'policy')
+      return answer === 1
+    },
     async ticketAdded(...tickets) {
       if (tickets.length > 0) await redis.zrem(keys.pending, ...tickets.map(ticketId))
     },
@@ -53,10 +52,4 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
       return { id, createdAt: Number(createdAt) }
     },
   }
-}
-
-/** undefined: there is no such task. */
-function controlAnswer<O extends string>(answer: unknown): ControlAnswer<O> | undefined {
-  const [outcome, before, fields] = answer as [O | 'unknown', Task['state'], unknown]
-  return outcome === 'unknown' ? undefined : { outcome, before, task: taskFrom(fieldsOf(fields) ?? {}) }
 }

@@ -14,7 +14,7 @@ export const ModeReport = z.object({
   isolation: Isolation,
   /** The engine, host or server that it reaches: `engine_id` of its handles. */
   engine_id: z.string().optional(),
-  capabilities: z.object({ adopt: z.boolean(), resume: z.boolean().default(false), steer: z.boolean(), pause: z.boolean(), usage: z.boolean(), files: z.boolean() }),
+  capabilities: z.object({ adopt: z.boolean(), resume: z.boolean().default(false), steer: z.boolean(), ask: z.boolean().optional(), pause: z.boolean(), usage: z.boolean(), files: z.boolean() }),
 })
 export type ModeReport = z.infer<typeof ModeReport>
 

@@ -43,7 +43,7 @@ function reconcile(tickets: Ticket[], more: Partial<LiveTickets> = {}): { looks:
   const log: Log = { ...SILENT, warn: (fields: object, message: string) => void said.push({ fields: { ...fields }, message }) }
   const ledger: LiveTickets = {
     liveTickets: async () => (looks++, { tickets: [...tickets], overdue: [] }), reissue: next('reissue'), reroute: next('reroute'),
-    timeoutUnowned: async () => true, failUnowned: async () => undefined, ...more,
+    timeoutUnowned: async () => true, answerExpired: async () => 0, failUnowned: async () => undefined, ...more,
   }
   rounds = reconcileTickets({ ledger, redis: world.redis, deployment: world.deployment, name: 'r', log, everyMs: 30 })
   return { looks: () => looks }

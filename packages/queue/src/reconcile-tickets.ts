@@ -17,6 +17,8 @@ export interface LiveTickets {
   reroute(taskId: Ticket['task_id'], n: number, engineId: string | undefined): Promise<Ticket | undefined>
   /** Ends a task past its deadline or its time in the queue, unless somebody owns it. */
   timeoutUnowned(taskId: Ticket['task_id'], n: number): Promise<boolean>
+  /** Answers, as the policies say, what nobody answered in time. How many. */
+  answerExpired(limit: number): Promise<number>
   failUnowned(taskId: Ticket['task_id'], ticket: number, failure: Failure): Promise<unknown>
 }
 
@@ -75,6 +77,8 @@ async function lookRound(options: ReconcileOptions, keys: QueueKeys, scan: Scan)
   for (const { task_id, n, limit } of overdue) {
     if (await ledger.timeoutUnowned(task_id, n)) log.warn({ task_id, ticket: n, limit }, 'a time limit of a task passed while nobody ran it; it is over')
   }
+  const unanswered = await ledger.answerExpired(BATCH)
+  if (unanswered > 0) log.info({ unanswered }, 'questions that nobody answered in time are answered as the policies say')
   await freeStranded(options, tickets, engines)
   scan.suspects = await findLost(redis, keys, tickets, queues)
   for (const engine of engines.filter(({ silentMs }) => silentMs > FORGET_ENGINE_MS)) await forgetEngine(redis, keys, engine, FORGET_ENGINE_MS)

@@ -1,8 +1,17 @@
 import { z } from 'zod'
 
-import { AgentId, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS } from '@longshore/contracts'
+import { AgentId, DEFAULT_INPUT_TTL_MS, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, PausedEnd, PermissionPolicy } from '@longshore/contracts'
 
 const whole = (min: number, max: number) => z.coerce.number<string>(`a whole number from ${min} to ${max}`).int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`)
+/** JSON of a form. */
+const policy = <T extends z.ZodType>(form: T) => z.string().transform((text, context): unknown => {
+  try {
+    return JSON.parse(text)
+  } catch {
+    context.addIssue({ code: 'custom', message: 'JSON' })
+    return z.NEVER
+  }
+}).pipe(form)
 const port = whole(0, 65_535)
 const flag = z.stringbool({ error: 'true or false' })
 const list = z.string().transform((text) => text.split(',').map((item) => item.trim()).filter((item) => item !== ''))
@@ -59,7 +68,13 @@ export const SETTINGS = {
   BREAKER_FAILURES: whole(1, 1_000).default(3).meta(says('Failures of its place in a row after which a mode of a worker takes no more tasks for a while.')),
   BREAKER_OPEN_MS: whole(100, 3_600_000).default(10_000).meta(says('How long it then waits before it tries one task; doubles with each failed try, up to ten times.', { unit: 'ms' })),
   QUEUE_TTL_MS: whole(MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS).default(24 * 60 * 60 * 1_000).meta(says('How long a task that asks for no queue_ttl_ms may wait for its first start.', { unit: 'ms' })),
-  PAUSED_TTL_MS: whole(MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS).default(DEFAULT_PAUSED_TTL_MS).meta(says('How long a task may stay paused in one go; then it ends as timeout, with paused_ttl_ms as the limit.', { unit: 'ms' })),
+  PAUSED_TTL_MS: whole(MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS).default(DEFAULT_PAUSED_TTL_MS).meta(says('How long a task may stay paused in one go; then PAUSED_END holds.', { unit: 'ms' })),
+  PAUSED_END: PausedEnd.default('timeout').meta(says('What becomes of it then: it ends as timeout, with paused_ttl_ms as the limit, or as cancelled (cancel), or goes on (resume).')),
+  PERMISSIONS: policy(PermissionPolicy).default({}).meta(says('What agents may do without asking, as JSON: a tool, or * for all others, and allow, ask or deny, or patterns with these, of which the last that fits counts, as in {"bash":{"*":"allow","git push*":"ask"}}. What is asked waits for a person. Without it everything inside the workspace is allowed and everything outside refused.')),
+  AGENT_PERMISSIONS: policy(z.record(AgentId, PermissionPolicy)).default({}).meta(says('The same for single agents, as JSON by their names; the stricter of the two counts.')),
+  INPUT_TTL_MS: whole(MIN_TIMEOUT_MS, MAX_QUEUE_TTL_MS).default(DEFAULT_INPUT_TTL_MS).meta(says('How long a question or permission of a task that asks for no input_ttl_ms waits for an answer.', { unit: 'ms' })),
+  INPUT_UNANSWERED: z.enum(['allow', 'deny'], 'allow or deny').default('deny').meta(says('What holds for a permission about which nobody decided by then. An agent whose question nobody answered goes on without.')),
+  INPUT_GRACE_MS: whole(0, MAX_TIMEOUT_MS).default(60_000).meta(says('A task that waits for an answer for longer gives its slot back: its session and workspace are kept, and it goes on when there is an answer.', { unit: 'ms' })),
   TASK_TOKENS: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('What a task may use over all its attempts, without what is read from the provider\'s cache; a task may ask for less. Without it: no limit.', { unit: 'tokens' })),
   TASK_COST_MICROS: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('The same in money, as the provider\'s prices have it.', { unit: 'millionths of the currency' })),
   AGENT_DAILY_TOKENS: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('What the tasks of one agent may use in a day (UTC). Then its running tasks end and new ones are refused until midnight. Give it to gateways and workers.', { unit: 'tokens' })),

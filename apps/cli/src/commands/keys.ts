@@ -13,14 +13,15 @@ const make: Command = {
   about: 'Make an API key: of an agent, or of an operator.',
   options: {
     agent: { type: 'string', value: 'ID', about: 'A key for this agent: it sees and controls its own tasks only.' },
+    answers: { type: 'boolean', about: 'With --agent: this key may also answer what agents of its tasks ask. Without it people do.' },
     operator: { type: 'boolean', about: 'A key for a person: every task, answers, keys, rollout, queues.' },
     name: { type: 'string', value: 'TEXT', about: 'What the key is for, for the list.' },
   },
   notes: ['The key is shown this once: Redis holds its digest only.'],
   async run({ options }, context) {
-    const { agent, operator, name } = options
+    const { agent, operator, name, answers } = options
     if ((agent === undefined) === (operator !== true)) throw new Complaint('longshore keys make: say whose key it is: --agent ID, or --operator.')
-    const holder = agent === undefined ? 'operator' as const : { agentId: parseAgent(agent as string) }
+    const holder = agent === undefined ? 'operator' as const : { agentId: parseAgent(agent as string), answers: answers === true }
     const label = plain((name as string | undefined) ?? (agent === undefined ? 'operator' : 'agent'), 80)
     const { key, apiKey } = await withKeys(context, (keys) => keys.make(holder, label))
     context.terminal.say(key)

@@ -21,6 +21,7 @@ const submit: Command = {
     mode: { type: 'string', value: 'MODE', about: 'docker or opencode. Default: the rollout decides.' },
     'timeout-ms': { type: 'string', value: 'MS', about: 'Time limit of the run. Default: RUNNER_TIMEOUT_MS.' },
     'queue-ttl': { type: 'string', value: 'TIME', about: 'How long it may wait for its first start: 90s, 15m, 2h, 1d. Default: QUEUE_TTL_MS.' },
+    permissions: { type: 'string', value: 'JSON', about: 'What the agent may do without asking, as {"bash":"ask"}: takes away from what PERMISSIONS allows.' },
     'idempotency-key': { type: 'string', value: 'KEY', about: 'The same key gets the same task for 24 hours.' },
     sync: { type: 'boolean', about: 'Follow the task until it is over; exit code 0 only when it completed.' },
     url: URL_OPTION, json: JSON_OPTION,
@@ -31,13 +32,14 @@ const submit: Command = {
     const mode = options['mode'] === undefined ? undefined : parseMode(options['mode'] as string)
     const timeout = options['timeout-ms'] === undefined ? undefined : wholeNumber('--timeout-ms', options['timeout-ms'] as string)
     const queueTtl = options['queue-ttl'] === undefined ? undefined : durationOption('--queue-ttl', options['queue-ttl'] as string)
+    const permissions = options['permissions'] === undefined ? undefined : parsePermissions(options['permissions'] as string)
     const gateway = await gatewayOf(context, 'agent', urlOf(input))
     const task = await gateway.submit({
       task_description: words[0] ?? '',
       // A lost answer must not mean two tasks (G2).
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
       ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
-      ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }),
+      ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }), ...(permissions === undefined ? {} : { permissions }),
     })
     if (options['sync'] === true) return follow(task.task_id, input, context)
     if (options['json'] === true) context.terminal.say(JSON.stringify(task, null, 2))
@@ -115,6 +117,27 @@ const controls: readonly Command[] = ([
   },
 }))
 
+const answerCommand: Command = {
+  name: 'answer',
+  words: ['TASK', 'ANSWER'],
+  about: 'Answer what the agent of a task asks: a choice, or a text where that is allowed. "longshore status TASK" shows it.',
+  options: {
+    input: { type: 'string', value: 'INPUT', about: 'Which question. Not needed while only one is open.' },
+    message: { type: 'string', value: 'TEXT', about: 'With deny: why not, or what else to do; the agent reads it.' },
+    url: URL_OPTION,
+  },
+  notes: ['Permissions: allow (this once), always (for the rest of the task), deny.', 'longshore answer task-… deny --message "Never push; leave that to me"'],
+  async run(input, context) {
+    const [taskId = '', given = ''] = input.words
+    const { input: inputId, message } = input.options
+    const done = await (await gatewayOf(context, 'operator', urlOf(input))).answer(taskId, {
+      answer: given, ...(inputId === undefined ? {} : { input_id: inputId as string }), ...(message === undefined ? {} : { message: message as string }),
+    })
+    context.terminal.say(`${done.input_id}  ${done.message}`)
+    return 0
+  },
+}
+
 const tell: Command = {
   name: 'tell',
   words: ['TASK', '"MESSAGE"'],
@@ -137,10 +160,18 @@ function parseMode(text: string): string {
   return mode.data
 }
 
+function parsePermissions(text: string): unknown {
+  try {
+    return JSON.parse(text)
+  } catch {
+    throw new Complaint('--permissions: not JSON; give something like {"bash":"ask"}.')
+  }
+}
+
 /** @throws Complaint */
 export function wholeNumber(option: string, text: string): number {
   if (!/^\d{1,9}$/.test(text)) throw new Complaint(`${option}: got "${text}", allowed: a whole number.`)
   return Number(text)
 }
 
-export const taskCommands: readonly Command[] = [submit, watch, status, list, tell, ...controls]
+export const taskCommands: readonly Command[] = [submit, watch, status, list, tell, answerCommand, ...controls]

@@ -1,4 +1,4 @@
-import { type AnyEvent, EVENT_TYPES } from '@longshore/contracts'
+import { type AnyEvent, EVENT_TYPES, type EventPayload } from '@longshore/contracts'
 import { z } from 'zod'
 import { Timestamp, toTimestamp } from './parameters.ts'
 
@@ -36,7 +36,7 @@ function sayKnown(event: Extract<AnyEvent, { known: true }>): string {
     case 'task.message': return `message from ${event.payload.by}: ${firstLine(event.payload.text)}`
     case 'task.message_delivered': return `message ${event.payload.message_id} reached the agent`
     case 'task.input_required': return `waits for an answer: ${firstLine(event.payload.question)}`
-    case 'task.input_answered': return `${event.payload.by} answered: ${firstLine(event.payload.answer)}`
+    case 'task.input_answered': return sayAnswer(event.payload)
     case 'task.paused': return `paused by ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${firstLine(event.payload.reason)}`}`
     case 'task.retrying': return `attempt ${event.payload.attempt} failed (${event.payload.failure.code}); the next one ${event.payload.delay_ms === 0 ? 'at once' : `in ${event.payload.delay_ms} ms`}: ${firstLine(event.payload.failure.message)}`
     case 'task.completed': return `completed in ${event.payload.duration_ms} ms`
@@ -44,6 +44,11 @@ function sayKnown(event: Extract<AnyEvent, { known: true }>): string {
     case 'task.timeout': return `ended by ${event.payload.limit} (${event.payload.limit_ms} ms)`
     case 'task.cancelled': return `cancelled by ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${firstLine(event.payload.reason)}`}`
   }
+}
+
+function sayAnswer({ why, by, answer }: EventPayload<'task.input_answered'>): string {
+  if (why === 'withdrawn') return 'the agent does not ask that any more'
+  return `${why === 'expired' ? 'nobody answered in time; the policy' : by} answered: ${firstLine(answer) || 'go on without'}`
 }
 
 function firstLine(text: string): string {

@@ -1,4 +1,4 @@
-import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, PermissionPolicy, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
@@ -20,6 +20,9 @@ const Input = z.strictObject({
   title: z.string().trim().min(1).max(MAX_TITLE_CHARACTERS).optional().describe('Short name for lists and cards. Default: the first line of task_description.'),
   budget_tokens: Budget.shape.tokens.describe('What the task may use over all its attempts, in tokens, without those read from the provider\'s cache; past it the task ends as failed with the code budget. Default, and most: the deployment\'s TASK_TOKENS.'),
   budget_cost_micros: Budget.shape.cost_micros.describe('The same in millionths of the provider\'s currency. Default, and most: TASK_COST_MICROS.'),
+  permissions: PermissionPolicy.optional()
+    .describe('What the agent may do without asking, by tool (* for all others): allow, ask, deny, or patterns with these, of which the last that fits counts. Takes away from what the deployment allows, never adds. ask waits for answer_task_input.'),
+  input_ttl_ms: QueueTtlMs.optional().describe('How long a question of the agent waits for an answer, in milliseconds. Default: the deployment\'s INPUT_TTL_MS.'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
 
@@ -70,6 +73,9 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     timeout_ms: input.timeout_ms ?? ports.limits.defaultTimeoutMs,
     queue_ttl_ms: input.queue_ttl_ms ?? ports.limits.defaultQueueTtlMs,
     paused_ttl_ms: ports.limits.pausedTtlMs,
+    ...(ports.limits.pausedEnd === 'timeout' ? {} : { paused_end: ports.limits.pausedEnd }),
+    ...(input.permissions === undefined ? {} : { permissions: input.permissions }),
+    ...(input.input_ttl_ms === undefined ? {} : { input_ttl_ms: input.input_ttl_ms }),
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),

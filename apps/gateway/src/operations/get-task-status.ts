@@ -2,7 +2,7 @@ import { z } from 'zod'
 import { EventView, viewEvent } from './event-view.ts'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskIdParameter } from './parameters.ts'
-import { TaskView, viewTask } from './task-view.ts'
+import { InputView, TaskView, viewInputs, viewTask } from './task-view.ts'
 import { visibleTask } from './visible-task.ts'
 
 /** What the predecessor's callers get. */
@@ -13,9 +13,9 @@ export function getTaskStatus(ports: Ports): Operation {
   return defineOperation({
     name: 'get_task_status',
     title: 'Task status',
-    description: 'How a task stands: status, times, last events, and its output or error once it is over.',
+    description: 'How a task stands: status, times, what its agent wants to know, last events, and its output or error once it is over.',
     input: z.strictObject({ task_id: TaskIdParameter }),
-    output: z.object({ ...TaskView.shape, recent_events: z.array(EventView).describe(`The last ${RECENT_EVENTS} events, oldest first.`) }),
+    output: z.object({ ...TaskView.shape, inputs: z.array(InputView).optional().describe('What the agent wants to know and nobody has answered yet.'), recent_events: z.array(EventView).describe(`The last ${RECENT_EVENTS} events, oldest first.`) }),
     hints: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
     scope: 'tasks',
     route: { method: 'GET', path: '/api/tasks/{task_id}' },
@@ -23,7 +23,8 @@ export function getTaskStatus(ports: Ports): Operation {
     async handle({ task_id }, call) {
       const task = await visibleTask(ports, call, task_id)
       const page = await ports.ledger.read(task.id, { seq: Math.max(0, task.seq - RECENT_EVENTS), id: '' }, RECENT_EVENTS)
-      return { ...viewTask(task, ports.now()), recent_events: page?.kind === 'events' ? page.events.map(viewEvent) : [] }
+      const inputs = (task.asking ?? 0) > 0 ? viewInputs(await ports.ledger.inputs(task.id)) : []
+      return { ...viewTask(task, ports.now()), ...(inputs.length === 0 ? {} : { inputs }), recent_events: page?.kind === 'events' ? page.events.map(viewEvent) : [] }
     },
   })
 }

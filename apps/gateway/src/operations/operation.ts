@@ -1,4 +1,4 @@
-import type { Budget, NewTask, Task, Ticket } from '@longshore/contracts'
+import type { Budget, NewTask, PausedEnd, Task, Ticket } from '@longshore/contracts'
 import type { Doorbell, Ledger, Scope } from '@longshore/ledger'
 import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
@@ -28,7 +28,7 @@ export interface Call {
 
 /** What the handlers stand on. */
 export interface Ports {
-  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'counts' | 'cancel' | 'pause' | 'resume' | 'post' | 'usage' | 'read' | 'poisoned' | 'isPoisoned' | 'unpoison'>
+  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'counts' | 'cancel' | 'pause' | 'resume' | 'post' | 'inputs' | 'answer' | 'usage' | 'read' | 'poisoned' | 'isPoisoned' | 'unpoison'>
   doorbell: Pick<Doorbell, 'listen'>
   /** Brings an accepted task's ticket into the queue. Never throws: what it cannot do the reconciler does. */
   dispatch(ticket: Ticket): void
@@ -53,6 +53,8 @@ export interface Ports {
     defaultQueueTtlMs: NonNullable<NewTask['queue_ttl_ms']>
     /** How long a task may stay paused (PAUSED_TTL_MS). */
     pausedTtlMs: NonNullable<NewTask['paused_ttl_ms']>
+    /** What becomes of it then (PAUSED_END). */
+    pausedEnd: PausedEnd
     /** The most that a task may ask for, and what it gets when it asks for nothing (TASK_TOKENS, TASK_COST_MICROS). */
     taskBudget: Budget | undefined
     /** What an agent may use in a day (AGENT_DAILY_TOKENS, AGENT_DAILY_COST_MICROS). */

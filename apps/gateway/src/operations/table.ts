@@ -1,3 +1,4 @@
+import { answerTaskInput } from './answer-task-input.ts'
 import { executeTask } from './execute-task.ts'
 import { getTaskDiff } from './get-task-diff.ts'
 import { getTaskFiles } from './get-task-files.ts'
@@ -18,7 +19,7 @@ import { drainWorker, listWorkers } from './workers.ts'
 /** Everything that the doors serve, in the order in which tools are listed. */
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
-    executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, getTaskFiles, readTaskFile, getTaskDiff, getUsage, ping, health, listTasks,
+    executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getUsage, ping, health, listTasks,
     getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
   ].map((make) => make(ports))
 }

@@ -1,7 +1,31 @@
-import { Budget, isOver, Mode, TimeLimit, Usage } from '@longshore/contracts'
+import { Budget, InputKind, isOver, Mode, type StoredInput, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
+
+/** What an agent wants to know and nobody has answered yet. */
+export const InputView = z.object({
+  input_id: z.string(),
+  kind: InputKind.describe('permission: the agent wants to do something. question: it wants to know something.'),
+  question: z.string(),
+  choices: z.array(z.string()).describe('What can be answered. Of a permission: allow (this once), always (for the rest of the task), deny.'),
+  free_text: z.boolean().describe('Whether another text is an answer, too.'),
+  multiple: z.boolean().describe('Whether more than one choice may be taken.'),
+  asked_at: Timestamp,
+  expires_at: Timestamp.optional().describe('After that the answer is the policy\'s. Absent while the task is paused.'),
+  unanswered: z.string().describe('What holds then.'),
+})
+
+export function viewInputs(inputs: readonly StoredInput[]): z.infer<typeof InputView>[] {
+  return inputs.filter(({ status }) => status === 'open').map(viewInput)
+}
+
+function viewInput({ input_id, kind, question, choices, free_text, multiple, asked_at, expires_at, unanswered }: StoredInput): z.infer<typeof InputView> {
+  return {
+    input_id, kind, question, choices, free_text, multiple, asked_at: toTimestamp(asked_at), ...(expires_at === undefined ? {} : { expires_at: toTimestamp(expires_at) }),
+    unanswered: kind === 'permission' ? unanswered : 'the agent goes on without',
+  }
+}
 
 /** A task as callers see it: what `get_task_status` and a finished sync call answer. */
 export const TaskView = z.object({
@@ -24,6 +48,7 @@ export const TaskView = z.object({
   cancel_requested: z.boolean().optional().describe('True while the owner of the task carries out a cancel.'),
   pause_requested: z.boolean().optional().describe('True while the owner of the task stops it for a pause.'),
   paused_at: Timestamp.optional().describe('Since when it is paused. RFC 3339, UTC'),
+  asking: z.int().optional().describe('Questions and permissions of the agent that are open: get_task_status names them, answer_task_input answers.'),
   messages_waiting: z.int().optional().describe('Messages that have not reached the agent yet.'),
   undelivered_messages: z.array(z.string()).optional().describe('Ids of messages that had not reached the agent when the task ended.'),
   budget: Budget.optional().describe('What all its attempts may use together.'),
@@ -63,6 +88,7 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     ...(task.tokens === undefined ? {} : { spent: { tokens: task.tokens, cost_micros: task.cost_micros ?? 0 } }),
     ...(task.pause_requested === undefined ? {} : { pause_requested: true }),
     ...(task.paused_at === undefined || task.state !== 'paused' ? {} : { paused_at: toTimestamp(task.paused_at) }),
+    ...(task.asking === undefined || task.asking === 0 ? {} : { asking: task.asking }),
     ...(task.messages_waiting === undefined || task.messages_waiting === 0 ? {} : { messages_waiting: task.messages_waiting }),
     ...(task.undelivered === undefined ? {} : { undelivered_messages: task.undelivered }),
     ...(result === undefined ? {} : { output: result.output, output_truncated: result.output_truncated, files_changed: result.files_changed }),

@@ -6,6 +6,8 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { type Backend, type BackendCapabilities, type Execution, type ExecutionOutcome, type Found, type Handle, type Mode, type RunContext, type Task, TaskFailure, TaskId } from '@longshore/contracts'
 
+import { withAsks } from './shell-asks.ts'
+
 /** The prompt that makes `start` hang for ever, also when it is told to stop. */
 export const HANGING_START = '[start hangs]'
 /** The exit code that stands for a busy model provider: worth another try. */
@@ -25,16 +27,19 @@ export interface ShellBackendOptions {
  * A real, small backend for tests: the prompt is a shell script that runs as a detached process group, so that it outlives
  * its worker and can be adopted; its output is a file whose byte offset is the position. Its session is the file `script`:
  * resumed, that runs again in its directory with the note in the file `notes`; what it wrote there is what it goes on from.
- * With the capability `steer` messages are lines of the file `mail`, once each.
+ * With the capability `steer` messages are lines of the file `mail`, once each; with `ask` it can ask (shell-asks.ts).
  */
 export function createShellBackend(mode: Mode, root: string, options: ShellBackendOptions = {}): Backend {
   const { engineId, storageId } = options
   const place = { ...(engineId === undefined ? {} : { engine_id: engineId }), ...(storageId === undefined ? {} : { storage_id: storageId }) }
   const handleOf = (name: string): Handle => ({ v: 1, mode, ...place, data: { dir: join(root, name) } })
-  const steered = (execution: Execution): Execution => (options.capabilities?.steer === true ? { ...execution, tell: tellIn(execution, options.onTell) } : execution)
+  const steered = (execution: Execution, run: RunContext): Execution => {
+    const asked = options.capabilities?.ask === true ? withAsks(execution, run) : execution
+    return options.capabilities?.steer === true ? { ...asked, tell: tellIn(asked, options.onTell) } : asked
+  }
   return {
     mode,
-    capabilities: { isolation: 'process', adopt: true, resume: true, steer: false, pause: false, usage: false, files: false, ...options.capabilities },
+    capabilities: { isolation: 'process', adopt: true, resume: true, steer: false, ask: false, pause: false, usage: false, files: false, ...options.capabilities },
     probe: options.probe ?? (() => Promise.resolve({ ok: true })),
     engineId: () => Promise.resolve(engineId),
     start: async (task, run) => {
@@ -44,11 +49,11 @@ export function createShellBackend(mode: Mode, root: string, options: ShellBacke
       await mkdir(dirOf(handle), { recursive: true })
       await writeFile(join(dirOf(handle), 'script'), task.prompt)
       await launch(dirOf(handle))
-      return steered(await follow(handle, run, 0))
+      return steered(await follow(handle, run, 0), run)
     },
     attach: async (task, handle, run) => {
       const isAlive = await pidOf(handle).then(isRunning, () => false)
-      return isAlive || (await exitOf(handle)) !== undefined ? steered(await follow(handle, run, offsetOf(task))) : undefined
+      return isAlive || (await exitOf(handle)) !== undefined ? steered(await follow(handle, run, offsetOf(task)), run) : undefined
     },
     resume: async (task, handle, run, note) => {
       await end(handle, run)
@@ -57,7 +62,7 @@ export function createShellBackend(mode: Mode, root: string, options: ShellBacke
       await run.onHandle(goingOn)
       await appendFile(join(dirOf(handle), 'notes'), `${note}\n`)
       await launch(dirOf(handle))
-      return steered(await follow(goingOn, run, offsetOf(task)))
+      return steered(await follow(goingOn, run, offsetOf(task)), run)
     },
     checkpoint: (handle, run) => end(handle, run),
     list: () => list(root, handleOf),
@@ -111,7 +116,7 @@ function offsetOf(task: Task): number {
 }
 
 async function launch(dir: string): Promise<void> {
-  for (const name of ['pid', 'code']) await rm(join(dir, name), { force: true })
+  for (const name of ['pid', 'code', 'asks']) await rm(join(dir, name), { force: true })
   const wrapper = 'echo $$ > pid.new; mv pid.new pid; sh script >> out 2>&1; echo $? > code.new; mv code.new code'
   spawn('sh', ['-c', wrapper], { cwd: dir, detached: true, stdio: 'ignore' }).unref()
   while ((await readFile(join(dir, 'pid'), 'utf8').catch(() => '')) === '') await sleep(2)

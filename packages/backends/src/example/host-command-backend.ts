@@ -40,7 +40,7 @@ export async function createHostCommandBackend(options: HostCommandOptions): Pro
   const here: Here = { ...options, host, confinement }
   return {
     mode: options.mode,
-    capabilities: { isolation: 'process', adopt: true, resume: false, steer: false, pause: false, usage: false, files: true },
+    capabilities: { isolation: 'process', adopt: true, resume: false, steer: false, ask: false, pause: false, usage: false, files: true },
     probe: () => probe(here),
     engineId: () => Promise.resolve(host),
     start: (task, run) => start(here, task, run),

@@ -1,5 +1,6 @@
 import { type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { cleanOutcome } from '../clean-events.ts'
+import { createAsks } from '../drivers/opencode/asks.ts'
 import { createSessionDriver } from '../drivers/opencode/drive.ts'
 import { createLiveText } from '../drivers/opencode/live-text.ts'
 import { DEFAULT_PATIENCE } from '../drivers/opencode/patience.ts'
@@ -34,7 +35,7 @@ export async function follow(options: OpencodeBackendOptions, task: Task, handle
   let current = handle
   const driver = createSessionDriver({
     patience: { ...DEFAULT_PATIENCE, ...options.patience },
-    api, sessionId, prompt, mirror, live, run, scanDueInMs: files.dueInMs, wasHeard: origin !== 'adopted', autopsy: () => options.place.autopsy(handle.data),
+    api, sessionId, prompt, mirror, asks: createAsks(api, sessionId, clean, run), live, run, scanDueInMs: files.dueInMs, wasHeard: origin !== 'adopted', autopsy: () => options.place.autopsy(handle.data),
     told: toldOf(handle),
     keepTold: async (told) => {
       const next = { ...handle, data: { ...handle.data, ...mailData(told) } }

@@ -5,7 +5,7 @@ import { asCallFailure, type ServerAddress, type SessionApi, sessionApi, statusO
 import type { HandleData } from '../places/server-place.ts'
 import { prepareWorkspace } from '../workspace/prepare.ts'
 import { workspaceOf } from '../workspace/storage.ts'
-import { handleOf, type OpencodeBackendOptions } from './options.ts'
+import { handleOf, layersFor, type OpencodeBackendOptions } from './options.ts'
 
 /** A server that answers, and its stream. */
 export interface Connection { api: SessionApi; address: ServerAddress; stream: Stream }
@@ -30,7 +30,7 @@ const ASK_AGAIN_MS = 50
 export async function launchServer(options: OpencodeBackendOptions, task: Task, run: RunContext, kept: HandleData): Promise<Launched> {
   const { place, storage } = options
   const workspace = workspaceOf(storage, task.id)
-  const launch = { task, claim: run.claim, deadlineAt: run.deadlineAt, workspace, log: run.log, signal: run.signal, confirmClaim: run.confirmClaim }
+  const launch = { task, claim: run.claim, deadlineAt: run.deadlineAt, permissions: layersFor(options, task), workspace, log: run.log, signal: run.signal, confirmClaim: run.confirmClaim }
   const engineId = await place.engineId()
   let data: HandleData = { ...place.reserve(launch), ...kept, task: task.id, profile: task.profile }
   const store = async (more: HandleData): Promise<Handle> => {

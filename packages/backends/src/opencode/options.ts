@@ -1,4 +1,4 @@
-import type { Handle, Mode } from '@longshore/contracts'
+import { type Handle, layersOf, type Mode, NO_RULES, type PermissionPolicy, type PolicyRules, type Task } from '@longshore/contracts'
 import { z } from 'zod'
 import type { Patience } from '../drivers/opencode/patience.ts'
 import type { Told } from '../drivers/opencode/steer.ts'
@@ -12,8 +12,15 @@ export interface OpencodeBackendOptions {
   storage: Storage
   /** Only for what must not appear in events; the place hands it to the server. */
   model: ModelAccess
+  /** What agents may do without asking; default: nothing beyond the built-in policy. */
+  policy?: PolicyRules
   /** Default of each: `DEFAULT_PATIENCE`. */
   patience?: Partial<Patience>
+}
+
+/** The policies that hold for a task. */
+export function layersFor({ policy = NO_RULES }: OpencodeBackendOptions, task: Pick<Task, 'agent_id' | 'permissions'>): PermissionPolicy[] {
+  return layersOf(policy, task)
 }
 
 /** What the driver adds to a place's handle: all three or none. `message` and `part` are those of the run's prompt, sent or about to be. */

@@ -31,7 +31,7 @@ export function containerPlace({ containers, image, model, hostOrigin }: Contain
       const password = await renewPassword(launch.workspace)
       const environment = ({ gateway }: TaskNetwork): Record<string, string> => {
         const reachable = hostOrigin === undefined ? model : withOrigin(model, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
-        return serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp' })
+        return serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp', permissions: launch.permissions })
       }
       const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, run: launch })
       return { ...reserved, container_id: id }

@@ -1,4 +1,4 @@
-import type { BackendHealth, Failure, Handle, Isolation, Log, Task, TaskId } from '@longshore/contracts'
+import type { BackendHealth, Failure, Handle, Isolation, Log, PermissionPolicy, Task, TaskId } from '@longshore/contracts'
 import type { ServerAddress } from '../drivers/opencode/session-api.ts'
 import type { Workspace } from '../workspace/storage.ts'
 import type { Owner } from '../workspace/prepare.ts'
@@ -12,6 +12,8 @@ export interface Launch {
   claim: number
   /** Unix ms: after this and a slack the place itself ends what it started (G9). */
   deadlineAt: number
+  /** What the agent may do without asking; the strictest counts. */
+  permissions: readonly PermissionPolicy[]
   workspace: Workspace
   log: Log
   /** Aborts when nobody wants it any more: nothing is started after that. */

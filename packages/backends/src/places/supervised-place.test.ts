@@ -15,7 +15,7 @@ test('a server that names another address than its own is not followed there', a
   await writeFile(binary, '#!/bin/sh\necho "listening on http://192.0.2.1:80"\necho "listening on http://127.0.0.1:5.evil.example"\necho "listening on http://127.0.0.1:5"\nexec sleep 60\n', { mode: 0o755 })
   const place = await supervisedPlace({ deployment: 'suite-place', binary, model: { config: {}, env: {} }, path: process.env['PATH'] ?? '', storage, hidden: [] })
   const { task, run } = record('')
-  const launch = { ...run, task, workspace: workspaceOf(storage, task.id) }
+  const launch = { ...run, task, permissions: [], workspace: workspaceOf(storage, task.id) }
   await prepareWorkspace(launch.workspace, place.owner)
   const data = await place.start(launch, place.reserve(launch))
   try {

@@ -127,7 +127,7 @@ async function spawnServer(options: SupervisedPlaceOptions, confinement: Confine
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own
     stdio: ['ignore', log.fd, log.fd],
-    env: { ...serverEnvironment(launch.workspace, options.model, password, { path: options.path, temporary }), [MARKER]: marker },
+    env: { ...serverEnvironment(launch.workspace, options.model, password, { path: options.path, temporary, permissions: launch.permissions }), [MARKER]: marker },
   })
   const failed = new Promise<never>((_resolve, reject) => {
     child.once('error', (error) => reject(new TaskFailure('backend_unavailable', `cannot start ${command}: ${error.message}`, { cause: error })))

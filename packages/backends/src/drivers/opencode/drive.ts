@@ -1,6 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type AgentMessage, type ExecutionOutcome, type Failure, type RunContext, TaskFailure } from '@longshore/contracts'
-import { refuseAsks } from './asks.ts'
+import { type AgentAsk, type AgentMessage, type ExecutionOutcome, type Failure, type RunContext, TaskFailure } from '@longshore/contracts'
 import { createEnding, type Ending } from './ending.ts'
 import { createKick } from './kick.ts'
 import type { LiveText } from './live-text.ts'
@@ -41,6 +40,8 @@ export interface SessionRun {
   told: Told | undefined
   /** Stores what is about to be told. Rejects when the claim is lost. */
   keepTold(told: Told): Promise<void>
+  /** What the session family waits for. */
+  asks: { list(): Promise<AgentAsk[]> }
   mirror: SessionMirror
   live: LiveText
   run: RunContext
@@ -77,7 +78,7 @@ export function createSessionDriver(run: SessionRun): SessionDriver {
       session.live.hear(event)
       ears.stall.hear(event)
       if (event.type === 'session.error' && event.properties['sessionID'] === session.sessionId) ears.lastError = MessageError.safeParse(event.properties['error']).data
-      if (event.type === 'permission.asked' || event.type === 'question.asked') ears.wantsAsks = true
+      if (event.type.startsWith('permission.') || event.type.startsWith('question.')) ears.wantsAsks = true
       if (event.type !== 'server.heartbeat') kick.kick()
     },
     connected: () => {
@@ -127,7 +128,7 @@ async function round(session: Steered, ears: Ears, clock: LoopClock): Promise<Ex
   if (ears.wantsAsks || now - clock.askedAt > session.patience.lookEveryMs) {
     ears.wantsAsks = false
     clock.askedAt = now
-    await refuse(session)
+    await attendAsks(session, ears)
   }
   switch (seen.verdict.is) {
     case 'running': return stalled(session, ears, seen.messages)
@@ -189,15 +190,17 @@ async function stalled(session: Steered, { stall }: Ears, messages: readonly Mes
   return failedWith(session, failure)
 }
 
-async function refuse({ api, sessionId, run, mirror }: SessionRun): Promise<void> {
-  let events
+/** Who waits for an answer shows no sign of life, and has not stalled. */
+async function attendAsks({ asks, run }: SessionRun, ears: Ears): Promise<void> {
+  let waiting
   try {
-    events = await refuseAsks(api, sessionId, () => run.confirmClaim())
+    waiting = await asks.list()
   } catch (error) {
-    run.log.debug({ err: error }, 'cannot refuse what the agent asks; tried again soon')
+    run.log.debug({ err: error }, 'cannot see what the agent asks; looked for again soon')
     return
   }
-  await mirror.note(events)
+  ears.stall.waits(waiting.length > 0)
+  await run.onAsks(waiting)
 }
 
 async function failedWith(session: Steered, failure: Failure): Promise<ExecutionOutcome> {

@@ -10,15 +10,19 @@ export interface ServerAddress {
   password: string | undefined
 }
 
-/** A permission or a question that the agent waits for. */
-export interface Ask { id: string; kind: 'permission' | 'question'; sessionId: string; title: string }
+/** What agents wait for. */
+export interface PermissionAsk { id: string; sessionId: string; permission: string; patterns: string[] }
+export interface QuestionAsk { id: string; sessionId: string; questions: z.output<typeof Question>[] }
+
+/** What a session is to do about a tool, whatever its server's configuration says. */
+export interface SessionRule { permission: string; pattern: string; action: 'ask' | 'deny' }
 
 /** The calls that a run needs, bound to one directory. Answers are parsed: the agent can reach its own server, so it is not trusted. */
 export interface SessionApi {
   /** Rejects when the server does not answer as an OpenCode server in time; default 2 s. */
   health(timeoutMs?: number): Promise<void>
   /** `createdAt`: Unix ms by the server's clock. */
-  create(title: string): Promise<{ id: string; createdAt: number }>
+  create(title: string, rules: readonly SessionRule[]): Promise<{ id: string; createdAt: number }>
   /** Returns at once. The ids make a repetition harmless: the server drops a message that it has. */
   prompt(sessionId: string, messageId: string, partId: string, text: string): Promise<void>
   exists(sessionId: string): Promise<boolean>
@@ -30,8 +34,14 @@ export interface SessionApi {
   isBusy(sessionId: string): Promise<boolean>
   /** The newest `limit` messages, oldest first; all without a limit. */
   messages(sessionId: string, limit?: number): Promise<Message[]>
-  asks(): Promise<Ask[]>
-  reject(ask: Ask, message: string): Promise<void>
+  /** Of all sessions of this directory. */
+  asks(): Promise<{ permissions: PermissionAsk[]; questions: QuestionAsk[] }>
+  /** Each `gone` when nobody waits for it any more. */
+  allow(permission: string): Promise<'answered' | 'gone'>
+  /** With a message the agent goes on; without one it would end. */
+  refuse(permission: string, message: string): Promise<'answered' | 'gone'>
+  /** Of each question the choices. */
+  answerQuestion(question: string, answers: string[][]): Promise<'answered' | 'gone'>
   /** Answers when the session has stopped; bounded by `timeoutMs`. */
   abort(sessionId: string, timeoutMs: number): Promise<void>
   remove(sessionId: string): Promise<void>
@@ -52,7 +62,8 @@ const Listed = z.array(z.object({ directory: z.string(), time: z.object({ create
 const Parent = z.object({ parentID: z.string().optional() })
 const Statuses = z.record(z.string(), z.object({ type: z.string() }))
 const Permissions = z.array(z.object({ id: z.string(), sessionID: z.string(), permission: z.string(), patterns: z.array(z.string()) }))
-const Questions = z.array(z.object({ id: z.string(), sessionID: z.string(), questions: z.array(z.object({ question: z.string() })) }))
+const Question = z.object({ question: z.string(), options: z.array(z.object({ label: z.string() })).default([]), multiple: z.boolean().optional(), custom: z.boolean().optional() })
+const Questions = z.array(z.object({ id: z.string(), sessionID: z.string(), questions: z.array(Question).max(20) }))
 const Healthy = z.object({ healthy: z.literal(true) })
 
 export function authorizationOf(address: ServerAddress): Record<string, string> {
@@ -67,8 +78,8 @@ export function sessionApi(address: ServerAddress, directory: string): SessionAp
   const client = clientWith(CALL_TIMEOUT_MS)
   return {
     health: async (timeoutMs = HEALTH_TIMEOUT_MS) => void Healthy.parse((await clientWith(timeoutMs).global.health()).data),
-    create: async (title) => {
-      const { id, time } = Created.parse((await client.session.create({ title })).data)
+    create: async (title, rules) => {
+      const { id, time } = Created.parse((await client.session.create({ title, ...(rules.length === 0 ? {} : { permission: [...rules] }) })).data)
       return { id, createdAt: time.created }
     },
     prompt: async (sessionID, messageID, id, text) => void (await client.session.promptAsync({ sessionID, messageID, parts: [{ id, type: 'text', text }] })),
@@ -80,15 +91,15 @@ export function sessionApi(address: ServerAddress, directory: string): SessionAp
     messages: async (sessionID, limit) => z.array(Message).parse((await client.session.messages({ sessionID, ...(limit === undefined ? {} : { limit }) })).data),
     asks: async () => {
       const [permissions, questions] = await Promise.all([client.permission.list(), client.question.list()])
-      return [
-        ...Permissions.parse(permissions.data).map((ask): Ask => ({ id: ask.id, kind: 'permission', sessionId: ask.sessionID, title: `${ask.permission}: ${ask.patterns.join(', ')}` })),
-        ...Questions.parse(questions.data).map((ask): Ask => ({ id: ask.id, kind: 'question', sessionId: ask.sessionID, title: ask.questions.map((one) => one.question).join('; ') })),
-      ]
+      return {
+        permissions: Permissions.parse(permissions.data).map(({ id, sessionID, permission, patterns }) => ({ id, sessionId: sessionID, permission, patterns })),
+        questions: Questions.parse(questions.data).map(({ id, sessionID, questions: each }) => ({ id, sessionId: sessionID, questions: each })),
+      }
     },
-    reject: async (ask, message) => {
-      const rejected = ask.kind === 'permission' ? client.permission.reply({ requestID: ask.id, reply: 'reject', message }) : client.question.reject({ requestID: ask.id })
-      await rejected.catch(notFoundIs(undefined))
-    },
+    // Never `always`: the server would allow more than what was asked, and ask nobody who could forbid it.
+    allow: (requestID) => answered(client.permission.reply({ requestID, reply: 'once' })),
+    refuse: (requestID, message) => answered(client.permission.reply({ requestID, reply: 'reject', message })),
+    answerQuestion: (requestID, answers) => answered(client.question.reply({ requestID, answers })),
     abort: async (sessionID, timeoutMs) => void (await clientWith(timeoutMs).session.abort({ sessionID }).catch(notFoundIs(undefined))),
     remove: async (sessionID) => void (await client.session.delete({ sessionID }).catch(notFoundIs(undefined))),
   }
@@ -115,6 +126,10 @@ export function asCallFailure(error: unknown, what: string): TaskFailure {
   const reason = error instanceof Error ? error.message : String(error)
   if (status === 401 || status === 403) return new TaskFailure('bad_credentials', `the OpenCode server refused our password (${what}); check OPENCODE_SERVER_PASSWORD`, { cause: error })
   return new TaskFailure('backend_unavailable', `the OpenCode server did not ${what}: ${reason}`, { cause: error })
+}
+
+function answered(call: Promise<unknown>): Promise<'answered' | 'gone'> {
+  return call.then(() => 'answered' as const, notFoundIs('gone' as const))
 }
 
 function notFoundIs<T>(value: T): (error: unknown) => T {

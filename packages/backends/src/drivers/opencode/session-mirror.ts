@@ -35,8 +35,6 @@ export interface SessionMirror {
   read(): Promise<Message[]>
   /** Appends what is new in them; with `isOver` all of it, changed files included. Rejects when the claim is lost. */
   write(messages: readonly Message[], isOver: boolean): Promise<void>
-  /** Appends events that have no source position. */
-  note(events: ExecutionEvent[]): Promise<void>
   result(): Promise<TaskResult>
 }
 
@@ -71,7 +69,6 @@ export function createSessionMirror({ api, sessionId, prompt, files, live, clean
       const { events, tree } = await files.scan(position.tree)
       await record(events, { ...position, tree })
     },
-    note: (events) => record(events, position),
     result: async () => journal.result(await files.count(baseline, position.tree).catch(() => 0)),
   }
 }

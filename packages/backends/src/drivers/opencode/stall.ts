@@ -18,6 +18,8 @@ export interface StallWatch {
   hear(event: StreamEvent): void
   /** A stream that is silent shows nothing: what is read counts as well. */
   see(messages: readonly Message[]): void
+  /** Whether the agent waits for an answer: then it is silent, and nothing is wrong. */
+  waits(isWaiting: boolean): void
   /** undefined while there was a sign of life within the limit. */
   failure(): Failure | undefined
 }
@@ -26,7 +28,7 @@ export interface StallWatch {
 export function createStallWatch({ stallMs, stallToolMs }: StallLimits, now: () => number): StallWatch {
   let last = { what: 'the beginning of this watch', at: now() }
   let seen = ''
-  let isToolRunning = false
+  let [isToolRunning, isWaiting] = [false, false]
   const sign = (what: string): void => {
     last = { what, at: now() }
   }
@@ -41,7 +43,12 @@ export function createStallWatch({ stallMs, stallToolMs }: StallLimits, now: () 
       if (shown !== seen) sign('a change of the newest message')
       seen = shown
     },
+    waits: (waiting) => {
+      if (isWaiting !== waiting) sign('what it asked')
+      isWaiting = waiting
+    },
     failure: () => {
+      if (isWaiting) return undefined
       const silentMs = now() - last.at
       const [limitMs, name] = isToolRunning ? [stallToolMs, 'STALL_TOOL_MS, a tool runs'] : [stallMs, 'STALL_MS, no tool runs']
       if (silentMs < limitMs) return undefined

@@ -1,0 +1,133 @@
+import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { afterEach, beforeEach, expect, test } from 'vitest'
+
+import { DEFAULT_INPUT_TTL_MS, NO_RULES, type PermissionPolicy, type StoredInput, type Task } from '@longshore/contracts'
+
+import type { WorkerSettings } from './create-worker.ts'
+import { asking } from './testing/shell-asks.ts'
+import { createShellBackend } from './testing/shell-backend.ts'
+import { startStack, type TestStack } from './testing/stack.ts'
+
+let stack: TestStack
+beforeEach(async () => {
+  stack = await startStack(sharedRedisUrl())
+})
+afterEach(() => stack.stop())
+
+const RULES = { policy: NO_RULES, ttlMs: DEFAULT_INPUT_TTL_MS, unanswered: 'deny', graceMs: 60_000 } as const
+const QUESTION = asking('q1', 'Which?', ['a', 'b'])
+const worker = (inputs: WorkerSettings['inputs'] = {}, more: { name?: string } = {}) => stack.worker({
+  concurrency: 1, inputs: { ...RULES, ...inputs }, ...more,
+  backends: [createShellBackend('docker', stack.root, { capabilities: { ask: true, pause: true, steer: true } })],
+})
+const untilAsked = ({ id }: Task): Promise<StoredInput> => waitFor(async () => (await stack.ledger.inputs(id)).find(({ status }) => status === 'open'), { what: 'a question' })
+async function answer({ id }: Task, { input_id }: StoredInput, choices: string[], message?: string) {
+  const done = await stack.ledger.answer(id, input_id, { choices, by: 'op', ...(message === undefined ? {} : { message }) })
+  if (done?.ticket !== undefined) await stack.producer.add(done.ticket)
+  return done
+}
+const outputOf = async (task: Task) => (await stack.untilOver(task.id)).result?.output
+const changes = async ({ id }: Task) => (await stack.types(id)).filter((type) => type !== 'task.output')
+
+test('L-19: a question holds the task until somebody answers; the agent gets the answer, and goes on', async () => {
+  await worker()
+  const task = await stack.submit(QUESTION)
+  const input = await untilAsked(task)
+  expect(await stack.until(task.id, 'input_required')).toMatchObject({ asking: 1 })
+  expect(input).toMatchObject({ kind: 'question', question: 'Which?', choices: ['a', 'b'], status: 'open' })
+  await answer(task, input, ['b'])
+  expect(await outputOf(task)).toBe('heard b\n')
+  expect(await changes(task)).toEqual(['task.queued', 'task.started', 'task.input_required', 'task.input_answered', 'task.completed'])
+})
+
+test('a permission that the policy settles asks nobody; one that is denied by a person is not given, and says why', async () => {
+  const permissions: PermissionPolicy = { sh: { '*': 'ask', 'ls*': 'allow', 'rm*': 'deny' } }
+  await worker({ policy: { ...NO_RULES, permissions } })
+  const task = await stack.submit([asking('p1', 'ls', 'permission'), asking('p2', 'rm x', 'permission'), asking('p3', 'git push', 'permission')].join('; '))
+  const input = await untilAsked(task)
+  expect(input).toMatchObject({ kind: 'permission', tool: 'sh', question: 'git push', choices: ['allow', 'always', 'deny'] })
+  await answer(task, input, ['deny'], 'never')
+  expect(await outputOf(task)).toMatch(/^heard allow\nheard deny Not allowed here[^\n]*\nheard deny never\n$/)
+  expect((await stack.events(task.id)).flatMap((event) => (event.known && event.type === 'task.tool' ? [event.payload] : []))).toMatchObject([{ tool: 'sh', title: 'rm x', status: 'error' }])
+})
+
+test('a task may do less than its deployment allows, never more', async () => {
+  await worker({ policy: { permissions: { sh: 'deny' }, agents: {} } })
+  const task = await stack.submit(asking('p1', 'ls', 'permission'), { permissions: { sh: 'allow' } })
+  expect(await outputOf(task)).toContain('heard deny')
+})
+
+test('decision 5: a task that waits for longer than the grace gives its slot back, and goes on in its session with the answer', async () => {
+  await worker({ graceMs: 200 })
+  const task = await stack.submit(`if [ -e notes ]; then cat notes; else ${QUESTION}; fi`)
+  const next = await stack.submit('echo the slot is free')
+  const input = await untilAsked(task)
+  await stack.until(next.id, 'completed')
+  const waiting = await stack.get(task.id)
+  expect(waiting).toMatchObject({ state: 'input_required', handle: { checkpoint: true } })
+  expect(waiting).not.toHaveProperty('worker')
+  expect(await answer(task, input, ['b'])).toMatchObject({ outcome: 'answered', task: { state: 'queued' } })
+  expect(await outputOf(task)).toMatch(/You waited for an answer[^]*You asked: Which\?[^]*The answer \(from op\): b/)
+  expect((await stack.get(task.id)).attempt).toBe(1)
+  expect(await changes(task)).toEqual(['task.queued', 'task.started', 'task.input_required', 'task.input_answered', 'task.queued', 'task.resumed', 'task.completed'])
+})
+
+test('a session that asks the same again after that gets the answer at once, and nobody is asked twice', async () => {
+  await worker({ graceMs: 200 })
+  const again = asking('q2', 'Which?', ['a', 'b'])
+  const task = await stack.submit(`if [ -e notes ]; then ${again}; else ${QUESTION}; fi`)
+  const input = await untilAsked(task)
+  await waitFor(async () => (await stack.get(task.id)).worker === undefined, { what: 'the slot to be free' })
+  await answer(task, input, ['a'])
+  expect(await outputOf(task)).toBe('heard a\n')
+  expect((await changes(task)).filter((type) => type === 'task.input_required')).toHaveLength(1)
+})
+
+test('G7: the worker dies while its task waits, the next one adopts it, and the answer reaches the agent', async () => {
+  const dying = await stack.workerProcess('dying')
+  const task = await stack.submit(`echo begun; ${QUESTION}`)
+  await waitFor(async () => (await stack.types(task.id)).includes('task.output'), { what: 'the agent to begin' })
+  dying.kill('SIGKILL')
+  await worker()
+  const input = await untilAsked(task)
+  await answer(task, input, ['b'])
+  expect(await outputOf(task)).toBe('begun\nheard b\n')
+  expect(await changes(task)).toContain('task.adopted')
+})
+
+test('G12: all workers stop while a task waits, somebody answers, and a new worker goes on with it', async () => {
+  const first = await worker()
+  const task = await stack.submit(`if [ -e notes ]; then cat notes; else ${QUESTION}; fi`)
+  const input = await untilAsked(task)
+  await first.stop()
+  expect(await stack.get(task.id)).toMatchObject({ state: 'input_required', asking: 1 })
+  expect(await answer(task, input, ['a'])).toMatchObject({ outcome: 'answered', task: { state: 'queued' } })
+  await worker()
+  expect(await outputOf(task)).toContain('The answer (from op): a')
+})
+
+test('G9: waiting costs no time, and the limit holds for the rest', async () => {
+  await worker()
+  const task = await stack.submit(`${QUESTION}; sleep 100`, { timeout_ms: 4_000 })
+  const input = await untilAsked(task)
+  const waited = await stack.until(task.id, 'input_required')
+  await waitFor(async () => Number((await stack.redis.time())[0]) * 1_000 > (waited.waiting_at ?? Infinity) + 5_000, { what: 'more than its time limit to pass' })
+  expect(await stack.get(task.id)).toMatchObject({ state: 'input_required' })
+  await answer(task, input, ['a'])
+  expect(await stack.untilOver(task.id)).toMatchObject({ state: 'timeout', limit: 'timeout_ms' })
+})
+
+test('G3: a waiting task is cancelled at once, with its agent', async () => {
+  await worker()
+  const task = await stack.submit(QUESTION)
+  await untilAsked(task)
+  expect(await stack.ledger.cancel(task.id, 'op')).toMatchObject({ outcome: 'requested' })
+  expect(await stack.untilOver(task.id)).toMatchObject({ state: 'cancelled' })
+})
+
+test('what nobody answers in time is answered by the policy, and the agent goes on', async () => {
+  await worker({ ttlMs: 300, unanswered: 'allow' })
+  const task = await stack.submit(asking('p1', 'ls', 'permission'), { permissions: { sh: 'ask' } })
+  expect(await outputOf(task)).toBe('heard allow\n')
+  expect((await stack.events(task.id)).flatMap((event) => (event.known && event.type === 'task.input_answered' ? [event.payload] : []))).toMatchObject([{ by: 'policy', why: 'expired', answer: 'allow' }])
+})
