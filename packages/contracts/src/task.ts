@@ -7,6 +7,7 @@ import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTER
 import { Mode } from './mode.ts'
 import { TaskState } from './state.ts'
 import { Budget } from './usage.ts'
+import { WorkspaceRequest } from './workspace.ts'
 
 /** The agent's words. Counted in bytes: that is what Redis holds. */
 export const Prompt = z
@@ -46,6 +47,8 @@ export const NewTask = z.object({
   /** The caller's own part of it; the rest is the deployment's. */
   budget_asked: Budget.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
+  /** Absent: an empty one. */
+  workspace: WorkspaceRequest.optional(),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
   idempotency_key: IdempotencyKey.optional(),
 })
