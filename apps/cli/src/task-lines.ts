@@ -27,6 +27,7 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
     ...(task.attempt > 1 ? [['attempt', String(task.attempt)]] : []),
     ...(task.duration_ms === undefined ? [] : [['duration', duration(task.duration_ms)]]),
     ...(task.files_changed === undefined ? [] : [['files', `${task.files_changed} changed`]]),
+    ...(task.git === undefined ? [] : [['git', gitLine(task.git)]]),
     ...(task.messages_waiting === undefined ? [] : [['messages', `${task.messages_waiting} not read yet`]]),
     ...(task.undelivered_messages === undefined ? [] : [['messages', `${task.undelivered_messages.length} never reached the agent`]]),
     ...(task.error === undefined ? [] : [['error', plain(`${task.error}${task.error_code === undefined ? '' : ` (${task.error_code})`}`, 500)]]),
@@ -36,6 +37,12 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
   if (task.output === undefined || task.output.trim() === '') return
   terminal.say()
   for (const line of task.output.trimEnd().split('\n')) terminal.say(plain(line, 2_000))
+}
+
+/** Where it started, and where its result is. */
+function gitLine({ commit, branch, push_error }: NonNullable<TaskAnswer['git']>): string {
+  const result = push_error === undefined ? branch === undefined ? '' : `, pushed as ${branch}` : `, not pushed: ${push_error}`
+  return plain(`from ${commit.slice(0, 12)}${result}`, 500)
 }
 
 /** Which limit ended it, and what that means. */

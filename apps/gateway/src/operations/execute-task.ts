@@ -1,4 +1,4 @@
-import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf, WorkspaceRequest } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
@@ -20,6 +20,7 @@ const Input = z.strictObject({
   title: z.string().trim().min(1).max(MAX_TITLE_CHARACTERS).optional().describe('Short name for lists and cards. Default: the first line of task_description.'),
   budget_tokens: Budget.shape.tokens.describe('What the task may use over all its attempts, in tokens, without those read from the provider\'s cache; past it the task ends as failed with the code budget. Default, and most: the deployment\'s TASK_TOKENS.'),
   budget_cost_micros: Budget.shape.cost_micros.describe('The same in millionths of the provider\'s currency. Default, and most: TASK_COST_MICROS.'),
+  workspace: WorkspaceRequest.optional().describe('What the agent finds in its workspace. Default: an empty repository.'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
 
@@ -72,6 +73,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     paused_ttl_ms: ports.limits.pausedTtlMs,
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
+    ...(input.workspace?.git === undefined ? {} : { workspace: input.workspace }),
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
