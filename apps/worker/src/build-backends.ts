@@ -1,6 +1,6 @@
 import { join, resolve } from 'node:path'
 
-import { createDockerMode, createOpencodeMode, type DockerModeOptions, type GitAccess, type ModelAccess, type OpencodeModeOptions, type Storage } from '@longshore/backends'
+import { createDockerMode, createOpencodeMode, type DockerModeOptions, type GitAccess, type ModelAccess, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
 import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
 import { z } from 'zod'
@@ -61,8 +61,12 @@ export function gitAccess(settings: Settings): GitAccess {
   return {
     allow: settings.WORKSPACE_GIT_ALLOW, timeoutMs: settings.WORKSPACE_GIT_TIMEOUT_MS,
     credentialsFile: resolve(settings.WORKSPACE_GIT_CREDENTIALS ?? join(settings.LONGSHORE_HOME, 'git-credentials.json')),
-    limits: { bytes: parseBytes(settings.WORKSPACE_MAX_BYTES), files: settings.WORKSPACE_MAX_FILES },
+    limits: workspaceLimits(settings),
   }
+}
+
+export function workspaceLimits(settings: Settings): WorkspaceLimits {
+  return { bytes: parseBytes(settings.WORKSPACE_MAX_BYTES), files: settings.WORKSPACE_MAX_FILES }
 }
 
 /** How OpenCode servers and their sessions are watched, in both modes. */

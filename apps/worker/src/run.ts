@@ -6,6 +6,7 @@ import type { Here } from './here.ts'
 import { type Mailbox, openMailbox } from './mailbox.ts'
 import type { RedisClock } from './redis-clock.ts'
 import type { Suspects } from './suspects.ts'
+import type { Outgrown } from './watch-size.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
 /** How a mode's place does, as its tasks find out: what a circuit breaker lives on. */
@@ -34,6 +35,10 @@ export interface RunTaskDeps extends Here {
   /** Owners in a row that may die soon after they took a task; then it ends as failed (poison). */
   poisonLimit: number
   suspects: Suspects
+  /** Default: workspaces may grow without a limit. */
+  outgrown?: Outgrown | undefined
+  /** Between two looks at the size of a workspace, at least. Default 5 s. */
+  sizeEveryMs?: number | undefined
   /** What each agent may use in a day (UTC). */
   agentsDay?: Budget | undefined
   engines: Here['engines'] & {

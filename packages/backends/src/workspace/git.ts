@@ -21,13 +21,13 @@ export class GitCutShort extends Error {
 }
 
 /** Where a system's own git is; the caller's PATH is not ours to read. */
-const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin'
+export const SYSTEM_PATH = '/usr/local/bin:/usr/bin:/bin:/opt/homebrew/bin'
 /** Where memory ends sooner than that, as in a container, git is what the kernel takes, not the worker. */
 const LIMITED = 'ulimit -v "$1" 2>/dev/null || :; ulimit -f "$2" 2>/dev/null || :; { echo 1000 > /proc/self/oom_score_adj; } 2>/dev/null || :; shift 2; exec "$@"'
 /** In what `ulimit -f` counts, by POSIX. */
 const FILE_BLOCK_BYTES = 512
 /** A git that waits at a pipe waits for ever: it goes with the worker, however that goes. Linux has this. */
-const WITH_US = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : []
+export const WITH_US = existsSync('/usr/bin/setpriv') ? ['/usr/bin/setpriv', '--pdeathsig', 'KILL'] : []
 
 /**
  * Runs git on a work tree that may be hostile, through a git directory out of its agent's reach: no configuration but ours, no hooks,
