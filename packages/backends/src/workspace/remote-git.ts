@@ -61,7 +61,7 @@ const MEANINGS: readonly (readonly [RegExp, 'workspace' | 'workspace_unreachable
   [/returned error: 30\d|unable to update url base/, 'workspace', 'sends us on to another address, which is not followed: give that one'],
   [/Authentication failed|could not read (?:Username|Password)|returned error: 40[13]|terminal prompts disabled/, 'workspace', 'refused access: it is private, or the credential does not fit'],
   [/not found|returned error: (?:404|410)|does not appear to be a git repository|not valid: is this a git repository/, 'workspace', 'is not there, or not for this credential'],
-  [/index-pack died of signal|invalid index-pack output|File size limit/, 'workspace', 'is larger than a workspace may be'],
+  [/index-pack died of signal|invalid index-pack output|File size limit/, 'workspace', 'is larger than a workspace, or the worker\'s memory, may be'],
   [/certificate|SSL peer/, 'workspace', 'has a TLS certificate that is not trusted here'],
   [/not our ref|couldn't find remote ref/, 'workspace', 'does not have that commit any more, or does not give it out by its number'],
   [/\[(?:remote )?rejected\]|pre-receive hook declined|protected branch/, 'workspace', 'rejected the branch'],
