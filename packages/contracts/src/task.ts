@@ -79,6 +79,8 @@ export const Task = NewTask.extend({
   crashes: z.int().nonnegative().optional(),
   /** The engine that holds its execution: only workers that reach it get the current ticket. */
   route: z.string().optional(),
+  /** The storage on which its named workspace is. */
+  home: z.string().optional(),
   handle: Handle.optional(),
   /** Where the mirror of the execution's source stands; the driver's own words (G5). */
   position: z.string().optional(),

@@ -38,6 +38,8 @@ test('who wants a push names a credential; nothing else stands there; tools can 
   expect(WorkspaceRequest.safeParse({ git: { ...git, push: true } }).error?.issues[0]).toMatchObject({ path: ['git', 'credential'] })
   expect(WorkspaceRequest.safeParse({ git: { ...git, push: true, credential: 'bot' } }).success).toBe(true)
   expect(WorkspaceRequest.safeParse({ git, name: 'x' }).success).toBe(false)
+  expect(WorkspaceRequest.safeParse({ name: '../x' }).success).toBe(false)
+  expect(JSON.stringify(WorkspaceRequest.parse({ name: 'x' }))).toBe('{"name":"x"}')
   expect(WorkspaceRequest.safeParse({ git: { ...git, credential: '__proto__' } }).success).toBe(false)
   expect(WorkspaceRequest.parse({})).toEqual({})
   expect(z.toJSONSchema(WorkspaceRequest, { io: 'input' })).toMatchObject({ properties: { git: { properties: { url: { type: 'string' } } } } })

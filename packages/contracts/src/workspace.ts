@@ -32,6 +32,8 @@ export const GitRef = z.string().min(1).max(200)
 
 export const CredentialName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'a credential\'s name is 1 to 40 of a-z 0-9 -')
 
+export const WorkspaceName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'a workspace\'s name is 1 to 40 of a-z 0-9 -')
+
 /** What a task's agent finds in its workspace when it starts. Names of secrets, never secrets. */
 export const WorkspaceRequest = z.strictObject({
   git: z.strictObject({
@@ -41,7 +43,8 @@ export const WorkspaceRequest = z.strictObject({
     push: z.literal(true).optional().describe('When the task completes, commit what changed and push it as the branch longshore/<task id>. Needs a credential that may push.'),
   }).refine(({ push, credential }) => push === undefined || credential !== undefined, { path: ['credential'], error: 'must name a credential when push is true' })
     .optional().describe('A clone of one commit of a git repository, without submodules and LFS files.'),
-})
+  name: WorkspaceName.optional().describe('A workspace that this agent\'s tasks have one after the other: each finds what the one before left. Begins empty; not together with git.'),
+}).refine(({ git, name }) => git === undefined || name === undefined, { path: ['name'], error: 'must not stand beside git: a task has one workspace' })
 export type WorkspaceRequest = z.infer<typeof WorkspaceRequest>
 export type GitRequest = NonNullable<WorkspaceRequest['git']>
 

@@ -20,12 +20,13 @@ export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Led
       const eventId = newEventId()
       const [kind, answer] = (await run(
         SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS, agentsDay?.tokens ?? '', agentsDay?.cost_micros ?? '',
-      )) as ['new' | 'known' | 'conflict' | 'budget', unknown]
+      )) as ['new' | 'waits' | 'known' | 'conflict' | 'budget', unknown]
       if (kind === 'conflict') throw conflict(String(answer))
       if (kind === 'budget') throw usedUp(task.agent_id, answer as [number, number])
       if (kind === 'known') return { task: taskFrom(fieldsOf(answer) ?? {}), isNew: false }
       const stored = accepted(task, Number(answer), eventId)
-      return { task: stored, isNew: true, ticket: ticketOf(stored) }
+      // One that waits for its workspace gets its ticket when it is its turn.
+      return { task: stored, isNew: true, ...(kind === 'waits' ? {} : { ticket: ticketOf(stored) }) }
     },
   }
 }

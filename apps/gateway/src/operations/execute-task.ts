@@ -73,7 +73,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     paused_ttl_ms: ports.limits.pausedTtlMs,
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
-    ...(input.workspace?.git === undefined ? {} : { workspace: input.workspace }),
+    ...(input.workspace?.git === undefined && input.workspace?.name === undefined ? {} : { workspace: input.workspace }),
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),

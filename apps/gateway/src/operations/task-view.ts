@@ -28,7 +28,7 @@ export const TaskView = z.object({
   undelivered_messages: z.array(z.string()).optional().describe('Ids of messages that had not reached the agent when the task ended.'),
   budget: Budget.optional().describe('What all its attempts may use together.'),
   spent: z.object({ tokens: z.int(), cost_micros: z.int() }).optional().describe('What it has used of that, also while it runs: tokens without those read from the provider\'s cache.'),
-  workspace: z.object({ git: z.object({ url: z.string(), ref: z.string().optional(), credential: z.string().optional(), push: z.boolean().optional() }).optional() }).optional().describe('What the agent found in its workspace at its start. Absent: an empty repository.'),
+  workspace: z.object({ git: z.object({ url: z.string(), ref: z.string().optional(), credential: z.string().optional(), push: z.boolean().optional() }).optional(), name: z.string().optional() }).optional().describe('What the agent found in its workspace at its start. Absent: an empty repository.'),
   git: GitResult.optional().describe('The commit that the agent started from, and where the result was pushed, or why not.'),
   output: z.string().optional().describe('The last of what the agent said.'),
   output_truncated: z.boolean().optional(),

@@ -7,6 +7,7 @@ import { z } from 'zod'
 import { createBaseline, snapshot, type TreeId } from './changes.ts'
 import type { Cloned } from './clone.ts'
 import { GitCutShort, gitOf, runGit } from './git.ts'
+import { goneOn } from './open-beneath.ts'
 import { withOwnFolder } from './own-folder.ts'
 import type { Workspace } from './storage.ts'
 
@@ -75,6 +76,7 @@ export async function baselineOf(workspace: Workspace): Promise<TreeId | undefin
 export async function startOf(workspace: Workspace): Promise<TreeId> {
   const tree = await baselineOf(workspace)
   if (tree === undefined) throw new LongshoreError('not_started', 'the task has no workspace yet: its agent was never started', { field: 'task_id', next: 'Ask again once get_task_status says that it runs.' })
+  await lstat(workspace.repo).catch(goneOn)
   return tree
 }
 

@@ -2,6 +2,7 @@ import { type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { type Cloned, cloneInto } from './clone.ts'
 import { addressesFor, type GitAccess } from './git-access.ts'
 import { type Credential, credentialFor } from './git-credentials.ts'
+import { prepareNamed } from './named-workspace.ts'
 import { type Owner, prepareWorkspace } from './prepare.ts'
 import type { Remote } from './remote-git.ts'
 import { type Storage, workspaceOf } from './storage.ts'
@@ -31,7 +32,13 @@ export async function accessFor({ git }: WorkspaceSource, { agent_id: agentId, w
  * @throws TaskFailure `storage_unavailable`, `workspace`, `workspace_unreachable`
  */
 export async function prepareFor(source: WorkspaceSource, task: Task, run: RunContext, owner: Owner | undefined): Promise<void> {
-  const workspace = workspaceOf(source.storage, task.id)
+  const { storage } = source
+  const workspace = workspaceOf(storage, task.id)
+  const name = task.workspace?.name
+  if (name !== undefined) {
+    if (task.home !== undefined && task.home !== storage.id) throw new TaskFailure('workspace', `the workspace "${name}" is on the storage ${task.home}, and this task came to a worker that has ${storage.id}: ask for the mode of its first task`)
+    return prepareNamed(storage, { agentId: task.agent_id, name, taskId: task.id }, owner, run.confirmClaim)
+  }
   if (task.workspace?.git === undefined) return prepareWorkspace(workspace, owner)
   const began = performance.now()
   let cloned: Cloned | undefined
