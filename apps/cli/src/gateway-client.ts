@@ -1,4 +1,4 @@
-import { type Control, ErrorBody, Mode, TaskState, UsageLine } from '@longshore/contracts'
+import { type Control, ErrorBody, Mode, TaskState, UsageLine, type WorkspaceRequest } from '@longshore/contracts'
 import { z } from 'zod'
 import { Complaint } from './command.ts'
 
@@ -9,6 +9,7 @@ export const TaskAnswer = z.looseObject({
   inputs: z.array(z.looseObject({ input_id: z.string(), kind: z.string(), question: z.string(), choices: z.array(z.string()), free_text: z.boolean(), expires_at: z.string().optional() })).optional(),
   timeout_ms: z.int().optional(), queue_ttl_ms: z.int().optional(),
   worker: z.string().optional(), duration_ms: z.int().optional(), output: z.string().optional(), files_changed: z.int().optional(),
+  git: z.looseObject({ commit: z.string(), branch: z.string().optional(), push_error: z.string().optional() }).optional(),
   error: z.string().optional(), error_code: z.string().optional(), limit: z.string().optional(), message: z.string().optional(),
 })
 export type TaskAnswer = z.infer<typeof TaskAnswer>
@@ -42,7 +43,7 @@ export type WorkerAnswer = z.infer<typeof WorkerAnswer>
 const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
 const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
 
-interface SubmitInput { task_description: string; agent_id?: string; mode?: string; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string }
+interface SubmitInput { task_description: string; agent_id?: string; mode?: string; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
 
 /** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
 export interface GatewayClient {

@@ -28,6 +28,7 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
     ...(task.duration_ms === undefined ? [] : [['duration', duration(task.duration_ms)]]),
     ...(task.files_changed === undefined ? [] : [['files', `${task.files_changed} changed`]]),
     ...(task.inputs ?? []).flatMap((input) => inputRows(input, task.task_id)),
+    ...(task.git === undefined ? [] : [['git', gitLine(task.git)]]),
     ...(task.messages_waiting === undefined ? [] : [['messages', `${task.messages_waiting} not read yet`]]),
     ...(task.undelivered_messages === undefined ? [] : [['messages', `${task.undelivered_messages.length} never reached the agent`]]),
     ...(task.error === undefined ? [] : [['error', plain(`${task.error}${task.error_code === undefined ? '' : ` (${task.error_code})`}`, 500)]]),
@@ -43,6 +44,12 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
 function inputRows({ input_id, question, choices, free_text }: NonNullable<TaskAnswer['inputs']>[number], taskId: string): string[][] {
   const may = [...choices.map((choice) => plain(choice, 80)), ...(free_text ? ['any text'] : [])].join(' | ')
   return [['asks', plain(question, 500)], ['', may], ['', `longshore answer ${taskId} ANSWER --input ${input_id}`]]
+}
+
+/** Where it started, and where its result is. */
+function gitLine({ commit, branch, push_error }: NonNullable<TaskAnswer['git']>): string {
+  const result = push_error === undefined ? branch === undefined ? '' : `, pushed as ${branch}` : `, not pushed: ${push_error}`
+  return plain(`from ${commit.slice(0, 12)}${result}`, 500)
 }
 
 /** Which limit ended it, and what that means. */

@@ -1,6 +1,6 @@
-import { resolve } from 'node:path'
+import { join, resolve } from 'node:path'
 
-import { createDockerMode, createOpencodeMode, type DockerModeOptions, type ModelAccess, type OpencodeModeOptions, type Storage } from '@longshore/backends'
+import { createDockerMode, createOpencodeMode, type DockerModeOptions, type GitAccess, type ModelAccess, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
 import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
 import { z } from 'zod'
@@ -30,14 +30,14 @@ export async function buildBackends(options: BuildBackendsOptions): Promise<Back
 }
 
 /** What agents on this host must not see besides other tasks: keys, the queue's password, the engine. */
-export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAULT_ENGINE }: Settings): string[] {
-  return [resolve(home), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
+export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAULT_ENGINE, WORKSPACE_GIT_CREDENTIALS: credentials }: Settings): string[] {
+  return [resolve(home), ...(credentials === undefined ? [] : [resolve(credentials)]), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
 export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {
   const { OPENCODE_SERVER_URL: url, OPENCODE_SERVER_USERNAME: username, OPENCODE_SERVER_PASSWORD: password } = settings
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, storage, git: gitAccess(settings), model: modelAccess(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
     ...(url === undefined ? {} : { server: { url, username, ...(password === undefined ? {} : { password }) } }),
   }
 }
@@ -47,7 +47,7 @@ export function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBa
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
   const command = settings.RUNNER_COMMAND
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings), policy: policyOf(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, git: gitAccess(settings), image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings), policy: policyOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
     limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: parseBytes(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },
@@ -59,6 +59,19 @@ export function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBa
 /** What this deployment's agents may do without asking. */
 export function policyOf({ PERMISSIONS: permissions, AGENT_PERMISSIONS: agents }: Settings): PolicyRules {
   return { permissions, agents }
+}
+
+/** Which repositories tasks may have, with what, and how large. */
+export function gitAccess(settings: Settings): GitAccess {
+  return {
+    allow: settings.WORKSPACE_GIT_ALLOW, timeoutMs: settings.WORKSPACE_GIT_TIMEOUT_MS,
+    credentialsFile: resolve(settings.WORKSPACE_GIT_CREDENTIALS ?? join(settings.LONGSHORE_HOME, 'git-credentials.json')),
+    limits: workspaceLimits(settings),
+  }
+}
+
+export function workspaceLimits(settings: Settings): WorkspaceLimits {
+  return { bytes: parseBytes(settings.WORKSPACE_MAX_BYTES), files: settings.WORKSPACE_MAX_FILES }
 }
 
 /** How OpenCode servers and their sessions are watched, in both modes. */

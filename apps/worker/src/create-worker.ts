@@ -18,6 +18,7 @@ import type { RunTaskDeps } from './run.ts'
 import { findSuccessors } from './successors.ts'
 import { createSuspects } from './suspects.ts'
 import { createSweeper } from './sweep.ts'
+import type { Outgrown } from './watch-size.ts'
 import { createWorkerMetrics, watchBreakers, type WorkerMetrics } from './worker-metrics.ts'
 
 export interface WorkerDeps {
@@ -36,6 +37,8 @@ export interface WorkerDeps {
   storageId?: string
   /** Where it serves the files of that storage's tasks (files-door.ts). */
   filesUrl?: string | undefined
+  /** Default: workspaces may grow without a limit. */
+  outgrown?: Outgrown
   /** Whether and how leftovers are looked for. Default: not at all. */
   sweep?: { everyMs: number; isDryRun: boolean; markFile: string }
   log: Log
@@ -58,6 +61,8 @@ export interface WorkerSettings {
   agentsDay?: Budget | undefined
   /** When a mode stops taking tasks because its place fails them. Default: after 3 failures, for 10 s. */
   breaker?: BreakerSettings
+  /** Between two looks at the size of a workspace, at least. Default 5 s. */
+  sizeEveryMs?: number
   /** Between two probes of a backend. Default 10 s. */
   probeEveryMs?: number
 }
@@ -151,11 +156,11 @@ function keepSweeping({ sweep, ledger, backends, log }: WorkerDeps, clock: Redis
 
 interface Parts { clock: RedisClock; board: ModeBoard; drain: Drain; heartbeats: Heartbeats; onRequeued: () => void }
 
-function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, storageId, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
+function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, storageId, outgrown, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
   const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
     ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
-    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay, inputs: { ...DEFAULT_INPUT_RULES, ...settings.inputs },
+    retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay, inputs: { ...DEFAULT_INPUT_RULES, ...settings.inputs }, outgrown, sizeEveryMs: settings.sizeEveryMs,
     storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
     get handover() {
       return drain.handover()

@@ -2,12 +2,12 @@ import { hostname } from 'node:os'
 import { join } from 'node:path'
 import process from 'node:process'
 
-import { openStorage } from '@longshore/backends'
+import { openStorage, outgrows, workspaceOf } from '@longshore/backends'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createFilesSecret, createTicketProducer } from '@longshore/queue'
 import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
-import { buildBackends, policyOf } from './build-backends.ts'
+import { buildBackends, policyOf, workspaceLimits } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
 import { openFilesDoor } from './files-door.ts'
 import { markFileOf } from './ledger-mark.ts'
@@ -32,6 +32,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log }), doorbell: createDoorbell(bells, deployment), producer, backends,
     deployment, name, host: hostname(), version: packageJson.version, storageId: storage.id, filesUrl: files.url, log, registry,
+    outgrown: (taskId, signal) => outgrows(workspaceOf(storage, taskId).directory, workspaceLimits(settings), signal),
     ...(settings.SWEEP === 'off' ? {} : { sweep: { everyMs: settings.SWEEP_EVERY_MS, isDryRun: settings.SWEEP === 'dry-run', markFile: join(storage.root, markFileOf(deployment)) } }),
     settings: {
       concurrency: settings.WORKER_CONCURRENCY ?? settings.MAX_CONCURRENT_TASKS, lockMs: settings.LOCK_DURATION_MS,

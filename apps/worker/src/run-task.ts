@@ -135,7 +135,7 @@ async function stopRun(run: Run, stop: Stop, work: Promise<ExecutionOutcome | un
   if (stop.kind === 'timeout') {
     return endRun(run, { state: 'timeout', payload: { limit: 'timeout_ms', limit_ms: run.task.timeout_ms, ...said } }, work)
   }
-  if (stop.kind === 'budget') return endRun(run, { state: 'failed', payload: { failure: new TaskFailure('budget', stop.message).toFailure(), ...said } }, work)
+  if (stop.kind === 'budget' || stop.kind === 'workspace') return endRun(run, { state: 'failed', payload: { failure: new TaskFailure(stop.kind, stop.message).toFailure(), ...said } }, work)
   const { by, reason } = stop.request
   return endRun(run, { state: 'cancelled', payload: { by, ...(reason === undefined ? {} : { reason }), ...said } }, work)
 }

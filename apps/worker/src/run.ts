@@ -7,6 +7,7 @@ import { type Inquiry, type InputRules, openInquiry } from './inquiry.ts'
 import { type Mailbox, openMailbox } from './mailbox.ts'
 import type { RedisClock } from './redis-clock.ts'
 import type { Suspects } from './suspects.ts'
+import type { Outgrown } from './watch-size.ts'
 import type { WorkerMetrics } from './worker-metrics.ts'
 
 /** How a mode's place does, as its tasks find out: what a circuit breaker lives on. */
@@ -36,6 +37,10 @@ export interface RunTaskDeps extends Here {
   poisonLimit: number
   suspects: Suspects
   inputs: InputRules
+  /** Default: workspaces may grow without a limit. */
+  outgrown?: Outgrown | undefined
+  /** Between two looks at the size of a workspace, at least. Default 5 s. */
+  sizeEveryMs?: number | undefined
   /** What each agent may use in a day (UTC). */
   agentsDay?: Budget | undefined
   engines: Here['engines'] & {

@@ -2,6 +2,7 @@ import { overBudget, type Request } from '@longshore/contracts'
 import type { Bell, Requests } from '@longshore/ledger'
 
 import type { Run } from './run.ts'
+import { watchSize } from './watch-size.ts'
 
 /** What ends a run from outside, before the execution ends by itself. */
 export type Stop =
@@ -12,6 +13,8 @@ export type Stop =
   | { kind: 'timeout' }
   /** The task, or its agent for today, has used what it may; `message` says what. */
   | { kind: 'budget'; message: string }
+  /** Its workspace holds more than it may. */
+  | { kind: 'workspace'; message: string }
   | { kind: 'handover' }
   /** Another worker may own the task. */
   | { kind: 'lost' }
@@ -76,7 +79,10 @@ export function watchRun(run: Run): RunWatch {
   closing.signal.addEventListener('abort', () => clearTimeout(timer))
   onAbort(lost, closing.signal, () => stopWith({ kind: 'lost' }))
   onAbort(deps.handover, closing.signal, () => stopWith({ kind: 'handover' }))
-  if (!closing.signal.aborted) void followRequests(run, closing.signal, obey, arm)
+  if (!closing.signal.aborted) {
+    void followRequests(run, closing.signal, obey, arm)
+    void watchSize(run, closing.signal, (message) => stopWith({ kind: 'workspace', message }))
+  }
   return { stopped: promise, close: () => closing.abort(CLOSED) }
 }
 

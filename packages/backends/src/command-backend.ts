@@ -7,8 +7,10 @@ import type { Containers } from './places/containers.ts'
 import { watchdogSeconds } from './places/server-place.ts'
 import { redactor } from './text.ts'
 import { createFileWatch } from './workspace/file-watch.ts'
-import { baselineOf, prepareWorkspace } from './workspace/prepare.ts'
-import { type Storage, type Workspace, workspaceOf } from './workspace/storage.ts'
+import { withGitResult } from './workspace/git-result.ts'
+import { baselineOf } from './workspace/prepare.ts'
+import { type Workspace, workspaceOf } from './workspace/storage.ts'
+import { prepareFor, type WorkspaceSource } from './workspace/task-workspace.ts'
 
 /** Any command of any image that has `sh` and `timeout`. It gets the prompt on stdin and in the file `$LONGSHORE_PROMPT_FILE`, never in its arguments. */
 export interface CommandProfile {
@@ -18,9 +20,8 @@ export interface CommandProfile {
   env: Record<string, string>
 }
 
-export interface CommandBackendOptions extends CommandProfile {
+export interface CommandBackendOptions extends CommandProfile, WorkspaceSource {
   containers: Containers
-  storage: Storage
 }
 
 const Data = z.object({ container: z.string() })
@@ -65,7 +66,7 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
   const workspace = workspaceOf(storage, task.id)
   const handle = handleOf(options, await containers.engineId(), { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id })
   await run.onHandle(handle)
-  await prepareWorkspace(workspace, containers.user)
+  await prepareFor(options, task, run, containers.user)
   const promptFile = await writePrompt(workspace, task.prompt, containers)
   const command = [
     'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
@@ -82,7 +83,8 @@ function handleOf({ storage }: CommandBackendOptions, engineId: string, data: Ha
   return { v: 1, mode: 'docker', storage_id: storage.id, engine_id: engineId, data }
 }
 
-async function execution({ containers, storage, env }: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {
+async function execution(options: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {
+  const { containers, storage, env } = options
   const workspace = workspaceOf(storage, task.id)
   const { container } = Data.parse(handle.data)
   const baseline = await baselineOf(workspace)
@@ -95,8 +97,9 @@ async function execution({ containers, storage, env }: CommandBackendOptions, ta
     position: stored?.container === container ? stored : { container, bytes: 0, tree: stored?.tree ?? baseline },
     clean: redactor(Object.values(env)),
   })
-  followed.outcome.catch(() => {}) // whoever awaits it hears of it
-  return { handle, ...followed }
+  const outcome = followed.outcome.then((end) => withGitResult(options, task, run, end))
+  outcome.catch(() => {}) // whoever awaits it hears of it
+  return { handle, ...followed, outcome }
 }
 
 /** In the agent's state folder, which the container sees. A later attempt writes it anew; a link that the agent left there is not followed. */

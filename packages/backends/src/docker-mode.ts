@@ -7,6 +7,7 @@ import { containerPlace } from './places/container-place.ts'
 import { DEFAULT_LIMITS, type Limits } from './places/container-spec.ts'
 import { createContainers } from './places/containers.ts'
 import type { Owner } from './workspace/prepare.ts'
+import type { GitAccess } from './workspace/git-access.ts'
 import type { Storage } from './workspace/storage.ts'
 
 export interface DockerModeOptions {
@@ -14,6 +15,8 @@ export interface DockerModeOptions {
   /** The engine, in the form of DOCKER_HOST. */
   engine: string
   storage: Storage
+  /** Which repositories tasks may have; default: none. */
+  git?: GitAccess
   /** The image of the profile `opencode`; `RUNNER_IMAGE`. */
   image: string
   model: ModelAccess
@@ -35,18 +38,19 @@ const OPENCODE = 'opencode'
 
 /** Docker mode: a container per task on one engine. The profile of the task says what runs in it. */
 export function createDockerMode(options: DockerModeOptions): Backend {
-  const { storage, model, modelOnHost, log } = options
+  const { model, modelOnHost, log } = options
+  const source = { storage: options.storage, ...(options.git === undefined ? {} : { git: options.git }) }
   const origin = modelOnHost === undefined ? undefined : new URL(modelOnHost)
   const containers = createContainers({
-    deployment: options.deployment, engine: options.engine, storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
+    deployment: options.deployment, engine: options.engine, storage: options.storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
     ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
   })
   const place = containerPlace({ containers, image: options.image, model, ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
   const opencode = createOpencodeBackend({
-    mode: 'docker', place, storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }), ...(options.policy === undefined ? {} : { policy: options.policy }),
+    mode: 'docker', place, ...source, model, ...(options.patience === undefined ? {} : { patience: options.patience }), ...(options.policy === undefined ? {} : { policy: options.policy }),
   })
   const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
-  for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage }))
+  for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, ...source }))
   return byProfile(profiles, profiles.get(OPENCODE) ?? opencode)
 }
 

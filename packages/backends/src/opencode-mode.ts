@@ -6,11 +6,14 @@ import { createOpencodeBackend } from './opencode-backend.ts'
 import { remotePlace, type RemotePlaceOptions } from './places/remote-place.ts'
 import type { Confinement } from './places/confinement.ts'
 import { supervisedPlace } from './places/supervised-place.ts'
+import type { GitAccess } from './workspace/git-access.ts'
 import type { Storage } from './workspace/storage.ts'
 
 export interface OpencodeModeOptions {
   deployment: DeploymentId
   storage: Storage
+  /** Which repositories tasks may have; default: none. */
+  git?: GitAccess
   /** A server of the deployment (`OPENCODE_SERVER_URL`), which brings its own model and configuration; without it one is started per task. */
   server?: RemotePlaceOptions
   /** For servers that are started here. */
@@ -31,7 +34,7 @@ export interface OpencodeModeOptions {
 /** OpenCode mode: sessions on a server of the deployment, or on one that is supervised per task. */
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
   const { storage, model, server, log } = options
-  const shared = { mode: 'opencode', storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }), ...(options.policy === undefined ? {} : { policy: options.policy }) } as const
+  const shared = { mode: 'opencode', storage, model, ...(options.git === undefined ? {} : { git: options.git }), ...(options.patience === undefined ? {} : { patience: options.patience }), ...(options.policy === undefined ? {} : { policy: options.policy }) } as const
   if (server !== undefined) return createOpencodeBackend({ ...shared, place: remotePlace(server, storage) })
   const binary = options.binary ?? bundledOpencode()
   const place = await supervisedPlace({ deployment: options.deployment, binary, model, path: options.path, storage, hidden: options.hidden ?? [] })

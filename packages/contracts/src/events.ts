@@ -4,6 +4,7 @@ import { Failure } from './failures.ts'
 import { EventId, TaskId } from './ids.ts'
 import { Isolation, Mode } from './mode.ts'
 import { Usage } from './usage.ts'
+import { GitResult } from './workspace.ts'
 
 /** Why a task is (again) in the queue. */
 export const QueuedReason = z.enum(['submitted', 'retry', 'resume', 'answer', 'handover', 'ticket_lost'])
@@ -27,6 +28,7 @@ export const TaskResult = z.object({
   exit_code: z.int().optional(),
   files_changed: z.int().nonnegative(),
   usage: Usage.optional(),
+  git: GitResult.optional(),
 })
 export type TaskResult = z.infer<typeof TaskResult>
 

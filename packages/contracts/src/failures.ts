@@ -21,6 +21,8 @@ const RETRY = {
   agent_error: 'never', // the agent itself ended in error; with a plain command: exit code other than 0
   ticket_lost: 'later', // the queue gave the ticket up (deleted or failed there)
   stalled: 'later', // nothing of the session moved for longer than STALL_MS (STALL_TOOL_MS while a tool runs)
+  workspace: 'never', // the repository cannot be had: unknown, refused, not allowed, too large; or the workspace outgrew its limits
+  workspace_unreachable: 'later', // the repository's server did not answer, or broke off
   budget: 'never', // the task, or its agent for today, has used what it may
   poison: 'never', // the task cost its workers their lives too often
   internal: 'never', // a defect of ours

@@ -16,4 +16,5 @@ export { decide, decideTool, DEFAULT_POLICY, layersOf, namedTools, NO_RULES, Per
 export { END_STATES, EndState, isOver, mayBecome, TASK_STATES, TaskState, TRANSITIONS } from './state.ts'
 export { IdempotencyKey, NewTask, Observer, ProfileName, Prompt, QueueTtlMs, Request, Task, TimeoutMs, titleOf } from './task.ts'
 export { Budget, overBudget, type Spent, Usage, UsageLine } from './usage.ts'
+export { CredentialName, GitRef, type GitRequest, GitResult, GitUrl, WorkspaceName, WorkspaceRequest } from './workspace.ts'
 export { type PendingTicket, Ticket, ticketId } from './ticket.ts'

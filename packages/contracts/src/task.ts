@@ -9,6 +9,7 @@ import { Mode } from './mode.ts'
 import { PermissionPolicy } from './permission.ts'
 import { TaskState } from './state.ts'
 import { Budget } from './usage.ts'
+import { WorkspaceRequest } from './workspace.ts'
 
 /** The agent's words. Counted in bytes: that is what Redis holds. */
 export const Prompt = z
@@ -53,6 +54,8 @@ export const NewTask = z.object({
   /** The caller's own part of it; the rest is the deployment's. */
   budget_asked: Budget.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
+  /** Absent: an empty one. */
+  workspace: WorkspaceRequest.optional(),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
   idempotency_key: IdempotencyKey.optional(),
 })
@@ -83,6 +86,8 @@ export const Task = NewTask.extend({
   crashes: z.int().nonnegative().optional(),
   /** The engine that holds its execution: only workers that reach it get the current ticket. */
   route: z.string().optional(),
+  /** The storage on which its named workspace is. */
+  home: z.string().optional(),
   handle: Handle.optional(),
   /** Where the mirror of the execution's source stands; the driver's own words (G5). */
   position: z.string().optional(),

@@ -52,6 +52,7 @@ const ReadableResult = TaskResult.extend({
   exit_code: TaskResult.shape.exit_code.catch(undefined),
   files_changed: TaskResult.shape.files_changed.catch(0),
   usage: TaskResult.shape.usage.catch(undefined),
+  git: TaskResult.shape.git.catch(undefined),
 }).transform((result) => {
   if (result.output.length <= MAX_OUTPUT_CHARACTERS) return result
   return { ...result, output: result.output.slice(-MAX_OUTPUT_CHARACTERS).toWellFormed(), output_truncated: true }

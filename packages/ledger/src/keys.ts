@@ -28,6 +28,10 @@ export interface Keys {
   live: string
   /** ZSET by due time: ticket ids that the queue has not confirmed. */
   pending: string
+  /** LIST: who has a named workspace of an agent, and who waits for it. */
+  line(agentId: string, name: string): string
+  /** HASH: by line, the storage on which its workspace is. */
+  homes: string
   /** ZSET by end: tasks that are over and may have left something running. */
   debts: string
   /** ZSET by end: tasks that ended because they cost their workers their lives, and that nobody replayed. */
@@ -63,6 +67,8 @@ export function keysOf(deployment: string): Keys {
     agent: (agentId) => `${prefix}agent:${agentId}`,
     live: `${prefix}live`,
     pending: `${prefix}pending`,
+    line: (agentId, name) => `${prefix}line:${agentId}:${name}`,
+    homes: `${prefix}homes`,
     debts: `${prefix}debts`,
     poisoned: `${prefix}poisoned`,
     identity: `${prefix}identity`,

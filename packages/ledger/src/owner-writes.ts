@@ -6,7 +6,7 @@ import { endedOf, endingFields, endingPayload } from './ending.ts'
 import { fitEvents } from './fit-event.ts'
 import { type Claim, ClaimLost, type Ledger, type Take } from './ledger.ts'
 import { fieldsOf, taskFrom } from './record.ts'
-import { APPEND, DELIVERED, END, REQUEUE, RESTART, RETELL, SET_OWNED, TAKE } from './scripts.ts'
+import { APPEND, DELIVERED, END, REQUEUE, RESTART, RETELL, SET_OWNED, STRIKE_DEBT, TAKE } from './scripts.ts'
 
 type OwnerWrites = Pick<Ledger, 'take' | 'restart' | 'letGo' | 'holdOn' | 'append' | 'saveHandle' | 'confirm' | 'requests' | 'delivered' | 'retell' | 'requeue' | 'end' | 'strikeDebt'>
 
@@ -55,7 +55,7 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
       return endedOf(await run(END, claim.taskId, claim.claim, ending.state, endingPayload(ending), newEventId(), ...endingFields(ending)))
     },
     async strikeDebt(taskId: TaskId) {
-      await redis.zrem(keys.debts, taskId)
+      await run(STRIKE_DEBT, taskId)
     },
   }
 }

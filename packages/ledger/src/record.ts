@@ -10,7 +10,7 @@ import type { TaskSummary } from './ledger.ts'
 export const RECORD_VERSION = 2
 
 /** The least worker version that understands a task. Raise it for tasks that older workers would misread, and for no others. */
-const MIN_WORKER = { any: 1, engines: 2, discards: 3, controls: 4, inputs: 5 } as const
+const MIN_WORKER = { any: 1, engines: 2, discards: 3, controls: 4, inputs: 5, workspaces: 5 } as const
 
 // Numbers of the record, by their field in the hash; absent means 0 for the counters.
 const COUNTERS = { claim: 'claim', attempt: 'attempt', seq: 'seq', ticket: 'ticket' } as const
@@ -49,7 +49,7 @@ function recordFrom(fields: Readonly<Record<string, string>>): object {
   // An agent that poses as its own server can claim any number of tokens; the record must stay readable.
   const counted = (name: string) => (fields[name] === undefined ? undefined : Math.min(Number.MAX_SAFE_INTEGER, Number(fields[name])))
   const optional = { handle: json('handle'), result: json('result'), failure: ReadableFailure.optional().parse(json('failure')), cancel_requested: json('cancel'),
-    pause_requested: json('pause'), messages_waiting: json('mail'), asking: json('asking'), answers_waiting: json('answers'), undelivered: json('undelivered'), tokens: counted('tokens'), cost_micros: counted('cost_micros'), worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], crashes: json('crashes') }
+    pause_requested: json('pause'), messages_waiting: json('mail'), asking: json('asking'), answers_waiting: json('answers'), undelivered: json('undelivered'), tokens: counted('tokens'), cost_micros: counted('cost_micros'), worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], home: fields['home'], crashes: json('crashes') }
   return {
     ...(json('brief') as object),
     v: 1,
@@ -71,10 +71,11 @@ export function storedForm(task: NewTask): { brief: string; prompt: string } {
  * The current ticket of a task. Whoever comes first makes it, of whatever version: what a later version knows that its task needs stands in
  * the record, as `stored`, and no build makes a ticket for less. No task of this build needs it.
  */
-export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle' | 'budget' | 'messages_waiting' | 'permissions' | 'asking' | 'answers_waiting'>, stored?: string | null): Ticket {
+export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle' | 'budget' | 'messages_waiting' | 'permissions' | 'asking' | 'answers_waiting' | 'workspace'>, stored?: string | null): Ticket {
   const { id, ticket, agent_id, mode, title, route, handle } = task
+  // An older worker would start the agent in an empty workspace.
   // A worker that knows no checkpoints or no engines would find nothing to attach to and start over: the session would be lost. One that knows no discards would adopt what is to be ended.
-  const own = needsInputs(task) ? MIN_WORKER.inputs : needsControls(task) ? MIN_WORKER.controls : handle?.discard === true ? MIN_WORKER.discards : handle?.checkpoint === true || route !== undefined ? MIN_WORKER.engines : MIN_WORKER.any
+  const own = task.workspace !== undefined ? MIN_WORKER.workspaces : needsInputs(task) ? MIN_WORKER.inputs : needsControls(task) ? MIN_WORKER.controls : handle?.discard === true ? MIN_WORKER.discards : handle?.checkpoint === true || route !== undefined ? MIN_WORKER.engines : MIN_WORKER.any
   const min_worker = Math.max(own, Number(stored ?? 0))
   // As the take has it: what is only there to be ended leads to a new attempt, which waits for its turn.
   const isTakeover = handle !== undefined && handle.discard === undefined
@@ -97,9 +98,9 @@ export const TICKET_FIELDS = ['brief', 'route', 'handle', 'min_worker', 'mail', 
 /** The ticket, as `ticketOf` has it, and how long it may wait, from `TICKET_FIELDS` alone: rounds over 100,000 tasks stay cheap. undefined: there is no record. */
 export function waitingFrom(id: TaskId, n: number, [stored, route, handle, minWorker, mail, asking, answers]: readonly (string | null)[]): { ticket: Ticket; queueTtlMs: number; pausedTtlMs: number } | undefined {
   if (typeof stored !== 'string') return undefined
-  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms' | 'paused_ttl_ms' | 'budget' | 'permissions'>
-  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity, paused_ttl_ms: pausedTtlMs = DEFAULT_PAUSED_TTL_MS, budget, permissions } = brief
+  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms' | 'paused_ttl_ms' | 'budget' | 'permissions' | 'workspace'>
+  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity, paused_ttl_ms: pausedTtlMs = DEFAULT_PAUSED_TTL_MS, budget, permissions, workspace } = brief
   const mode = MODES.find((known) => known === brief.mode) ?? 'docker'
   const at = typeof handle === 'string' ? Handle.safeParse(JSON.parse(handle)).data : undefined
-  return { ticket: ticketOf({ id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at, budget, permissions, messages_waiting: Number(mail ?? 0), asking: Number(asking ?? 0), answers_waiting: Number(answers ?? 0) }, minWorker), queueTtlMs, pausedTtlMs }
+  return { ticket: ticketOf({ id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at, budget, permissions, workspace, messages_waiting: Number(mail ?? 0), asking: Number(asking ?? 0), answers_waiting: Number(answers ?? 0) }, minWorker), queueTtlMs, pausedTtlMs }
 }

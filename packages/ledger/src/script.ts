@@ -58,6 +58,31 @@ local function save(t)
 end
 -- the immutable part, decoded once
 local function brief(t) t.decoded = t.decoded or cjson.decode(t.brief); return t.decoded end
+-- tasks of one named workspace stand in line: the first has it until it is over and nothing of it is left
+local NEVER = 9000000000000000
+local function lineOf(t)
+  local workspace = string.find(t.brief, '"workspace":{', 1, true) and brief(t).workspace
+  return workspace and workspace.name and P .. 'line:' .. brief(t).agent_id .. ':' .. workspace.name
+end
+local function firstIn(line, own)
+  while true do
+    local id = redis.call('LINDEX', line, 0)
+    if not id or id == own then return id end
+    local state = redis.call('HGET', taskKey(id), 'state')
+    if state and not over(state) or redis.call('ZSCORE', P .. 'debts', id) then return id end
+    redis.call('LPOP', line)
+  end
+end
+local function waits(t)
+  local line = lineOf(t)
+  return line and firstIn(line, t.id) ~= t.id
+end
+local function callNext(t)
+  local line = lineOf(t)
+  local id = line and firstIn(line)
+  local member = id and id .. '-' .. (redis.call('HGET', taskKey(id), 'ticket') or '')
+  if member and redis.call('ZSCORE', P .. 'pending', member) == int(NEVER) then redis.call('ZADD', P .. 'pending', int(now()), member) end
+end
 local function record(id) return redis.call('HGETALL', taskKey(id)) end
 local function saved(kind, t) save(t); return { kind, record(t.id) } end
 local function append(t, eventType, payload, eventId, at)
@@ -85,7 +110,7 @@ local function owned(id, claim)
 end
 local function nextTicket(t, due)
   set(t, 'ticket', t.ticket + 1)
-  redis.call('ZADD', P .. 'pending', int(due), t.id .. '-' .. int(t.ticket))
+  redis.call('ZADD', P .. 'pending', int(waits(t) and NEVER or due), t.id .. '-' .. int(t.ticket))
 end
 local function queue(t, reason, at, delay, eventId, by)
   nextTicket(t, at + delay)
@@ -178,6 +203,10 @@ local function finish(t, to, payload, eventId, extra)
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
   append(t, 'task.' .. to, leaveMail(t, with(payload, { 'attempt', t.attempt, 'duration_ms', duration })), eventId, at)
   save(t)
+  local line = lineOf(t)
+  local home = line and t.handle and cjson.decode(t.handle).storage_id
+  if home then redis.call('HSETNX', P .. 'homes', line, home) end
+  callNext(t)
   return duration
 end
 `

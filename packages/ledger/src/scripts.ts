@@ -34,14 +34,16 @@ if key ~= '' then
   redis.call('HSET', idem, 'task', id, 'print', print)
   redis.call('PEXPIRE', idem, ttl)
 end
-local t = { id = id, ticket = 0, seq = 0, brief = brief, changes = { 'brief', brief, 'prompt', prompt, 'state', 'queued', 'created_at', int(at), 'rv', '${RECORD_VERSION}' } }
+local t = { id = id, ticket = 0, seq = 0, state = 'queued', brief = brief, changes = { 'brief', brief, 'prompt', prompt, 'state', 'queued', 'created_at', int(at), 'rv', '${RECORD_VERSION}' } }
 redis.call('ZADD', P .. 'tasks', int(at), id)
 redis.call('ZADD', P .. 'agent:' .. agent, int(at), id)
 redis.call('SADD', P .. 'live', id)
 redis.call('HINCRBY', P .. 'counts', 'queued', 1)
+local line = lineOf(t)
+if line then redis.call('RPUSH', line, id) end
 queue(t, 'submitted', at, 0, eventId)
 save(t)
-return { 'new', int(at) }
+return { waits(t) and 'waits' or 'new', int(at) }
 `)
 
 /**
@@ -59,6 +61,10 @@ local lives = isBound == '1' and t.handle and cjson.decode(t.handle).engine_id
 if lives and lives ~= engine then return { 'elsewhere', lives } end
 local at = now()
 if expire(t, at, eventId) then return { 'over' } end
+if waits(t) then return { 'stale_ticket' } end
+local line = lineOf(t)
+local home = line and redis.call('HGET', P .. 'homes', line)
+if home then set(t, 'home', home) end
 local isHeld = t.state ~= 'queued'
 local kind = (t.handle and not discards(t) or isHeld) and 'takeover' or 'started'
 if isHeld then
@@ -215,4 +221,11 @@ if not r[1] then return {} end
 local base = tonumber(r[3] or '0')
 local known = math.max(ARGV[2] - base, 0)
 return { tonumber(r[2]), base, redis.call('LRANGE', P .. 'log:' .. ARGV[1], math.max(known - 1, 0), known + ARGV[3] - 1) }
+`)
+
+/** ARGV: id. Nothing of an ended task is left: whoever waits for its named workspace may go on. */
+export const STRIKE_DEBT = script(`
+local t = open(ARGV[1])
+if redis.call('ZREM', P .. 'debts', ARGV[1]) == 1 and t then callNext(t) end
+return 1
 `)

@@ -20,12 +20,13 @@ export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Led
       const eventId = newEventId()
       const [kind, answer] = (await run(
         SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS, agentsDay?.tokens ?? '', agentsDay?.cost_micros ?? '',
-      )) as ['new' | 'known' | 'conflict' | 'budget', unknown]
+      )) as ['new' | 'waits' | 'known' | 'conflict' | 'budget', unknown]
       if (kind === 'conflict') throw conflict(String(answer))
       if (kind === 'budget') throw usedUp(task.agent_id, answer as [number, number])
       if (kind === 'known') return { task: taskFrom(fieldsOf(answer) ?? {}), isNew: false }
       const stored = accepted(task, Number(answer), eventId)
-      return { task: stored, isNew: true, ticket: ticketOf(stored) }
+      // One that waits for its workspace gets its ticket when it is its turn.
+      return { task: stored, isNew: true, ...(kind === 'waits' ? {} : { ticket: ticketOf(stored) }) }
     },
   }
 }
@@ -49,10 +50,10 @@ function usedUp(agentId: string, [tokens, cost]: [number, number]): LongshoreErr
 }
 
 /** What must be equal for a repeat to be the same submit. Mode is not: it may be the canary's choice, made anew. */
-function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms' | 'budget_asked'>): string {
-  const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms, budget_asked } = task
+function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms' | 'budget_asked' | 'workspace'>): string {
+  const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms, budget_asked, workspace } = task
   // What came later counts only where it is given: earlier builds wrote prints without it, and those still hold.
-  const later = [queue_ttl_ms, budget_asked].filter((value) => value !== undefined)
+  const later = [queue_ttl_ms, budget_asked, workspace].filter((value) => value !== undefined)
   return sha256(JSON.stringify([prompt, timeout_ms, profile, observers, max_attempts, ...later]))
 }
 

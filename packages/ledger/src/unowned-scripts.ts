@@ -124,7 +124,10 @@ export const REISSUE = script(`
 local id, n, eventId = unpack(ARGV)
 local t = open(id)
 if not t or t.ticket ~= tonumber(n) or (t.state ~= 'queued' and not held(t)) then return {} end
-if redis.call('ZSCORE', P .. 'pending', id .. '-' .. n) then return {} end
+local due = redis.call('ZSCORE', P .. 'pending', id .. '-' .. n)
+-- its turn may have come without a word: who was before it may be gone from here
+if due == int(NEVER) and not waits(t) then redis.call('ZADD', P .. 'pending', int(now()), id .. '-' .. n) end
+if due then return {} end
 local at = now()
 if t.state == 'queued' then queue(t, 'ticket_lost', at, 0, eventId) else nextTicket(t, at) end
 save(t)
@@ -143,7 +146,7 @@ if engine == '' and not t.route then return {} end
 local pending = P .. 'pending'
 local due = redis.call('ZSCORE', pending, id .. '-' .. n)
 redis.call('ZREM', pending, id .. '-' .. n)
-nextTicket(t, math.max(now(), tonumber(due) or 0))
+nextTicket(t, math.max(now(), due ~= int(NEVER) and tonumber(due) or 0))
 if engine == '' then redis.call('HDEL', taskKey(id), 'route') else set(t, 'route', engine) end
 save(t)
 return record(id)

@@ -86,6 +86,11 @@ export const SETTINGS = {
   RETRY_DELAY_MS: whole(10, 3_600_000).default(2_000).meta(says('Wait before the second attempt; doubles with each further one.', { unit: 'ms' })),
 
   WORKSPACE_DIR: z.string().optional().meta(says('The storage: one folder per task. Default: workspaces under LONGSHORE_HOME. Worker, engine and OpenCode server must see it at the same absolute path.')),
+  WORKSPACE_GIT_ALLOW: list.pipe(z.array(z.union([z.literal('https://*'), url('http', 'https').refine((text) => !URL.canParse(text) || new URL(text).username + new URL(text).password + new URL(text).search + new URL(text).hash === '', 'no user, password, query or fragment')], { error: 'https://* or prefixes such as https://git.example/team/' }))).default(['https://*']).meta(says('Repositories that tasks may have: address prefixes, comma separated. https://* is every host with a public address; a host that is named may have any address, and be on http.')),
+  WORKSPACE_GIT_CREDENTIALS: z.string().optional().meta(says('File of the credentials that tasks may name, mode 0600: see the guide to workspaces. Default: git-credentials.json under LONGSHORE_HOME. Read by workers only.')),
+  WORKSPACE_GIT_TIMEOUT_MS: whole(1_000, 3_600_000).default(240_000).meta(says('How long fetching and checking out a repository may take; it counts against the task\'s own time limit.', { unit: 'ms' })),
+  WORKSPACE_MAX_BYTES: bytes.default('10g').meta(says('Most that a task\'s workspace may hold on disk, repository and the agent\'s own files together. A larger repository is not cloned; a task that goes above it fails (workspace).')),
+  WORKSPACE_MAX_FILES: whole(1_000, 100_000_000).default(1_000_000).meta(says('The same in files and folders.', { unit: 'files' })),
   RUNNER_IMAGE: z.string().min(1).default('longshore/runner:latest').meta(says('Image of docker mode.')),
   RUNNER_COMMAND: z.string().optional().meta(says('Shell command that docker mode runs instead of OpenCode; the prompt arrives on its standard input.')),
   RUNNER_CPU_LIMIT: z.coerce.number<string>('a number of cpus such as 2.0').positive('a number of cpus above 0').default(2).meta(says('CPUs per container.', { unit: 'cpus' })),

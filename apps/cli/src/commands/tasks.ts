@@ -3,6 +3,7 @@ import { isOver, MessageType, Mode } from '@longshore/contracts'
 import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
 import { durationOption } from '../duration-option.ts'
 import type { TaskAnswer } from '../gateway-client.ts'
+import { GIT_OPTIONS, workspaceFrom } from '../git-options.ts'
 import { gatewayOf } from '../stack.ts'
 import { eventLine, followTask, showTask, showTasks } from '../task-lines.ts'
 
@@ -23,10 +24,11 @@ const submit: Command = {
     'queue-ttl': { type: 'string', value: 'TIME', about: 'How long it may wait for its first start: 90s, 15m, 2h, 1d. Default: QUEUE_TTL_MS.' },
     permissions: { type: 'string', value: 'JSON', about: 'What the agent may do without asking, as {"bash":"ask"}: takes away from what PERMISSIONS allows.' },
     'idempotency-key': { type: 'string', value: 'KEY', about: 'The same key gets the same task for 24 hours.' },
+    ...GIT_OPTIONS,
     sync: { type: 'boolean', about: 'Follow the task until it is over; exit code 0 only when it completed.' },
     url: URL_OPTION, json: JSON_OPTION,
   },
-  notes: ['longshore submit "Fix the failing test in src/parse.ts" --sync'],
+  notes: ['longshore submit "Fix the failing test in src/parse.ts" --git https://git.example/team/app.git --sync'],
   async run(input, context) {
     const { options, words } = input
     const mode = options['mode'] === undefined ? undefined : parseMode(options['mode'] as string)
@@ -40,6 +42,7 @@ const submit: Command = {
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
       ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
       ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }), ...(permissions === undefined ? {} : { permissions }),
+      ...workspaceFrom(options),
     })
     if (options['sync'] === true) return follow(task.task_id, input, context)
     if (options['json'] === true) context.terminal.say(JSON.stringify(task, null, 2))

@@ -1,4 +1,4 @@
-import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, PermissionPolicy, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, PermissionPolicy, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf, WorkspaceRequest } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
@@ -23,6 +23,7 @@ const Input = z.strictObject({
   permissions: PermissionPolicy.optional()
     .describe('What the agent may do without asking, by tool (* for all others): allow, ask, deny, or patterns with these, of which the last that fits counts. Takes away from what the deployment allows, never adds. ask waits for answer_task_input.'),
   input_ttl_ms: QueueTtlMs.optional().describe('How long a question of the agent waits for an answer, in milliseconds. Default: the deployment\'s INPUT_TTL_MS.'),
+  workspace: WorkspaceRequest.optional().describe('What the agent finds in its workspace. Default: an empty repository.'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
 
@@ -78,6 +79,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     ...(input.input_ttl_ms === undefined ? {} : { input_ttl_ms: input.input_ttl_ms }),
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
+    ...(input.workspace?.git === undefined && input.workspace?.name === undefined ? {} : { workspace: input.workspace }),
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),

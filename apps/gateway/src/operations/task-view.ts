@@ -1,4 +1,4 @@
-import { Budget, InputKind, isOver, Mode, type StoredInput, TimeLimit, Usage } from '@longshore/contracts'
+import { Budget, GitResult, InputKind, isOver, Mode, type StoredInput, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
@@ -53,6 +53,8 @@ export const TaskView = z.object({
   undelivered_messages: z.array(z.string()).optional().describe('Ids of messages that had not reached the agent when the task ended.'),
   budget: Budget.optional().describe('What all its attempts may use together.'),
   spent: z.object({ tokens: z.int(), cost_micros: z.int() }).optional().describe('What it has used of that, also while it runs: tokens without those read from the provider\'s cache.'),
+  workspace: z.object({ git: z.object({ url: z.string(), ref: z.string().optional(), credential: z.string().optional(), push: z.boolean().optional() }).optional(), name: z.string().optional() }).optional().describe('What the agent found in its workspace at its start. Absent: an empty repository.'),
+  git: GitResult.optional().describe('The commit that the agent started from, and where the result was pushed, or why not.'),
   output: z.string().optional().describe('The last of what the agent said.'),
   output_truncated: z.boolean().optional(),
   exit_code: z.int().optional(),
@@ -93,6 +95,8 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     ...(task.undelivered === undefined ? {} : { undelivered_messages: task.undelivered }),
     ...(result === undefined ? {} : { output: result.output, output_truncated: result.output_truncated, files_changed: result.files_changed }),
     ...(result?.exit_code === undefined ? {} : { exit_code: result.exit_code }),
+    ...(task.workspace === undefined ? {} : { workspace: task.workspace }),
+    ...(result?.git === undefined ? {} : { git: result.git }),
     ...(result?.usage === undefined ? {} : { usage: result.usage }),
     ...(failure === undefined ? {} : { error: failure.message, error_code: failure.code }),
     ...(task.limit === undefined ? {} : { limit: task.limit }),

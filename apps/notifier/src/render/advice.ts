@@ -18,6 +18,8 @@ const FAILURE_ADVICE: Readonly<Record<FailureCode, string>> = {
   output_truncated: 'The model stopped at its length or content limit. Make the task smaller.',
   agent_error: 'The agent itself ended in error. Its last output says why.',
   ticket_lost: 'The task was removed from the queue. Submit it again.',
+  workspace: 'Correct the repository\'s address, ref or credential, or raise the limits of a workspace; the error says which.',
+  workspace_unreachable: 'The repository\'s server did not answer through all attempts. Check it, then submit again.',
   budget: 'Raise the budget (of the task, or the agent\'s for a day), make the task smaller, or wait until tomorrow (UTC).',
   poison: 'This task took down several workers and is not tried again. Look at the workers\' logs; then an operator can run it again: longshore replay, with the task\'s id.',
   internal: 'This is a defect of Longshore. Please report it with the worker\'s log of this task.',

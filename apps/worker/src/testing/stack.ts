@@ -12,6 +12,7 @@ import { createTicketProducer, type TicketProducer } from '@longshore/queue'
 import { connectRedis, createMetrics } from '@longshore/runtime'
 
 import { createWorker, type RunningWorker, type WorkerSettings } from '../create-worker.ts'
+import type { Outgrown } from '../watch-size.ts'
 import { createShellBackend } from './shell-backend.ts'
 
 const SETTINGS: WorkerSettings = { concurrency: 3, lockMs: 5_000, stalledIntervalMs: 1_000, drainGraceMs: 0, retryDelayMs: 50 }
@@ -32,7 +33,7 @@ export interface TestStack {
   ledger: Ledger
   producer: TicketProducer
   submit(prompt: string, more?: Partial<NewTask>): Promise<Task>
-  worker(more?: Partial<WorkerSettings> & WorkerPlace & { name?: string; backends?: Backend[] }): Promise<RunningWorker>
+  worker(more?: Partial<WorkerSettings> & WorkerPlace & { name?: string; backends?: Backend[]; outgrown?: Outgrown }): Promise<RunningWorker>
   /** A worker in a process of its own, to be killed. */
   workerProcess(name: string, more?: WorkerPlace & Suspension): Promise<{ pid: number; kill(signal: NodeJS.Signals): void; exited: Promise<number | null> }>
   get(id: TaskId): Promise<Task>
@@ -44,14 +45,14 @@ export interface TestStack {
 }
 
 /** A worker's parts as `main.ts` would build them, around the shell backend. */
-export async function startTestWorker(config: ChildConfig, more: Partial<WorkerSettings> & { backends?: Backend[] } = {}): Promise<RunningWorker> {
+export async function startTestWorker(config: ChildConfig, more: Partial<WorkerSettings> & { backends?: Backend[]; outgrown?: Outgrown } = {}): Promise<RunningWorker> {
   const { redisUrl, deployment, root, name, ...place } = config
-  const { backends = [createShellBackend('docker', root, place), createShellBackend('opencode', root, place)], ...settings } = more
+  const { backends = [createShellBackend('docker', root, place), createShellBackend('opencode', root, place)], outgrown, ...settings } = more
   const [redis, bells] = [connectRedis(redisUrl, 'background', SILENT), connectRedis(redisUrl, 'background', SILENT)]
   const producer = createTicketProducer({ redisUrl, deployment, log: SILENT })
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log: SILENT }), doorbell: createDoorbell(bells, deployment), producer, backends,
-    deployment, name, host: 'here', version: '0', ...(place.storageId === undefined ? {} : { storageId: place.storageId }), log: SILENT, registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
+    deployment, name, host: 'here', version: '0', ...(place.storageId === undefined ? {} : { storageId: place.storageId }), log: SILENT, ...(outgrown === undefined ? {} : { outgrown }), registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
   })
   return {
     status: worker.status,

@@ -9,6 +9,7 @@ import { secretsOf } from '../drivers/opencode/server-settings.ts'
 import { createSessionMirror } from '../drivers/opencode/session-mirror.ts'
 import { redactor } from '../text.ts'
 import { createFileWatch } from '../workspace/file-watch.ts'
+import { withGitResult } from '../workspace/git-result.ts'
 import { baselineOf } from '../workspace/prepare.ts'
 import { workspaceOf } from '../workspace/storage.ts'
 import type { Connection } from './launch-server.ts'
@@ -44,7 +45,7 @@ export async function follow(options: OpencodeBackendOptions, task: Task, handle
     },
   })
   stream.listen(driver)
-  const outcome = driver.follow().then((end) => cleanOutcome(end, clean)).finally(() => stream.close())
+  const outcome = driver.follow().then((end) => withGitResult(options, task, run, cleanOutcome(end, clean))).finally(() => stream.close())
   outcome.catch(() => {}) // whoever awaits it hears of it
   return { get handle() { return current }, outcome, result: () => mirror.result(), tell: driver.tell }
 }

@@ -3,8 +3,8 @@ import { type Failure, type Handle, type RunContext, type Task, TaskFailure } fr
 import { openStream, type Stream } from '../drivers/opencode/open-stream.ts'
 import { asCallFailure, type ServerAddress, type SessionApi, sessionApi, statusOf } from '../drivers/opencode/session-api.ts'
 import type { HandleData } from '../places/server-place.ts'
-import { prepareWorkspace } from '../workspace/prepare.ts'
 import { workspaceOf } from '../workspace/storage.ts'
+import { prepareFor } from '../workspace/task-workspace.ts'
 import { handleOf, layersFor, type OpencodeBackendOptions } from './options.ts'
 
 /** A server that answers, and its stream. */
@@ -40,7 +40,7 @@ export async function launchServer(options: OpencodeBackendOptions, task: Task, 
     return handle
   }
   await store({})
-  await prepareWorkspace(workspace, place.owner)
+  await prepareFor(options, task, run, place.owner)
   run.signal.throwIfAborted()
   await store(await place.start(launch, data))
   const address = await place.address(data, workspace)

@@ -4,12 +4,11 @@ import type { Patience } from '../drivers/opencode/patience.ts'
 import type { Told } from '../drivers/opencode/steer.ts'
 import type { ModelAccess } from '../drivers/opencode/server-settings.ts'
 import type { HandleData, ServerPlace } from '../places/server-place.ts'
-import type { Storage } from '../workspace/storage.ts'
+import type { WorkspaceSource } from '../workspace/task-workspace.ts'
 
-export interface OpencodeBackendOptions {
+export interface OpencodeBackendOptions extends WorkspaceSource {
   mode: Mode
   place: ServerPlace
-  storage: Storage
   /** Only for what must not appear in events; the place hands it to the server. */
   model: ModelAccess
   /** What agents may do without asking; default: nothing beyond the built-in policy. */

@@ -8,29 +8,29 @@ import { beneath, withFolder } from './open-beneath.ts'
 import { openChecked } from './read-file.ts'
 import type { Workspace } from './storage.ts'
 
-/** Larger files are not shown as text, so they are not read. */
-const MAX_FILE_BYTES = 4 * 1024 * 1024
-/** What one diff reads. Its patch is a megabyte at most. */
-const MAX_TOTAL_BYTES = 64 * 1024 * 1024
-const MAX_FILES = 2_000
+export interface PutLimits { fileBytes: number; totalBytes: number; files: number }
+
+/** Larger files are not shown as text, so they are not read. What one diff reads: its patch is a megabyte at most. */
+const DIFF: PutLimits = { fileBytes: 4 * 1024 * 1024, totalBytes: 64 * 1024 * 1024, files: 2_000 }
 /** Stands for what is not read. Binary to git; a size makes a change of size a change. */
 const unread = (size: number) => Buffer.from(`\0not read, ${size} bytes\n`)
 
 /**
  * The start with the changes in it whose contents may be shown: each file was opened beneath `repo` through descriptors (see open-beneath.ts),
- * so that no swapped link brings in what lies outside. `left`: how many changes are not in it, because it would be too much.
+ * so that no swapped link brings in what lies outside. `left`: how many changes are not in it, because it would be too much; `unread`: how many are there by their names alone.
  */
-export async function treeToShow(workspace: Workspace, git: Git, base: TreeId, changes: readonly ChangedName[]): Promise<{ tree: TreeId; left: number }> {
-  const taken = { files: 0, bytes: 0 }
+export async function treeToShow(workspace: Workspace, git: Git, base: TreeId, changes: readonly ChangedName[], limits = DIFF): Promise<{ tree: TreeId; left: number; unread: number }> {
+  const taken = { files: 0, bytes: 0, unread: 0 }
   async function* commands(): AsyncGenerator<Buffer> {
     yield Buffer.from(`commit refs/heads/now\ncommitter Longshore <longshore@localhost> 0 +0000\ndata 0\nM 040000 ${base} \n`)
     // A file may have given its name to a folder: what is gone goes first.
     for (const { path } of changes.filter(({ change }) => change === 'deleted')) yield line(`D ${quoted(path)}`)
     for (const { path, change } of changes) {
       if (change === 'deleted') continue
-      if (taken.files >= MAX_FILES || taken.bytes >= MAX_TOTAL_BYTES) return
-      const blob = await readBlob(workspace, path)
+      if (taken.files >= limits.files || taken.bytes >= limits.totalBytes) return
+      const blob = await readBlob(workspace, path, limits.fileBytes)
       taken.files += 1
+      if (blob?.isUnread === true) taken.unread += 1
       taken.bytes += blob?.content.length ?? 0
       if (blob === undefined) yield line(`D ${quoted(path)}`)
       else yield Buffer.concat([line(`M ${blob.mode} inline ${quoted(path)}`), line(`data ${blob.content.length}`), blob.content, line('')])
@@ -39,7 +39,7 @@ export async function treeToShow(workspace: Workspace, git: Git, base: TreeId, c
   await git(['fast-import', '--quiet', '--done', '--force'], { stdin: finished(commands()) })
   const { bytes } = await git(['rev-parse', 'refs/heads/now^{tree}'])
   const toRead = changes.filter(({ change }) => change !== 'deleted').length
-  return { tree: bytes.toString('latin1').trim(), left: toRead - taken.files }
+  return { tree: bytes.toString('latin1').trim(), left: toRead - taken.files, unread: taken.unread }
 }
 
 async function* finished(commands: AsyncGenerator<Buffer>): AsyncGenerator<Buffer> {
@@ -47,10 +47,10 @@ async function* finished(commands: AsyncGenerator<Buffer>): AsyncGenerator<Buffe
   yield line('done')
 }
 
-interface Blob { mode: '100644' | '100755' | '120000'; content: Buffer }
+interface Blob { mode: '100644' | '100755' | '120000'; content: Buffer; isUnread?: boolean }
 
 /** undefined: nothing is there any more. */
-async function readBlob(workspace: Workspace, path: string): Promise<Blob | undefined> {
+async function readBlob(workspace: Workspace, path: string, maxBytes: number): Promise<Blob | undefined> {
   const parts = path.split('/')
   try {
     return await withFolder(workspace, parts.slice(0, -1), 'path', async (folder, repo) => {
@@ -58,13 +58,13 @@ async function readBlob(workspace: Workspace, path: string): Promise<Blob | unde
       if ((await lstat(place)).isSymbolicLink()) return { mode: '120000' as const, content: await readlink(place, 'buffer') }
       const { handle, found } = await openChecked(folder, repo, parts, 'path')
       try {
-        return { mode: (found.mode & constants.S_IXUSR) === 0 ? '100644' as const : '100755' as const, content: await contentOf(handle, found) }
+        return { mode: (found.mode & constants.S_IXUSR) === 0 ? '100644' as const : '100755' as const, content: await contentOf(handle, found, maxBytes), isUnread: found.size > maxBytes }
       } finally {
         await handle.close()
       }
     })
   } catch (error) {
-    if (error instanceof LongshoreError && error.code === 'invalid_input') return { mode: '100644', content: unread(0) }
+    if (error instanceof LongshoreError && error.code === 'invalid_input') return { mode: '100644', content: unread(0), isUnread: true }
     if (error instanceof LongshoreError || GONE.has((error as NodeJS.ErrnoException).code ?? '')) return undefined
     throw error
   }
@@ -73,8 +73,8 @@ async function readBlob(workspace: Workspace, path: string): Promise<Blob | unde
 /** A link that became something else between two looks at it. */
 const GONE = new Set(['ENOENT', 'ENOTDIR', 'EINVAL'])
 
-async function contentOf(handle: FileHandle, { size }: Stats): Promise<Buffer> {
-  if (size > MAX_FILE_BYTES) return unread(size)
+async function contentOf(handle: FileHandle, { size }: Stats, maxBytes: number): Promise<Buffer> {
+  if (size > maxBytes) return unread(size)
   const { buffer, bytesRead } = await handle.read(Buffer.alloc(size), 0, size, 0)
   return buffer.subarray(0, bytesRead)
 }

@@ -30,6 +30,9 @@ export interface Look {
   tree: TreeId
   /** Asks git about objects; the work tree is out of its sight, and so are the attributes in it. */
   ask: Git
+  /** The directory of this look alone that git takes orders from. */
+  gitDir: string
+  env: Record<string, string>
 }
 
 /**
@@ -56,7 +59,7 @@ export async function withLook<T>(workspace: Workspace, base: TreeId, signal: Ab
       })
       const nowhere = join(folder, 'nowhere')
       await mkdir(nowhere)
-      return use({ tree, ask: (args, options) => git(args, { GIT_WORK_TREE: nowhere, GIT_INDEX_FILE: join(nowhere, 'index') }, nowhere, options) })
+      return use({ tree, gitDir: folder, env, ask: (args, options) => git(args, { GIT_WORK_TREE: nowhere, GIT_INDEX_FILE: join(nowhere, 'index') }, nowhere, options) })
     })
   } finally {
     await rm(kept, { recursive: true, force: true })

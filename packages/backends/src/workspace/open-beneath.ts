@@ -54,7 +54,7 @@ export async function withFolder<T>(workspace: Workspace, parts: Parts, field: s
     // The operator may have put the storage behind a link; the task's own folders are none.
     const storage = await into(dirname(workspace.directory), constants.O_RDONLY | constants.O_DIRECTORY)
     const task = await into(beneath(storage, basename(workspace.directory)), FOLDER)
-    const repo = await into(beneath(task, basename(workspace.repo)), FOLDER)
+    const repo = await into(beneath(task, basename(workspace.repo)), FOLDER).catch(goneOn)
     let folder = repo
     for (const [i, part] of parts.entries()) {
       folder = await into(beneath(folder, part), FOLDER).catch(async (error: unknown) => { throw await refusalOf(error, folder, parts.slice(0, i + 1), field) })
@@ -63,6 +63,12 @@ export async function withFolder<T>(workspace: Workspace, parts: Parts, field: s
   } finally {
     await Promise.all(opened.map((folder) => folder.close()))
   }
+}
+
+/** @throws LongshoreError file_not_found for a workspace that is not there any more */
+export function goneOn(error: NodeJS.ErrnoException): never {
+  if (error.code !== 'ENOENT') throw error
+  throw new LongshoreError('file_not_found', 'the workspace of this task is not there any more: a named one went on to a later task', { field: 'task_id', next: 'Ask for the newest task that had it.' })
 }
 
 /** Opens `name` in an open folder as a file. The caller checks it through the descriptor, and closes it. @throws LongshoreError */

@@ -2,28 +2,46 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, cp, lchown, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { LongshoreError, TaskFailure } from '@longshore/contracts'
+import { GitRef, LongshoreError, TaskFailure } from '@longshore/contracts'
+import { z } from 'zod'
 import { createBaseline, snapshot, type TreeId } from './changes.ts'
-import { runGit } from './git.ts'
+import type { Cloned } from './clone.ts'
+import { GitCutShort, gitOf, runGit } from './git.ts'
+import { goneOn } from './open-beneath.ts'
 import { withOwnFolder } from './own-folder.ts'
 import type { Workspace } from './storage.ts'
+
+const TREE_ID = /^[0-9a-f]{40}$/
 
 /** As whom the agent runs; undefined: as the worker itself. */
 export interface Owner { uid: number; gid: number }
 
+/** What fills a workspace before its agent starts. */
+export interface Filling {
+  /** Makes the repository in `draft`, with git's own folder in `folder` meanwhile. @throws TaskFailure */
+  clone(folder: string, draft: string): Promise<Cloned>
+  /** Rejects when another worker owns the task: a clone takes long. */
+  confirm(): Promise<void>
+}
+
+/** What a clone was made of: read back, it is data that agents of a shared server may have written. */
+const Source = z.object({ commit: z.string().regex(TREE_ID), branch: GitRef.optional() })
+
 const BASELINE_FILE = 'baseline'
-const TREE_ID = /^[0-9a-f]{40}$/
+const SOURCE_FILE = 'source'
 const PASSWORD_FILE = 'password'
 const MAX_OWN_BYTES = 1_024
+/** Every file of a clone is read once; what git knows then, it does not read again. */
+const FIRST_LOOK_MS = 300_000
 /** The agent's home and XDG folders, relative to `state`. */
 const STATE_FOLDERS = ['home', 'config', 'data', 'cache', 'run'] as const
 
 /**
  * Makes a task's folders, once: a later attempt gets what the earlier ones left. `repo` becomes a git repository with an empty first commit,
- * as agents expect one. Cut short anywhere, the next call completes it.
- * @throws TaskFailure `storage_unavailable`
+ * as agents expect one, or what `filling` makes. Cut short anywhere, the next call completes it.
+ * @throws TaskFailure `storage_unavailable`, and what `filling` throws
  */
-export async function prepareWorkspace(workspace: Workspace, owner?: Owner): Promise<void> {
+export async function prepareWorkspace(workspace: Workspace, owner?: Owner, filling?: Filling): Promise<void> {
   try {
     if ((await baselineOf(workspace)) !== undefined) return
     await mkdir(workspace.directory, { recursive: true, mode: 0o711 })
@@ -31,12 +49,15 @@ export async function prepareWorkspace(workspace: Workspace, owner?: Owner): Pro
     for (const folder of [workspace.control, workspace.baseline]) await mkdir(folder, { recursive: true, mode: 0o700 })
     await mkdir(workspace.state, { recursive: true, mode: 0o700 })
     for (const folder of STATE_FOLDERS) await mkdir(join(workspace.state, folder), { recursive: true, mode: 0o700 })
-    await makeRepository(workspace, owner)
+    await makeRepository(workspace, owner, filling)
     await createBaseline(workspace)
+    if (filling !== undefined) await beginWithClone(workspace)
     const tree = await snapshot(workspace)
     if (owner !== undefined) await giveTo(workspace.state, owner)
     await writeAtomically(join(workspace.control, BASELINE_FILE), tree) // last: it says that all of this was done
   } catch (error) {
+    if (error instanceof TaskFailure) throw error
+    if (filling !== undefined && error instanceof GitCutShort) throw new TaskFailure('workspace', `the repository cannot be looked at: ${error.message}`, { cause: error })
     throw new TaskFailure('storage_unavailable', `cannot prepare the workspace ${workspace.directory}: ${String(error)}`, { cause: error })
   }
 }
@@ -55,6 +76,7 @@ export async function baselineOf(workspace: Workspace): Promise<TreeId | undefin
 export async function startOf(workspace: Workspace): Promise<TreeId> {
   const tree = await baselineOf(workspace)
   if (tree === undefined) throw new LongshoreError('not_started', 'the task has no workspace yet: its agent was never started', { field: 'task_id', next: 'Ask again once get_task_status says that it runs.' })
+  await lstat(workspace.repo).catch(goneOn)
   return tree
 }
 
@@ -74,19 +96,55 @@ export async function passwordOf(workspace: Workspace): Promise<string | undefin
  * Whole and with its owner, or not at all: git refuses a repository that is somebody else's, and one whose lock a killed process left. It is made
  * where no agent can put something into its configuration meanwhile. One that is there is left alone: a worker that was suspended in here may be long behind its successor.
  */
-async function makeRepository({ directory, repo }: Workspace, owner: Owner | undefined): Promise<void> {
+async function makeRepository(workspace: Workspace, owner: Owner | undefined, filling: Filling | undefined): Promise<void> {
+  const { directory, repo } = workspace
+  if (filling !== undefined && (await lstat(repo).catch(() => undefined)) !== undefined) return
   const draft = `${repo}.${randomBytes(4).toString('hex')}`
-  await withOwnFolder(async (folder) => {
-    const git = (...args: string[]): Promise<string> => runGit(args, { GIT_CEILING_DIRECTORIES: dirname(folder) }, folder)
-    await git('init', '--quiet', '--template=', '--initial-branch=main')
-    await git('commit', '--quiet', '--allow-empty', '--message', 'Before the task')
-    await cp(folder, draft, { recursive: true })
+  await withOwnFolder((folder) => (filling === undefined ? initInto(folder, draft) : fill(workspace, filling, folder, draft))).catch(async (error: unknown) => {
+    await rm(draft, { recursive: true, force: true })
+    throw error
   })
   if (owner !== undefined) await giveTo(draft, owner)
   await rename(draft, repo).catch((error: NodeJS.ErrnoException) => {
     if (error.code !== 'ENOTEMPTY' && error.code !== 'EEXIST') throw error
   })
   for (const name of await readdir(directory)) if (name.startsWith(`${basename(repo)}.`)) await rm(join(directory, name), { recursive: true, force: true })
+}
+
+async function initInto(folder: string, draft: string): Promise<void> {
+  const git = (...args: string[]): Promise<string> => runGit(args, { GIT_CEILING_DIRECTORIES: dirname(folder) }, folder)
+  await git('init', '--quiet', '--template=', '--initial-branch=main')
+  await git('commit', '--quiet', '--allow-empty', '--message', 'Before the task')
+  await cp(folder, draft, { recursive: true })
+}
+
+/** What it was made of is written down before it gets its name: a repository that is there is whole, and known. */
+async function fill({ control }: Workspace, filling: Filling, folder: string, draft: string): Promise<void> {
+  const cloned = await filling.clone(folder, draft)
+  await filling.confirm()
+  await writeAtomically(join(control, SOURCE_FILE), JSON.stringify(cloned))
+}
+
+/** The repository that the workspace began as. @throws TaskFailure when it is not known any more */
+export async function sourceOf(workspace: Workspace): Promise<Cloned> {
+  const text = await readOwn(workspace, SOURCE_FILE)
+  try {
+    return Source.parse(JSON.parse(text ?? ''))
+  } catch (error) {
+    throw new TaskFailure('storage_unavailable', `it is not known any more what the workspace ${workspace.directory} was cloned from`, { cause: error })
+  }
+}
+
+/**
+ * The commit becomes what our own directory knows, so that its files need not be stored again, and those count that the repository holds although
+ * it ignores them. The agent has not run yet: what is copied is what git fetched.
+ */
+async function beginWithClone(workspace: Workspace): Promise<void> {
+  const { commit } = await sourceOf(workspace)
+  await cp(join(workspace.repo, '.git', 'objects'), join(workspace.baseline, 'objects'), { recursive: true })
+  await gitOf(workspace, ['read-tree', commit])
+  const names = await gitOf(workspace, ['ls-files', '-z', '--cached'])
+  await gitOf(workspace, ['update-index', '--add', '--remove', '--replace', '-z', '--stdin'], names, { timeoutMs: FIRST_LOOK_MS })
 }
 
 /** Only before the agent first runs: nothing in there is hostile yet. */

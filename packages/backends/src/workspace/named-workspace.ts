@@ -1,0 +1,75 @@
+import { createHash } from 'node:crypto'
+import { lchown, lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+import { type AgentId, TaskFailure, TaskId } from '@longshore/contracts'
+import { GitCutShort } from './git.ts'
+import { baselineOf, type Owner, prepareWorkspace } from './prepare.ts'
+import { type Storage, type Workspace, workspaceOf } from './storage.ts'
+
+// A named workspace has no place of its own: it is the `repo` of the task that had it last, and moves to the next one. So everything that knows
+// where a task's files are stays true. The ledger lets one task at a time have it, and no other before nothing of the last one is left.
+
+export interface Named { agentId: AgentId; name: string; taskId: TaskId }
+
+/** Where such a workspace may be: newest first. Written before it moves, so that a death in between loses nothing. */
+const HOLDERS = 'named'
+const MAX_HOLDERS = 8
+
+/**
+ * Makes a task's workspace of what the last task of that name left; of nothing where it is the first.
+ * @param confirm rejects when another worker owns the task
+ * @throws TaskFailure `storage_unavailable`, `workspace`
+ */
+export async function prepareNamed(storage: Storage, named: Named, owner: Owner | undefined, confirm: () => Promise<void>): Promise<void> {
+  const workspace = workspaceOf(storage, named.taskId)
+  if ((await baselineOf(workspace)) !== undefined) return
+  try {
+    await confirm()
+    await mkdir(join(storage.root, HOLDERS), { recursive: true, mode: 0o700 })
+    await bringHere(storage, workspace, named, owner)
+  } catch (error) {
+    throw new TaskFailure('storage_unavailable', `cannot bring the workspace "${named.name}" to its next task: ${String(error)}`, { cause: error })
+  }
+  await prepareWorkspace(workspace, owner).catch((error: unknown) => {
+    if (error instanceof TaskFailure && error.cause instanceof GitCutShort) throw new TaskFailure('workspace', `the workspace "${named.name}" cannot be looked at any more: ${error.cause.message}`, { cause: error })
+    throw error
+  })
+}
+
+async function bringHere(storage: Storage, workspace: Workspace, named: Named, owner: Owner | undefined): Promise<void> {
+  const file = join(storage.root, HOLDERS, createHash('sha256').update(`${named.agentId}\0${named.name}`).digest('hex'))
+  const holders = await readHolders(file)
+  const draft = `${file}.${process.pid}`
+  await writeFile(draft, [...new Set([named.taskId, ...holders])].slice(0, MAX_HOLDERS).join('\n'), { mode: 0o600 })
+  await rename(draft, file)
+  await mkdir(workspace.directory, { recursive: true, mode: 0o711 })
+  if (await isFolder(workspace.repo)) return
+  for (const holder of holders) {
+    const { repo } = workspaceOf(storage, holder)
+    if (holder === named.taskId || !(await isFolder(repo))) continue
+    await giveOn(Buffer.from(repo), (await lstat(repo)).uid, owner)
+    await rename(repo, workspace.repo)
+    return
+  }
+}
+
+/** Agents of a shared server may have written it: nothing but ids of tasks is taken from it. */
+async function readHolders(file: string): Promise<TaskId[]> {
+  const text = await readFile(file, 'utf8').catch((error: NodeJS.ErrnoException) => {
+    if (error.code === 'ENOENT') return ''
+    throw error
+  })
+  return text.split('\n').slice(0, MAX_HOLDERS).map((line) => TaskId.safeParse(line).data).filter((id) => id !== undefined)
+}
+
+const isFolder = (path: string): Promise<boolean> => lstat(path).then((found) => found.isDirectory(), () => false)
+
+/** Where the next agent is another user than the last: what was the last one's, and nothing else, becomes the next one's. No agent runs on it meanwhile. */
+async function giveOn(path: Buffer, from: number, owner: Owner | undefined): Promise<void> {
+  if (owner === undefined || owner.uid === from) return
+  const found = await lstat(path)
+  if (found.uid === from) await lchown(path, owner.uid, owner.gid)
+  if (found.isDirectory()) for (const name of await readdir(path, { encoding: 'buffer' })) await giveOn(Buffer.concat([path, SLASH, name]), from, owner)
+}
+
+const SLASH = Buffer.from('/')

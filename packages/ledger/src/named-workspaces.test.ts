@@ -1,0 +1,72 @@
+import { expect, test } from 'vitest'
+
+import { aHandle, claimOf, completed, connect, ticket } from './testing/world.ts'
+
+const open = connect()
+const named = { workspace: { name: 'app' } }
+
+test('tasks of one named workspace of an agent run one after the other, in their order; others do not wait', async () => {
+  const { ledger, submitted, taken, now, redis, keys } = open()
+  const [one, two, three] = [await submitted(named), await submitted(named), await submitted(named)]
+  const others = [await submitted({ workspace: { name: 'other' } }), await submitted({ ...named, agent_id: 'agent-b' }), await submitted()]
+  const due = async () => (await ledger.pendingTickets(10)).filter(({ due_at }) => due_at < Date.now() + 60_000).map(({ ticket: { task_id } }) => task_id)
+  expect(new Set(await due())).toEqual(new Set([one, ...others].map(({ id }) => id)))
+  expect(await ledger.take(ticket(two), 'w')).toMatchObject({ kind: 'nothing' })
+  const running = await taken(one, 'w')
+  await ledger.saveHandle(claimOf(running), { ...aHandle, storage_id: 'storage-1' })
+  await ledger.end(claimOf(running), completed)
+  // Its container may still be there.
+  expect(await due()).not.toContain(two.id)
+  expect(await ledger.take(ticket(two), 'w')).toMatchObject({ kind: 'nothing' })
+  await ledger.strikeDebt(one.id)
+  expect(await due()).toContain(two.id)
+  expect(await due()).not.toContain(three.id)
+  // The second is cancelled before it starts, and has nothing to clean up.
+  await ledger.cancel(two.id, 'op')
+  expect(await due()).toContain(three.id)
+  expect(await taken(await now(three.id), 'w')).toMatchObject({ state: 'running', home: 'storage-1' })
+  expect(await redis.lrange(keys.line('agent-a', 'app'), 0, -1)).toEqual([three.id])
+})
+
+test('a submit whose workspace is taken brings no ticket; the same key finds it waiting', async () => {
+  const { ledger, submitted } = open()
+  await submitted(named)
+  const waiting = await submitted({ ...named, idempotency_key: 'k' })
+  expect(waiting.state).toBe('queued')
+  expect((await ledger.submit({ ...waiting, id: `task-${'z'.repeat(26)}` })).task.id).toBe(waiting.id)
+})
+
+test('a paused task keeps its workspace, a retry too', async () => {
+  const { ledger, submitted, taken, now } = open()
+  const [one, two] = [await submitted(named), await submitted(named)]
+  const running = await taken(one, 'w')
+  await ledger.requeue(claimOf(running), { reason: 'retry', failure: { code: 'provider_busy', message: 'busy' }, delayMs: 0 })
+  expect(await ledger.take(ticket(two), 'w')).toMatchObject({ kind: 'nothing' })
+  await ledger.pause(one.id, 'op')
+  expect((await now(one.id)).state).toBe('paused')
+  expect(await ledger.take(ticket(two), 'w')).toMatchObject({ kind: 'nothing' })
+  await ledger.resume(one.id, 'op')
+  expect(await taken(await now(one.id), 'w')).toMatchObject({ state: 'running' })
+})
+
+test('a task that waits is not taken for lost; its turn comes also when nobody said so', async () => {
+  const { ledger, submitted, redis, keys } = open()
+  const [one, two] = [await submitted(named), await submitted(named)]
+  expect(await ledger.reissue(two.id, two.ticket)).toBeUndefined()
+  expect((await ledger.pendingTickets(10)).find(({ ticket: { task_id } }) => task_id === two.id)?.due_at).toBeGreaterThan(1e15)
+  // As an older build ends it, and as somebody deletes it.
+  await redis.del(keys.task(one.id))
+  expect(await ledger.reissue(two.id, two.ticket)).toBeUndefined()
+  expect((await ledger.pendingTickets(10)).find(({ ticket: { task_id } }) => task_id === two.id)?.due_at).toBeLessThan(1e15)
+})
+
+test('one that waits too long ends as any other, and those behind it move up', async () => {
+  const { ledger, submitted, now } = open()
+  const one = await submitted(named)
+  const two = await submitted({ ...named, queue_ttl_ms: 1_000 })
+  const three = await submitted(named)
+  await expect.poll(() => ledger.timeoutUnowned(two.id, two.ticket), { timeout: 5_000 }).toBe(true)
+  expect((await now(two.id)).limit).toBe('queue_ttl_ms')
+  await ledger.cancel(one.id, 'op')
+  expect((await ledger.pendingTickets(10)).map(({ ticket: { task_id }, due_at }) => [task_id, due_at < 1e15])).toEqual([[three.id, true]])
+})
