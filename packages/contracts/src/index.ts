@@ -1,4 +1,5 @@
 export type { AgentMessage, Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext } from './backend.ts'
+export { BlobFault, type BlobContent, type BlobFaultCode, type BlobInfo, BlobKey, type BlobStore, type ByteRange, type PutOptions } from './blobs.ts'
 export { Control, Mail, MessageText, MessageType } from './control.ts'
 export { ERROR_CODES, ErrorBody, ErrorCode, LongshoreError } from './errors.ts'
 export {

@@ -71,6 +71,7 @@ export const SETTINGS = {
   RETRY_DELAY_MS: whole(10, 3_600_000).default(2_000).meta(says('Wait before the second attempt; doubles with each further one.', { unit: 'ms' })),
 
   WORKSPACE_DIR: z.string().optional().meta(says('The storage: one folder per task. Default: workspaces under LONGSHORE_HOME. Worker, engine and OpenCode server must see it at the same absolute path.')),
+  BLOBS_DIR: z.string().optional().meta(says('The blob store: what is too large for Redis. Default: blobs under LONGSHORE_HOME. Gateways and workers must share it, with one user; agents must not reach it.')),
   RUNNER_IMAGE: z.string().min(1).default('longshore/runner:latest').meta(says('Image of docker mode.')),
   RUNNER_COMMAND: z.string().optional().meta(says('Shell command that docker mode runs instead of OpenCode; the prompt arrives on its standard input.')),
   RUNNER_CPU_LIMIT: z.coerce.number<string>('a number of cpus such as 2.0').positive('a number of cpus above 0').default(2).meta(says('CPUs per container.', { unit: 'cpus' })),

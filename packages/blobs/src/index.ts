@@ -1,0 +1,1 @@
+export { openSharedDirectory, type SharedDirectory } from './shared-directory.ts'
