@@ -1,6 +1,7 @@
 import type { Redis } from 'ioredis'
 import type { Registry } from 'prom-client'
 
+import type { Storage } from '@longshore/backends'
 import type { Backend, Budget, DeploymentId, Log, Mode } from '@longshore/contracts'
 import type { Doorbell, Ledger } from '@longshore/ledger'
 import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, type Heartbeats, listEngines, type ModeReport, reconcileTickets, type TicketProducer } from '@longshore/queue'
@@ -35,6 +36,8 @@ export interface WorkerDeps {
   storageId?: string
   /** Where it serves the files of that storage's tasks (files-door.ts). */
   filesUrl?: string | undefined
+  /** Where full outputs are written. Without it they are not. */
+  output?: { storage: Storage; maxBytes: number }
   /** Whether and how leftovers are looked for. Default: not at all. */
   sweep?: { everyMs: number; isDryRun: boolean; markFile: string }
   log: Log
@@ -147,12 +150,12 @@ function keepSweeping({ sweep, ledger, backends, log }: WorkerDeps, clock: Redis
 
 interface Parts { clock: RedisClock; board: ModeBoard; drain: Drain; heartbeats: Heartbeats; onRequeued: () => void }
 
-function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, storageId, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
+function runDepsOf({ output, redis, deployment, ledger, doorbell, name, log, registry, storageId, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
   const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
     ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
     retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay,
-    storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
+    output, storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
     get handover() {
       return drain.handover()
     },

@@ -8,6 +8,7 @@ export { createScriptedBackend, type ScriptedBackendOptions } from './scripted-b
 export { diffWorkspace, type WorkspaceDiff } from './workspace/diff.ts'
 export { GitCutShort } from './workspace/git.ts'
 export { type FileList, listFiles } from './workspace/list-files.ts'
+export { createOutputFile, outputBytes, readOutput } from './workspace/output-parts.ts'
 export { prepareWorkspace } from './workspace/prepare.ts'
 export { openTaskFile } from './workspace/read-file.ts'
 export { openStorage, type Storage, type Workspace, workspaceOf } from './workspace/storage.ts'

@@ -10,6 +10,7 @@ export { FAILURE_CODES, Failure, FailureCode, isWorthRetrying, TaskFailure, toFa
 export { Handle } from './handle.ts'
 export { AgentId, DeploymentId, EventId, TaskId, taskIdFrom } from './ids.ts'
 export * from './limits.ts'
+export { GoneReason, Kept, OutputPart } from './kept.ts'
 export { type Clock, type Log, SILENT } from './log.ts'
 export { Isolation, ISOLATIONS, Mode, MODES } from './mode.ts'
 export { END_STATES, EndState, isOver, mayBecome, TASK_STATES, TaskState, TRANSITIONS } from './state.ts'

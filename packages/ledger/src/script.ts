@@ -148,6 +148,9 @@ local function finish(t, to, payload, eventId, extra)
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
+  -- plain text is safe to look for here, too
+  local hasFiles = t.handle and string.find(t.handle, '"storage_id":', 1, true) or redis.call('HEXISTS', taskKey(t.id), 'output') == 1
+  if hasFiles then redis.call('ZADD', P .. 'keeps', int(at), t.id) end
   append(t, 'task.' .. to, leaveMail(t, with(payload, { 'attempt', t.attempt, 'duration_ms', duration })), eventId, at)
   save(t)
   return duration

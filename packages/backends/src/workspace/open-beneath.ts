@@ -8,7 +8,7 @@ import type { Workspace } from './storage.ts'
  * Opening what an agent wrote (G14). Every step starts at a descriptor that is held and follows no link, so a folder that is swapped for a link
  * between check and use leads nowhere. Node has no openat; `/proc/self/fd/N/name` is the same, on Linux.
  */
-const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+export const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 /** A pipe that was put in place of a file must not hold us. */
 const FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
 
