@@ -5,6 +5,7 @@ export { createOpencodeMode, type OpencodeModeOptions } from './opencode-mode.ts
 export { DEFAULT_LIMITS, type Limits } from './places/container-spec.ts'
 export { type RemotePlaceOptions } from './places/remote-place.ts'
 export { createScriptedBackend, type ScriptedBackendOptions } from './scripted-backend.ts'
+export { archiveWorkspace, type Archived } from './workspace/archive.ts'
 export { diffWorkspace, type WorkspaceDiff } from './workspace/diff.ts'
 export { GitCutShort } from './workspace/git.ts'
 export { type FileList, listFiles } from './workspace/list-files.ts'

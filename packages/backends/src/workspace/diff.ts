@@ -1,7 +1,7 @@
+import { nameToText, parseWorkspacePath } from '@longshore/contracts'
 import { type Change, type ChangedName, changedNames } from './changed-names.ts'
 import { treeToShow } from './diff-tree.ts'
 import { withLook } from './look.ts'
-import { parsePath, toText } from './open-beneath.ts'
 import { startOf } from './prepare.ts'
 import type { Workspace } from './storage.ts'
 
@@ -29,7 +29,7 @@ export interface WorkspaceDiff {
  * @throws LongshoreError not_started, invalid_input; GitCutShort when there is too much to look at
  */
 export async function diffWorkspace(workspace: Workspace, { maxBytes, path = '' }: { maxBytes: number; path?: string | undefined }, signal: AbortSignal): Promise<WorkspaceDiff> {
-  const under = parsePath(path, FIELD).join('/')
+  const under = parseWorkspacePath(path, FIELD).join('/')
   const base = await startOf(workspace)
   return withLook(workspace, base, signal, async ({ tree, ask }) => {
     const changes = (await changedNames(ask, base, tree)).filter((one) => under === '' || one.path === under || one.path.startsWith(`${under}/`))
@@ -55,7 +55,7 @@ function fitting(names: readonly ChangedName[]): readonly ChangedName[] {
 }
 
 function view({ path, change, from }: ChangedName): WorkspaceDiff['files'][number] {
-  return { path: toText(path), change, ...(from === undefined ? {} : { previous_path: toText(from) }) }
+  return { path: nameToText(path), change, ...(from === undefined ? {} : { previous_path: nameToText(from) }) }
 }
 
 const HEADER = 'diff --git '
