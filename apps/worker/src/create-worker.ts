@@ -2,7 +2,7 @@ import type { Redis } from 'ioredis'
 import type { Registry } from 'prom-client'
 
 import type { Storage } from '@longshore/backends'
-import type { Backend, Budget, DeploymentId, Log, Mode } from '@longshore/contracts'
+import type { Backend, BlobStore, Budget, DeploymentId, Log, Mode } from '@longshore/contracts'
 import type { Doorbell, Ledger } from '@longshore/ledger'
 import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, type Heartbeats, listEngines, type ModeReport, reconcileTickets, type TicketProducer } from '@longshore/queue'
 import { keepRounds, type Rounds, stopAll, type Stoppable } from '@longshore/runtime'
@@ -11,6 +11,8 @@ import type { BreakerSettings } from './breaker.ts'
 import { createDebtCollector } from './collect-debts.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { isHere } from './here.ts'
+import { createKeeper } from './keep/keeper.ts'
+import { type CollectSettings, startCollecting } from './keep/start-collecting.ts'
 import { type ModeBoard, watchModes } from './mode-board.ts'
 import { type RedisClock, startRedisClock } from './redis-clock.ts'
 import { runTask } from './run-task.ts'
@@ -36,8 +38,10 @@ export interface WorkerDeps {
   storageId?: string
   /** Where it serves the files of that storage's tasks (files-door.ts). */
   filesUrl?: string | undefined
-  /** Where full outputs are written. Without it they are not. */
-  output?: { storage: Storage; maxBytes: number }
+  /** Where full outputs are written, and where what ended tasks leave is kept. Without it neither is. */
+  keep?: { storage: Storage; store: BlobStore; maxBytes: number }
+  /** Whether and how what is kept for too long is removed. Default: not at all. */
+  collect?: CollectSettings
   /** Whether and how leftovers are looked for. Default: not at all. */
   sweep?: { everyMs: number; isDryRun: boolean; markFile: string }
   log: Log
@@ -71,6 +75,9 @@ export interface RunningWorker {
 
 const HEARTBEAT_MS = 5_000
 const DEBTS_MS = 5_000
+const KEEP_MS = 2_000
+/** What ended in the last moment is kept by whoever starts next, unless it is done in so long. */
+const LAST_KEEP_MS = 4_000
 /** Redis may be away, an engine may hang: the process ends all the same. */
 const STOP_MS = 5_000
 const DEFAULT_BREAKER: BreakerSettings = { failures: 3, openMs: 10_000 }
@@ -120,12 +127,15 @@ export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
   const collect = createDebtCollector({ ledger, backendOf, clock, log, reaches: (handle) => isHere(handle, runDeps) })
   const debts = keepRounds({ everyMs: DEBTS_MS, log, failing: 'leftovers could not be looked for', round: async () => void (await collect()) })
   const sweeps = keepSweeping(deps, clock, runDeps.metrics)
+  const keeper = startKeeper(deps, clock, runDeps.metrics)
+  const collectors = deps.keep === undefined || deps.collect === undefined ? [] : startCollecting(deps.collect, { ...deps.keep, ledger, name, log, now: clock.now, metrics: runDeps.metrics })
   return {
     status,
     stop: async () => {
       await drain.finish()
       await stopAll([
-        part('rounds', () => Promise.all([consumer, board, debts, ...sweeps, dispatcher, reconciler].map((one) => one.stop()))),
+        part('rounds', () => Promise.all([consumer, board, debts, ...sweeps, ...collectors, dispatcher, reconciler].map((one) => one.stop()))),
+        part('keeping', () => keeper.stop()),
         // What was handed over should wait in the queue, not for the next process that dispatches.
         part('last dispatch', () => dispatchOnce(ledger, producer)),
         part('heartbeat', async () => {
@@ -148,14 +158,29 @@ function keepSweeping({ sweep, ledger, backends, log }: WorkerDeps, clock: Redis
   return [keepRounds({ everyMs: sweep.everyMs, round, log, failing: 'orphans could not be looked for' })]
 }
 
+/** What tasks leave is kept soon after their end: until then only a worker of their storage can show it. */
+function startKeeper({ keep, ledger, name, log }: WorkerDeps, clock: RedisClock, { kept, keptBytes }: WorkerMetrics): { stop(): Promise<unknown> } {
+  if (keep === undefined) return { stop: () => Promise.resolve() }
+  const onKept = (bytes: number) => {
+    kept.inc()
+    keptBytes.inc(bytes)
+  }
+  const round = createKeeper({ ...keep, ledger, name, clock, log, onKept })
+  const rounds = keepRounds({ everyMs: KEEP_MS, round, log, failing: 'what tasks left could not be kept' })
+  return { stop: async () => {
+    await rounds.stop()
+    await round(AbortSignal.timeout(LAST_KEEP_MS))
+  } }
+}
+
 interface Parts { clock: RedisClock; board: ModeBoard; drain: Drain; heartbeats: Heartbeats; onRequeued: () => void }
 
-function runDepsOf({ output, redis, deployment, ledger, doorbell, name, log, registry, storageId, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
+function runDepsOf({ keep, redis, deployment, ledger, doorbell, name, log, registry, storageId, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
   const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
     ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
     retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay,
-    output, storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
+    output: keep, storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
     get handover() {
       return drain.handover()
     },

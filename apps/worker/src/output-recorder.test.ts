@@ -23,7 +23,7 @@ beforeEach(async () => {
 })
 afterEach(() => stack.stop())
 
-const KEEPING = { outputBytes: 64 * 1024 * 1024 }
+const KEEPING = { maxBytes: 64 * 1024 * 1024 }
 const said = (text: string): ExecutionEvent => ({ type: 'task.output', payload: { text, stream: 'agent' } })
 const newTask = () => ({ id: taskIdFrom(randomBytes(52)), claim: 1, attempt: 1 })
 

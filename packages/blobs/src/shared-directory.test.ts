@@ -4,11 +4,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { openSharedDirectory, type SharedDirectory } from './shared-directory.ts'
+import type { BlobStore } from '@longshore/contracts'
+
+import { openSharedDirectory } from './shared-directory.ts'
 
 const KEY = 'task-1.output'
 let root: string
-let store: SharedDirectory
+let store: BlobStore
 
 beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'longshore-blobs-'))
@@ -138,7 +140,7 @@ test('what a writer that died has left is collected, what one writes now is not'
   await writeFile(join(root, 'drafts', 'abandoned'), 'half')
   await utimes(join(root, 'drafts', 'abandoned'), long, long)
   await writeFile(join(root, 'drafts', 'fresh'), 'half')
-  expect(await store.collectDrafts(Date.now())).toBe(1)
+  expect(await store.tidy(Date.now())).toBe(1)
   expect(await readdir(join(root, 'drafts'))).toEqual(['fresh'])
   expect(await read(KEY)).toBe('whole')
 })

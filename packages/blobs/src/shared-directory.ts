@@ -8,19 +8,16 @@ import { type BlobContent, BlobFault, type BlobInfo, BlobKey, type BlobStore, ty
 import { beginDraft, removeAbandoned, syncFolder } from './drafts.ts'
 import { readSeal, sealOf } from './seal.ts'
 
-/** A blob store in a folder that several processes share, also over a network: one file per blob, readable for its owner alone. */
-export interface SharedDirectory extends BlobStore {
-  /** Removes what writers that died have left. @returns how many files */
-  collectDrafts(now: number): Promise<number>
-}
-
 const FOLDERS = 64
 const DRAFTS = 'drafts'
 /** An agent that could write here could put a link in place of a blob. */
 const READ = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK
 
-/** @param root absolute; made where it is missing. Nothing is touched before the first use: a folder that is not there yet costs no start. */
-export function openSharedDirectory(root: string): SharedDirectory {
+/**
+ * A blob store in a folder that several processes share, also over a network: one file per blob, readable for its owner alone.
+ * @param root absolute; made where it is missing. Nothing is touched before the first use: a folder that is not there yet costs no start.
+ */
+export function openSharedDirectory(root: string): BlobStore {
   const prepared = preparing(root)
   const pathOf = (key: BlobKey) => join(root, folderOf(key), BlobKey.parse(key))
   return {
@@ -46,7 +43,7 @@ export function openSharedDirectory(root: string): SharedDirectory {
         return { ok: false, reason: `the blob store ${root} cannot be written (BLOBS_DIR): ${messageOf(error)}` }
       }
     },
-    collectDrafts: (now) => guarded(root, async () => {
+    tidy: (now) => guarded(root, async () => {
       await prepared()
       return removeAbandoned(join(root, DRAFTS), now)
     }),

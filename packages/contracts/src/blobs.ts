@@ -35,6 +35,8 @@ export interface BlobStore {
   delete(key: BlobKey): Promise<boolean>
   /** In no order. `prefix`: the beginning of the keys that are wanted. */
   list(prefix?: string): AsyncIterable<BlobInfo>
+  /** Removes what writers that died have left half-written. @returns how many */
+  tidy(now: number): Promise<number>
   /** Whether it can be written now; `reason` is for people and says what to do. */
   probe(): Promise<{ ok: true } | { ok: false; reason: string }>
 }

@@ -72,6 +72,13 @@ export const SETTINGS = {
 
   WORKSPACE_DIR: z.string().optional().meta(says('The storage: one folder per task. Default: workspaces under LONGSHORE_HOME. Worker, engine and OpenCode server must see it at the same absolute path.')),
   BLOBS_DIR: z.string().optional().meta(says('The blob store: what is too large for Redis. Default: blobs under LONGSHORE_HOME. Gateways and workers must share it, with one user; agents must not reach it.')),
+  BLOB_TASK_BYTES: whole(64 * 1024, Number.MAX_SAFE_INTEGER).default(1024 * 1024 * 1024).meta(says('Most bytes that are kept of one task: its output, diff and files. What is more is left out and named; what the task changed comes first.', { unit: 'bytes' })),
+  BLOB_AGENT_BYTES: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('Most bytes that are kept of all tasks of one agent; then what its oldest ended tasks left goes. Without it: no limit.', { unit: 'bytes' })),
+  BLOB_TOTAL_BYTES: whole(1, Number.MAX_SAFE_INTEGER).default(50 * 1024 * 1024 * 1024).meta(says('The same for all agents together.', { unit: 'bytes' })),
+  BLOB_RETENTION_DAYS: whole(1, 36_500).default(30).meta(says('How long what an ended task left is kept.', { unit: 'days' })),
+  WORKSPACE_RETENTION_DAYS: whole(0, 36_500).default(7).meta(says('How long the workspace of an ended task stays on the storage after its output, diff and files are in the blob store. 0: it goes with the next look.', { unit: 'days' })),
+  COLLECT: z.enum(['on', 'dry-run', 'off'], 'on, dry-run or off').default('on').meta(says('Whether workers remove what these limits name; dry-run only logs it.')),
+  COLLECT_EVERY_MS: whole(1_000, 24 * 60 * 60 * 1_000).default(600_000).meta(says('How often they look.', { unit: 'ms' })),
   RUNNER_IMAGE: z.string().min(1).default('longshore/runner:latest').meta(says('Image of docker mode.')),
   RUNNER_COMMAND: z.string().optional().meta(says('Shell command that docker mode runs instead of OpenCode; the prompt arrives on its standard input.')),
   RUNNER_CPU_LIMIT: z.coerce.number<string>('a number of cpus such as 2.0').positive('a number of cpus above 0').default(2).meta(says('CPUs per container.', { unit: 'cpus' })),

@@ -4,6 +4,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { openStorage } from '@longshore/backends'
+import { openSharedDirectory } from '@longshore/blobs'
 import { waitFor } from '@longshore/testkit'
 import type { Redis } from 'ioredis'
 
@@ -22,7 +23,7 @@ export interface ChildConfig extends WorkerPlace, Suspension { redisUrl: string;
 /** What its backends' handles name, and what it says of itself. */
 export interface WorkerPlace { engineId?: string; storageId?: string; keeping?: Keeping }
 /** With a storage of its own in the stack's root, whose id is named in place of `storageId`. */
-export interface Keeping { outputBytes: number }
+export interface Keeping { maxBytes: number }
 /** The calls of its backends before which a worker process stops as by SIGSTOP. */
 export interface Suspension { suspendIn?: 'checkpoint' | 'dispose' }
 
@@ -56,7 +57,7 @@ export async function startTestWorker(config: ChildConfig, more: Partial<WorkerS
   const producer = createTicketProducer({ redisUrl, deployment, log: SILENT })
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log: SILENT }), doorbell: createDoorbell(bells, deployment), producer, backends,
-    deployment, name, host: 'here', version: '0', ...(place.storageId === undefined ? {} : { storageId: place.storageId }), ...(storage === undefined || keeping === undefined ? {} : { output: { storage, maxBytes: keeping.outputBytes } }), log: SILENT, registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
+    deployment, name, host: 'here', version: '0', ...(place.storageId === undefined ? {} : { storageId: place.storageId }), ...(storage === undefined || keeping === undefined ? {} : { keep: { storage, store: openSharedDirectory(join(root, 'blobs')), maxBytes: keeping.maxBytes } }), log: SILENT, registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
   })
   return {
     status: worker.status,
