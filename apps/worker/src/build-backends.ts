@@ -30,8 +30,8 @@ export async function buildBackends(options: BuildBackendsOptions): Promise<Back
 }
 
 /** What agents on this host must not see besides other tasks: keys, the queue's password, the engine. */
-export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAULT_ENGINE }: Settings): string[] {
-  return [resolve(home), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
+export function hiddenPaths({ LONGSHORE_HOME: home, BLOBS_DIR: blobs, DOCKER_HOST: engine = DEFAULT_ENGINE }: Settings): string[] {
+  return [resolve(home), ...(blobs === undefined ? [] : [resolve(blobs)]), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
 export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {

@@ -126,15 +126,14 @@ export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
   } })
   const collect = createDebtCollector({ ledger, backendOf, clock, log, reaches: (handle) => isHere(handle, runDeps) })
   const debts = keepRounds({ everyMs: DEBTS_MS, log, failing: 'leftovers could not be looked for', round: async () => void (await collect()) })
-  const sweeps = keepSweeping(deps, clock, runDeps.metrics)
+  const sweeps = [...keepSweeping(deps, clock, runDeps.metrics), ...keepCollecting(deps, clock, runDeps.metrics)]
   const keeper = startKeeper(deps, clock, runDeps.metrics)
-  const collectors = deps.keep === undefined || deps.collect === undefined ? [] : startCollecting(deps.collect, { ...deps.keep, ledger, name, log, now: clock.now, metrics: runDeps.metrics })
   return {
     status,
     stop: async () => {
       await drain.finish()
       await stopAll([
-        part('rounds', () => Promise.all([consumer, board, debts, ...sweeps, ...collectors, dispatcher, reconciler].map((one) => one.stop()))),
+        part('rounds', () => Promise.all([consumer, board, debts, ...sweeps, dispatcher, reconciler].map((one) => one.stop()))),
         part('keeping', () => keeper.stop()),
         // What was handed over should wait in the queue, not for the next process that dispatches.
         part('last dispatch', () => dispatchOnce(ledger, producer)),
@@ -156,6 +155,10 @@ function keepSweeping({ sweep, ledger, backends, log }: WorkerDeps, clock: Redis
   if (sweep === undefined) return []
   const round = createSweeper({ ledger, backends, now: clock.now, log, markFile: sweep.markFile, isDryRun: sweep.isDryRun, onSwept: (mode, count) => swept.inc({ mode }, count) })
   return [keepRounds({ everyMs: sweep.everyMs, round, log, failing: 'orphans could not be looked for' })]
+}
+
+function keepCollecting({ keep, collect, ledger, name, log }: WorkerDeps, clock: RedisClock, metrics: WorkerMetrics): Rounds[] {
+  return keep === undefined || collect === undefined ? [] : startCollecting(collect, { ...keep, ledger, name, log, now: clock.now, metrics })
 }
 
 /** What tasks leave is kept soon after their end: until then only a worker of their storage can show it. */
