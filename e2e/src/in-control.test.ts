@@ -1,4 +1,7 @@
-import type { Mode } from '@longshore/contracts'
+import { rm } from 'node:fs/promises'
+import { gunzipSync } from 'node:zlib'
+
+import { type Mode, TaskId } from '@longshore/contracts'
 import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
@@ -69,11 +72,18 @@ for (const { name, mode, isRemote } of KINDS) {
         for (const words of ['before I began', 'while I worked', 'when I came back']) expect(said.split(`I heard you ${words}.`)).toHaveLength(2)
         await nothingLeftOf(id, { engineSocket: stack.engine?.socket })
 
+        await waitFor(async () => (await stack.ledger.get(TaskId.parse(id)))?.kept, { what: 'what it left to be kept', timeoutMs: 60_000 })
         await stack.endApps('SIGTERM')
+        await rm(stack.workspaces, { recursive: true })
         await stack.add('gateway')
-        await addWorker()
-        await waitFor(() => stack.alice.diff(id), { what: 'its patch after everything was stopped and started', timeoutMs: 20_000 })
+        // No worker is alive, and the storage is gone.
         expect(await stack.alice.diff(id)).toContain('+step-1\n+step-2\n')
+        expect(await stack.alice.read(id, 'steps.txt')).toContain('step-1\nstep-2\n')
+        const output = await (await stack.alice.fetch(`/api/tasks/${id}/output`)).text()
+        for (const words of ['before I began', 'while I worked', 'when I came back']) expect(output.split(`I heard you ${words}.`)).toHaveLength(2)
+        const archive = await stack.alice.fetch(`/api/tasks/${id}/archive`)
+        expect(gunzipSync(await archive.bytes()).includes('step-1\nstep-2\n')).toBe(true)
+        expect((await stack.bob.fetch(`/api/tasks/${id}/output`)).status).toBe(404)
         expect(await refusal(stack.bob.read(id, 'steps.txt'))).toMatchObject({ code: 'task_not_found' })
         expect(await stack.alice.status(id)).toMatchObject({ usage: over['usage'] })
       })

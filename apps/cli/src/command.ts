@@ -15,6 +15,8 @@ export interface Context {
 
 export interface Option {
   type: 'string' | 'boolean'
+  /** One letter: `o` for `-o`. */
+  short?: string
   /** What stands for the value in the help: `ID`. */
   value?: string
   about: string

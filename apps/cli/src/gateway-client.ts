@@ -63,6 +63,8 @@ export interface GatewayClient {
   drain(worker: string, isUndo: boolean): Promise<z.infer<typeof DrainAnswer>>
   poisoned(limit: number, offset: number): Promise<TaskAnswer[]>
   replay(taskId: string): Promise<z.infer<typeof ReplayAnswer>>
+  /** Bytes, in pieces. Throws also when they end too early. */
+  download(taskId: string, what: 'output' | 'archive'): AsyncIterable<Uint8Array>
 }
 
 /** The gateway is not there at all, as opposed to one that refuses. */
@@ -95,12 +97,20 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
     workers: async () => (await call(z.object({ workers: z.array(WorkerAnswer) }), 'GET', '/api/workers')).workers,
     drain: (worker, isUndo) => call(DrainAnswer, 'POST', `/api/workers/${encodeURIComponent(worker)}/drain`, { undo: isUndo }),
     poisoned: async (limit, offset) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/poisoned-tasks?limit=${limit}&offset=${offset}`)).tasks,
+    download: async function* (taskId, what) {
+      const { body } = await request(url, key, 'GET', `${task(taskId)}/${what}`, undefined)
+      for await (const piece of body ?? []) yield piece as Uint8Array
+    },
     replay: (taskId) => call(ReplayAnswer, 'POST', `${task(taskId)}/replay`),
     setRollout: (percent) => call(RolloutAnswer, 'PUT', '/api/rollout', { opencode_percent: percent }),
   }
 }
 
 async function send(url: string, key: string, method: string, path: string, body: object | undefined): Promise<unknown> {
+  return parseJson(await (await request(url, key, method, path, body)).text())
+}
+
+async function request(url: string, key: string, method: string, path: string, body: object | undefined): Promise<Response> {
   let response: Response
   try {
     response = await fetch(`${url}${path}`, {
@@ -111,10 +121,8 @@ async function send(url: string, key: string, method: string, path: string, body
   } catch (error) {
     throw new GatewayAway(`No gateway answers at ${url}. Start Longshore with "npm start", or say where it is: --url URL, or MCP_HOST and MCP_PORT.`, { cause: error })
   }
-  const text = await response.text()
-  const reply = parseJson(text)
-  if (response.ok) return reply
-  const refusal = ErrorBody.safeParse(reply)
+  if (response.ok) return response
+  const refusal = ErrorBody.safeParse(parseJson(await response.text()))
   if (!refusal.success) throw new Complaint(`${url}${path} answered with status ${response.status}: is another program on this port?`)
   const { code, message, next } = refusal.data.error
   const advice = code === 'unauthorized' ? 'The keys of the running stack are in LONGSHORE_HOME/keys.' : next

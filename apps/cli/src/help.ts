@@ -19,7 +19,7 @@ export function showCommandHelp(command: Command, terminal: Terminal): void {
   terminal.say()
   terminal.say(`${terminal.paint('bold', 'Usage')}  longshore ${usage(command)}${options.length === 0 ? '' : ' [options]'}`)
   if (options.length > 0) terminal.say()
-  for (const line of columns(options.map(([name, { value, about }]) => [`  --${name}${value === undefined ? '' : ` ${value}`}`, about]))) terminal.say(line)
+  for (const line of columns(options.map(([name, { value, about, short }]) => [`  ${short === undefined ? '' : `-${short}, `}--${name}${value === undefined ? '' : ` ${value}`}`, about]))) terminal.say(line)
   if (command.notes !== undefined) terminal.say()
   for (const note of command.notes ?? []) terminal.say(note)
 }

@@ -40,6 +40,11 @@ export function plain(text: string, max = 200): string {
   return clean.length <= max ? clean : `${clean.slice(0, max - 1).toWellFormed()}…`
 }
 
+/** A line that somebody else wrote, whole, without anything a terminal would obey. */
+export function harmless(line: string): string {
+  return line.replaceAll('\t', '    ').replaceAll(CONTROL, '')
+}
+
 /** A duration in milliseconds as people say it: 850 ms, 12.3 s, 4 min 5 s, 2 h 5 min, 3 d 4 h. */
 export function duration(ms: number): string {
   if (ms < 1_000) return `${Math.round(ms)} ms`

@@ -1,7 +1,7 @@
 import { LongshoreError } from '@longshore/contracts'
 
 import type { Answer, CallOperation } from './call-operation.ts'
-import type { Call, Operation } from './operations/operation.ts'
+import type { Call, Download, Operation } from './operations/operation.ts'
 import { parseJson } from './request-body.ts'
 
 /** A route that fits a request: its operation and what the path says. */
@@ -10,7 +10,7 @@ interface Match { operation: Operation; path: Record<string, string> }
 export interface ApiDoor {
   /** @throws LongshoreError unknown_operation */
   match(method: string, path: string): Match
-  serve(match: Match, query: URLSearchParams, body: string, call: Call): Promise<{ status: number; body: object }>
+  serve(match: Match, query: URLSearchParams, body: string, call: Call, range: string | undefined): Promise<{ status: number; body: object } | Download>
 }
 
 /** The operations as HTTP routes. */
@@ -26,9 +26,15 @@ export function createApiDoor(operations: readonly Operation[], callOperation: C
         next: methods.length > 0 ? `This path answers to ${methods.join(', ')}.` : `Routes: ${operations.map(({ route: { method: m, path: p } }) => `${m} ${p}`).join(', ')}.`,
       })
     },
-    async serve({ operation, path }, query, body, call) {
+    async serve({ operation, path }, query, body, call, range) {
       const input = operation.route.method === 'GET' ? { ...fromQuery(operation, query), ...path } : { ...fromBody(body), ...path }
-      return render(await callOperation(operation, input, call), operation.route.status ?? 200)
+      let download: Download | undefined
+      const served: Operation = operation.download === undefined ? operation : { ...operation, handle: async (parsed, each) => {
+        download = await operation.download?.(parsed, each, range)
+        return {}
+      } }
+      const answer = await callOperation(served, input, call)
+      return answer.ok && download !== undefined ? download : render(answer, operation.route.status ?? 200)
     },
   }
 }

@@ -1,11 +1,13 @@
 import type { AddressInfo } from 'node:net'
+import { join, resolve as toAbsolute } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
+import { openSharedDirectory } from '@longshore/blobs'
 import type { Log } from '@longshore/contracts'
 import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createDrainRequests, createFilesSecret, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
-import { budgetFrom, checkRedis, connectRedis, createMetrics, type Settings } from '@longshore/runtime'
+import { budgetFrom, checkRedis, connectRedis, createMetrics, type Settings, withBlobs } from '@longshore/runtime'
 import { createAllowLists } from './allow-lists.ts'
 import { createApiDoor } from './api-door.ts'
 import { createCallOperation } from './call-operation.ts'
@@ -15,6 +17,7 @@ import { createKeyCheck } from './key-check.ts'
 import { createLiveRollout } from './live-rollout.ts'
 import { createMcpDoor } from './mcp-door.ts'
 import { newTaskId } from './new-task-id.ts'
+import { keptFirst } from './operations/kept-files.ts'
 import { modeStatuses } from './operations/mode-status.ts'
 import type { Ports } from './operations/operation.ts'
 import { operationTable } from './operations/table.ts'
@@ -25,7 +28,7 @@ import { createTicketDispatch } from './ticket-dispatch.ts'
 export type GatewaySettings = Pick<Settings,
   'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS' | 'PAUSED_TTL_MS' | 'PAUSED_END'
   | 'TASK_TOKENS' | 'TASK_COST_MICROS' | 'AGENT_DAILY_TOKENS' | 'AGENT_DAILY_COST_MICROS'
-  | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE'>
+  | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE' | 'BLOBS_DIR' | 'LONGSHORE_HOME'>
 
 export interface GatewayOptions { settings: GatewaySettings; redisUrl: string; version: string; log: Log }
 
@@ -112,6 +115,7 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
   const registry = createMetrics('gateway')
   const metrics = createGatewayMetrics(registry, () => parts.ledger.counts())
   const monotonic = () => performance.now()
+  const store = openSharedDirectory(toAbsolute(settings.BLOBS_DIR ?? join(settings.LONGSHORE_HOME, 'blobs')))
   const ports: Ports = {
     ledger: { ...parts.ledger, submit: metrics.timeSubmit(parts.ledger.submit) },
     doorbell: parts.doorbell,
@@ -120,7 +124,7 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     modes: async () => modeStatuses(await parts.heartbeats.list()),
     workers: parts.heartbeats.list,
     drains: parts.drains,
-    files: createTaskFiles({ workers: parts.heartbeats.list, secret: createFilesSecret(parts.redis, settings.LONGSHORE_DEPLOYMENT) }),
+    files: keptFirst(store, createTaskFiles({ workers: parts.heartbeats.list, secret: createFilesSecret(parts.redis, settings.LONGSHORE_DEPLOYMENT) })),
     newTaskId,
     now: Date.now,
     version,
@@ -135,7 +139,7 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
     api: createApiDoor(operations, callOperation),
     registry,
     health: processHealth(version, settings.LONGSHORE_DEPLOYMENT, ports.modes),
-    ready: () => checkRedis(parts.redis, `${keysOf(settings.LONGSHORE_DEPLOYMENT).prefix}ready`),
+    ready: async () => withBlobs(await checkRedis(parts.redis, `${keysOf(settings.LONGSHORE_DEPLOYMENT).prefix}ready`), store),
     log,
   })
 }

@@ -1,10 +1,27 @@
 import type { ServerResponse } from 'node:http'
+import { pipeline } from 'node:stream/promises'
 
-import type { LongshoreError } from '@longshore/contracts'
+import type { Log, LongshoreError } from '@longshore/contracts'
+
+import type { Download } from './operations/operation.ts'
 
 export function sendJson(response: ServerResponse, status: number, body: object): void {
   const text = JSON.stringify(body)
   response.writeHead(status, { 'content-type': 'application/json', 'content-length': Buffer.byteLength(text) }).end(text)
+}
+
+/** What an agent wrote is never rendered: whatever it looks like, it is saved. */
+const SAFE = { 'x-content-type-options': 'nosniff', 'content-security-policy': 'sandbox', 'cache-control': 'no-store' }
+
+/** Bytes go through in pieces. When their source breaks, the reader sees a body that ends too early. */
+export async function sendDownload(response: ServerResponse, { status, headers, body }: Download, log: Log): Promise<void> {
+  response.writeHead(status, { ...SAFE, ...headers })
+  try {
+    await pipeline(body, response)
+  } catch (error) {
+    log.info({ reason: String(error) }, 'a download ended too early')
+    response.destroy()
+  }
 }
 
 /** A refusal before any door was reached, in the body that both doors use. */

@@ -9,7 +9,7 @@ import { describeError, toDoorError } from './door-error.ts'
 import type { CheckKey } from './key-check.ts'
 import type { McpDoor } from './mcp-door.ts'
 import type { Call } from './operations/operation.ts'
-import { sendError, sendJson } from './http-answer.ts'
+import { sendDownload, sendError, sendJson } from './http-answer.ts'
 import { readBody } from './request-body.ts'
 import { sendWebResponse, toWebRequest } from './web-request.ts'
 
@@ -103,8 +103,9 @@ function jsonOrNothing(text: string): unknown {
 async function serveApi(exchange: Exchange, url: URL, options: HttpFrontOptions): Promise<void> {
   const call = await identify(exchange, options)
   const match = options.api.match(exchange.request.method ?? 'GET', url.pathname)
-  const answer = await options.api.serve(match, url.searchParams, await readBody(exchange.request), call)
-  sendJson(exchange.response, answer.status, answer.body)
+  const answer = await options.api.serve(match, url.searchParams, await readBody(exchange.request), call, exchange.request.headers.range)
+  if ('headers' in answer) await sendDownload(exchange.response, answer, options.log)
+  else sendJson(exchange.response, answer.status, answer.body)
 }
 
 async function identify({ request, signal }: Exchange, { checkKey }: HttpFrontOptions): Promise<Call> {

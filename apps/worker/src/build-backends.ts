@@ -30,8 +30,9 @@ export async function buildBackends(options: BuildBackendsOptions): Promise<Back
 }
 
 /** What agents on this host must not see besides other tasks: keys, the queue's password, the engine. */
-export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAULT_ENGINE, WORKSPACE_GIT_CREDENTIALS: credentials }: Settings): string[] {
-  return [resolve(home), ...(credentials === undefined ? [] : [resolve(credentials)]), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
+export function hiddenPaths({ LONGSHORE_HOME: home, BLOBS_DIR: blobs, DOCKER_HOST: engine = DEFAULT_ENGINE, WORKSPACE_GIT_CREDENTIALS: credentials }: Settings): string[] {
+  const named = [blobs, credentials].filter((path) => path !== undefined).map((path) => resolve(path))
+  return [resolve(home), ...named, ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
 export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {

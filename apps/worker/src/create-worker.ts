@@ -1,7 +1,8 @@
 import type { Redis } from 'ioredis'
 import type { Registry } from 'prom-client'
 
-import { type Backend, type Budget, DEFAULT_INPUT_TTL_MS, type DeploymentId, type Log, type Mode, NO_RULES } from '@longshore/contracts'
+import type { Storage } from '@longshore/backends'
+import { type Backend, type BlobStore, type Budget, DEFAULT_INPUT_TTL_MS, type DeploymentId, type Log, type Mode, NO_RULES } from '@longshore/contracts'
 import type { Doorbell, Ledger } from '@longshore/ledger'
 import { consumeTickets, createHeartbeats, dispatchOnce, dispatchTickets, type Heartbeat, type Heartbeats, listEngines, type ModeReport, reconcileTickets, type TicketProducer } from '@longshore/queue'
 import { keepRounds, type Rounds, stopAll, type Stoppable } from '@longshore/runtime'
@@ -11,6 +12,8 @@ import { createDebtCollector } from './collect-debts.ts'
 import { createDrain, type Drain } from './drain.ts'
 import { isHere } from './here.ts'
 import type { InputRules } from './inquiry.ts'
+import { createKeeper } from './keep/keeper.ts'
+import { type CollectSettings, startCollecting } from './keep/start-collecting.ts'
 import { type ModeBoard, watchModes } from './mode-board.ts'
 import { type RedisClock, startRedisClock } from './redis-clock.ts'
 import { runTask } from './run-task.ts'
@@ -39,6 +42,10 @@ export interface WorkerDeps {
   filesUrl?: string | undefined
   /** Default: workspaces may grow without a limit. */
   outgrown?: Outgrown
+  /** Where full outputs are written, and where what ended tasks leave is kept. Without it neither is. */
+  keep?: { storage: Storage; store: BlobStore; maxBytes: number }
+  /** Whether and how what is kept for too long is removed. Default: not at all. */
+  collect?: CollectSettings
   /** Whether and how leftovers are looked for. Default: not at all. */
   sweep?: { everyMs: number; isDryRun: boolean; markFile: string }
   log: Log
@@ -76,6 +83,9 @@ export interface RunningWorker {
 
 const HEARTBEAT_MS = 5_000
 const DEBTS_MS = 5_000
+const KEEP_MS = 2_000
+/** What ended in the last moment is kept by whoever starts next, unless it is done in so long. */
+const LAST_KEEP_MS = 4_000
 /** Redis may be away, an engine may hang: the process ends all the same. */
 const STOP_MS = 5_000
 const DEFAULT_BREAKER: BreakerSettings = { failures: 3, openMs: 10_000 }
@@ -125,13 +135,15 @@ export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
   } })
   const collect = createDebtCollector({ ledger, backendOf, clock, log, reaches: (handle) => isHere(handle, runDeps) })
   const debts = keepRounds({ everyMs: DEBTS_MS, log, failing: 'leftovers could not be looked for', round: async () => void (await collect()) })
-  const sweeps = keepSweeping(deps, clock, runDeps.metrics)
+  const sweeps = [...keepSweeping(deps, clock, runDeps.metrics), ...keepCollecting(deps, clock, runDeps.metrics)]
+  const keeper = startKeeper(deps, clock, runDeps.metrics)
   return {
     status,
     stop: async () => {
       await drain.finish()
       await stopAll([
         part('rounds', () => Promise.all([consumer, board, debts, ...sweeps, dispatcher, reconciler].map((one) => one.stop()))),
+        part('keeping', () => keeper.stop()),
         // What was handed over should wait in the queue, not for the next process that dispatches.
         part('last dispatch', () => dispatchOnce(ledger, producer)),
         part('heartbeat', async () => {
@@ -154,14 +166,33 @@ function keepSweeping({ sweep, ledger, backends, log }: WorkerDeps, clock: Redis
   return [keepRounds({ everyMs: sweep.everyMs, round, log, failing: 'orphans could not be looked for' })]
 }
 
+function keepCollecting({ keep, collect, ledger, name, log }: WorkerDeps, clock: RedisClock, metrics: WorkerMetrics): Rounds[] {
+  return keep === undefined || collect === undefined ? [] : startCollecting(collect, { ...keep, ledger, name, log, now: clock.now, metrics })
+}
+
+/** What tasks leave is kept soon after their end: until then only a worker of their storage can show it. */
+function startKeeper({ keep, ledger, name, log }: WorkerDeps, clock: RedisClock, { kept, keptBytes }: WorkerMetrics): { stop(): Promise<unknown> } {
+  if (keep === undefined) return { stop: () => Promise.resolve() }
+  const onKept = (bytes: number) => {
+    kept.inc()
+    keptBytes.inc(bytes)
+  }
+  const round = createKeeper({ ...keep, ledger, name, clock, log, onKept })
+  const rounds = keepRounds({ everyMs: KEEP_MS, round, log, failing: 'what tasks left could not be kept' })
+  return { stop: async () => {
+    await rounds.stop()
+    await round(AbortSignal.timeout(LAST_KEEP_MS))
+  } }
+}
+
 interface Parts { clock: RedisClock; board: ModeBoard; drain: Drain; heartbeats: Heartbeats; onRequeued: () => void }
 
-function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, storageId, outgrown, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
+function runDepsOf({ redis, deployment, ledger, doorbell, name, log, registry, storageId, outgrown, keep, settings }: WorkerDeps, { clock, board, drain, heartbeats, onRequeued }: Parts): RunTaskDeps {
   const { isAlive, hasSuccessor } = findSuccessors({ heartbeats, engines: () => listEngines(redis, deployment), self: name, announcedAt: drain.announcedAt })
   return {
     ledger, doorbell, clock, log, worker: name, metrics: createWorkerMetrics(registry), onRequeued, chance: Math.random,
     retryDelayMs: settings.retryDelayMs, poisonLimit: settings.poisonLimit ?? DEFAULT_POISON_LIMIT, suspects: createSuspects(), agentsDay: settings.agentsDay, inputs: { ...DEFAULT_INPUT_RULES, ...settings.inputs }, outgrown, sizeEveryMs: settings.sizeEveryMs,
-    storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
+    output: keep, storageId, engines: { ownId: board.engineOf, isAlive }, hasSuccessor, place: board,
     get handover() {
       return drain.handover()
     },

@@ -1,6 +1,8 @@
 import type { ExecutionEvent } from '@longshore/contracts'
 import type { Claim, Ledger } from '@longshore/ledger'
 
+import type { OutputRecorder } from './output-recorder.ts'
+
 /** Appends what an execution says, in order. */
 export interface EventMirror {
   emit(events: readonly ExecutionEvent[], position?: string): Promise<void>
@@ -12,6 +14,8 @@ export interface EventMirror {
   release(): void
   /** Refuses what is still held back: nobody goes on with it here, and whoever does gets it from its source again. */
   drop(): void
+  /** Frees what it holds, once everything is in the log or refused. */
+  close(): Promise<void>
 }
 
 interface Batch { events: readonly ExecutionEvent[]; position: string | undefined; done: PromiseWithResolvers<void> }
@@ -26,7 +30,7 @@ const DROPPED = new Error('the worker let go of the execution before it was take
  * One append is under way at a time; what is emitted meanwhile goes together in the next one, with the newest position:
  * a talkative agent costs Redis round trips, not one per word. After one that was refused all others are.
  */
-export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRefused: (error: unknown) => void): EventMirror {
+export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRefused: (error: unknown) => void, recorder?: OutputRecorder): EventMirror {
   const waiting: Batch[] = []
   let writing: Promise<void> | undefined
   let refusal: { error: unknown } | undefined
@@ -37,7 +41,10 @@ export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRef
       try {
         // What follows a gap would carry a position behind it: whoever goes on from there could not know what is missing.
         if (refusal !== undefined) throw refusal.error
-        await ledger.append(claim, batches.flatMap(({ events }) => events), batches.findLast(({ position }) => position !== undefined)?.position)
+        const events = batches.flatMap((batch) => batch.events)
+        // First the words, then the word that they are there.
+        const output = await recorder?.record(events)
+        await ledger.append(claim, events, batches.findLast(({ position }) => position !== undefined)?.position, output)
         for (const { done } of batches) done.resolve()
       } catch (error) {
         if (refusal === undefined) onRefused(error)
@@ -64,6 +71,10 @@ export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRef
       return done.promise
     },
     settled: async () => writing,
+    close: async () => {
+      await writing
+      await recorder?.close()
+    },
     hold: () => {
       gate.isHeld = true
     },

@@ -35,6 +35,7 @@ const MAX_READS_PER_TASK = 2
 const KEPT_FOR_BYTES = 2
 /** What one answer may take, git's looks included. */
 const ANSWER_MS = 25_000
+const STREAMS: ReadonlySet<Asked['what']> = new Set(['output', 'archive'])
 /** Agents may knock as often as they like: who does not ask at once, or has no proof, is not kept. */
 const CONNECTIONS = { headersTimeout: 5_000, requestTimeout: 10_000, connectionsCheckingInterval: 1_000 }
 const MAX_CONNECTIONS = 256
@@ -82,7 +83,9 @@ function serving(options: FilesDoorOptions, root: string): (request: IncomingMes
     const gone = new AbortController()
     response.once('close', () => gone.abort())
     try {
-      await answerFiles({ storage, asked, response, signal: AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_MS)]) })
+      // Streams take as long as they are; a reader that is silent is gone.
+      const signal = STREAMS.has(asked.what) ? gone.signal : AbortSignal.any([gone.signal, AbortSignal.timeout(ANSWER_MS)])
+      await answerFiles({ storage, asked, response, signal })
     } finally {
       leave()
     }
@@ -94,7 +97,7 @@ function serving(options: FilesDoorOptions, root: string): (request: IncomingMes
 export function readPlaces(maxReads: number): { take(asked: Pick<Asked, 'taskId' | 'what'>): () => void } {
   const taken: string[] = []
   return { take: ({ taskId, what }) => {
-    const places = what === 'file' ? maxReads : Math.max(Math.min(1, maxReads), maxReads - KEPT_FOR_BYTES)
+    const places = what === 'file' || what === 'output' ? maxReads : Math.max(Math.min(1, maxReads), maxReads - KEPT_FOR_BYTES)
     const ofTask = taken.filter((one) => one === taskId).length
     if (taken.length >= places || ofTask >= MAX_READS_PER_TASK) throw new LongshoreError('unavailable', `this worker already serves ${ofTask >= MAX_READS_PER_TASK ? `${ofTask} reads of the task` : `${taken.length} reads`}`, { next: 'Try again in some seconds.' })
     taken.push(taskId)

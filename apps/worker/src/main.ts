@@ -1,15 +1,17 @@
 import { hostname } from 'node:os'
-import { join } from 'node:path'
+import { join, resolve } from 'node:path'
 import process from 'node:process'
 
 import { openStorage, outgrows, workspaceOf } from '@longshore/backends'
+import { openSharedDirectory } from '@longshore/blobs'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createFilesSecret, createTicketProducer } from '@longshore/queue'
-import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
+import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, sayIfUnusable, serveHealth, type Settings, stopOnSignal, untilReady, withBlobs } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends, policyOf, workspaceLimits } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
 import { openFilesDoor } from './files-door.ts'
+import type { CollectSettings } from './keep/start-collecting.ts'
 import { markFileOf } from './ledger-mark.ts'
 
 const REDIS_WAIT_MS = 30_000
@@ -20,6 +22,8 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const name = settings.WORKER_NAME ?? `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 60)}-${process.pid}`
   const log = createLogger({ app: 'worker', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT }).child({ worker: name })
   const storage = await openStorage(settings.WORKSPACE_DIR ?? join(settings.LONGSHORE_HOME, 'workspaces'))
+  const store = openSharedDirectory(resolve(settings.BLOBS_DIR ?? join(settings.LONGSHORE_HOME, 'blobs')))
+  await sayIfUnusable(store, log)
   const backends = await buildBackends({ settings, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, log })
   // Background connections wait for Redis to come back; readiness must answer while it is away.
   const [redis, bells, probe] = [connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'caller', log)]
@@ -31,8 +35,9 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   })
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log }), doorbell: createDoorbell(bells, deployment), producer, backends,
-    deployment, name, host: hostname(), version: packageJson.version, storageId: storage.id, filesUrl: files.url, log, registry,
+    deployment, name, host: hostname(), version: packageJson.version, storageId: storage.id, filesUrl: files.url, log, registry, keep: { storage, store, maxBytes: settings.BLOB_TASK_BYTES },
     outgrown: (taskId, signal) => outgrows(workspaceOf(storage, taskId).directory, workspaceLimits(settings), signal),
+    ...(settings.COLLECT === 'off' ? {} : { collect: collectSettings(settings, join(storage.root, markFileOf(deployment))) }),
     ...(settings.SWEEP === 'off' ? {} : { sweep: { everyMs: settings.SWEEP_EVERY_MS, isDryRun: settings.SWEEP === 'dry-run', markFile: join(storage.root, markFileOf(deployment)) } }),
     settings: {
       concurrency: settings.WORKER_CONCURRENCY ?? settings.MAX_CONCURRENT_TASKS, lockMs: settings.LOCK_DURATION_MS,
@@ -43,7 +48,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   })
   const health = await serveHealth({
     host: settings.WORKER_HEALTH_HOST, port: settings.WORKER_HEALTH_PORT, registry,
-    health: worker.status, ready: () => checkRedis(probe, `${keysOf(deployment).prefix}probe:${name}`),
+    health: worker.status, ready: async () => withBlobs(await checkRedis(probe, `${keysOf(deployment).prefix}probe:${name}`), store),
   })
   log.info({ modes: settings.WORKER_MODES, slots: worker.status().slots, storage: storage.root, health_port: health.port }, 'the worker takes tasks')
   releaseIdleMemory()
@@ -54,6 +59,15 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
     { name: 'producer', stop: producer.close, patienceMs: STOP_MS },
     { name: 'Redis', stop: () => Promise.resolve([redis, bells, probe].forEach((connection) => connection.disconnect())) },
   ], log)
+}
+
+const DAY_MS = 24 * 60 * 60_000
+
+function collectSettings(settings: Settings, markFile: string): CollectSettings {
+  return {
+    everyMs: settings.COLLECT_EVERY_MS, isDryRun: settings.COLLECT === 'dry-run', markFile, workspaceRetentionMs: settings.WORKSPACE_RETENTION_DAYS * DAY_MS,
+    limits: { retentionMs: settings.BLOB_RETENTION_DAYS * DAY_MS, totalBytes: settings.BLOB_TOTAL_BYTES, agentBytes: settings.BLOB_AGENT_BYTES },
+  }
 }
 
 try {

@@ -45,6 +45,7 @@ export async function runTask(deps: RunTaskDeps, backend: Backend, ticket: Ticke
     throw error
   } finally {
     run.letGo()
+    run.mirror.close().catch(() => undefined) // not waited for: an append may hang
     deps.metrics.running.dec({ mode })
   }
 }

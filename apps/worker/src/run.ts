@@ -1,10 +1,12 @@
 import { type Backend, type Budget, type Execution, type Failure, Handle, type Log, type Mode, type RunContext, type Task } from '@longshore/contracts'
+import type { Storage } from '@longshore/backends'
 import { type Claim, ClaimLost, type Doorbell, type Ledger } from '@longshore/ledger'
 
 import { type EventMirror, mirrorEvents } from './event-mirror.ts'
 import type { Here } from './here.ts'
 import { type Inquiry, type InputRules, openInquiry } from './inquiry.ts'
 import { type Mailbox, openMailbox } from './mailbox.ts'
+import { createOutputRecorder } from './output-recorder.ts'
 import type { RedisClock } from './redis-clock.ts'
 import type { Suspects } from './suspects.ts'
 import type { Outgrown } from './watch-size.ts'
@@ -31,6 +33,8 @@ export interface RunTaskDeps extends Here {
   /** Name of this worker in events. */
   worker: string
   retryDelayMs: number
+  /** Where full outputs are written, and how much of one. Without it they are not. */
+  output?: { storage: Storage; maxBytes: number } | undefined
   /** 0 to 1. */
   chance: () => number
   /** Owners in a row that may die soon after they took a task; then it ends as failed (poison). */
@@ -128,7 +132,7 @@ export function openRun(deps: RunTaskDeps, backend: Backend, task: Task, ticketL
       throw error
     }
   }
-  const mirror = mirrorEvents(deps.ledger, claim, noticing)
+  const mirror = mirrorEvents(deps.ledger, claim, noticing, deps.output && createOutputRecorder({ ...deps.output, task, attempt: () => run.task.attempt, log }))
   letGo.signal.addEventListener('abort', () => mirror.drop(), { once: true })
   const deadline = keepDeadline(task, deps.clock)
   let isPlaceBlamed = false

@@ -8,7 +8,8 @@ export function cleanEvents(events: readonly ExecutionEvent[], clean: (text: str
       case 'task.tool': {
         const { title, input, output } = event.payload
         const optional = { ...(input === undefined ? {} : { input: clean(input) }), ...(output === undefined ? {} : { output: clean(output) }) }
-        return { ...event, payload: { ...event.payload, title: clean(title), ...optional } }
+        const whole = event.whole === undefined ? {} : { whole: clean(event.whole) }
+        return { ...event, ...whole, payload: { ...event.payload, title: clean(title), ...optional } }
       }
       case 'task.file_changed':
       case 'task.usage':

@@ -28,7 +28,10 @@ export interface BackendCapabilities {
 export type BackendHealth = { ok: true } | { ok: false; reason: string }
 
 /** What the mirror of an execution may write; changes of state are the worker's. */
-export type ExecutionEvent = Extract<EventDraft, { type: 'task.output' | 'task.tool' | 'task.file_changed' | 'task.usage' }>
+export type ExecutionEvent = Extract<EventDraft, { type: 'task.output' | 'task.tool' | 'task.file_changed' | 'task.usage' }> & {
+  /** What a tool put out, whole, where the payload has only the beginning of it: for the task's full output, not for the log. */
+  whole?: string
+}
 
 /** What a worker lends to a run. */
 export interface RunContext {

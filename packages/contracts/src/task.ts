@@ -4,6 +4,7 @@ import { TaskResult, TimeLimit } from './events.ts'
 import { Failure } from './failures.ts'
 import { Handle } from './handle.ts'
 import { AgentId, EventId, TaskId } from './ids.ts'
+import { Kept, OutputPart } from './kept.ts'
 import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_PROMPT_BYTES, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MAX_TITLE_CHARACTERS, MIN_TIMEOUT_MS } from './limits.ts'
 import { Mode } from './mode.ts'
 import { PermissionPolicy } from './permission.ts'
@@ -116,6 +117,10 @@ export const Task = NewTask.extend({
   paused_at: z.int().optional(),
   /** Ids of the messages that had not reached the agent when it ended. */
   undelivered: z.array(z.string()).optional(),
+  /** Where its full output is, as far as the log goes. */
+  output_parts: z.array(OutputPart).optional(),
+  /** After its end: what the blob store has of it. */
+  kept: Kept.optional(),
 })
 export type Task = z.infer<typeof Task>
 

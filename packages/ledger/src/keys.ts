@@ -36,6 +36,12 @@ export interface Keys {
   debts: string
   /** ZSET by end: tasks that ended because they cost their workers their lives, and that nobody replayed. */
   poisoned: string
+  /** ZSET by end: tasks that are over and of which the blob store is to have everything. */
+  keeps: string
+  /** ZSET by end: tasks of which it has. */
+  kept: string
+  /** STRING with a TTL: who does something that one alone is to do. */
+  lease(what: string): string
   /** HASH: which deployment this is and since when (G10). */
   identity: string
   /** HASH: tasks per state. */
@@ -71,6 +77,9 @@ export function keysOf(deployment: string): Keys {
     homes: `${prefix}homes`,
     debts: `${prefix}debts`,
     poisoned: `${prefix}poisoned`,
+    keeps: `${prefix}keeps`,
+    kept: `${prefix}kept`,
+    lease: (what) => `${prefix}lease:${what}`,
     identity: `${prefix}identity`,
     counts: `${prefix}counts`,
     usage: (day) => `${prefix}usage:${day}`,

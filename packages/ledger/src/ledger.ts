@@ -1,4 +1,4 @@
-import type { AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, Handle, InputAnswer, InputId, Isolation, Mail, NewTask, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
+import type { AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -32,6 +32,9 @@ export interface Reach {
 
 /** Which deployment this Redis holds, and since when (Redis ms): what is older was made under another ledger (G10). */
 export interface Identity { id: string; createdAt: number }
+
+/** A task of which the blob store has something. */
+export interface KeptTask { id: TaskId; agentId: string; endedAt: number; kept: Kept }
 
 /** The end of a task as its owner or a control asks for it. */
 export type Ending =
@@ -96,8 +99,8 @@ export interface Ledger {
   letGo(claim: Claim): Promise<void>
   /** The owner that let go takes its task up after all: from now on its death counts again. `at`: Redis ms. @throws ClaimLost */
   holdOn(claim: Claim, at: number): Promise<void>
-  /** Appends events and stores the source position in the same step (G5). @throws ClaimLost */
-  append(claim: Claim, drafts: readonly EventDraft[], position?: string): Promise<Task['seq']>
+  /** Appends events and stores the source position, and where the full output stands, in the same step (G5). @throws ClaimLost */
+  append(claim: Claim, drafts: readonly EventDraft[], position?: string, output?: readonly OutputPart[]): Promise<Task['seq']>
   saveHandle(claim: Claim, handle: Handle): Promise<void>
   /** @throws ClaimLost */
   confirm(claim: Claim): Promise<void>
@@ -124,6 +127,21 @@ export interface Ledger {
   strikeDebt(taskId: TaskId): Promise<void>
   /** Tasks that are over and whose execution is not known to be gone, oldest first. */
   debts(limit: number): Promise<TaskId[]>
+
+  /** Tasks that are over and of which the blob store does not have everything yet, oldest first. */
+  keeps(limit: number): Promise<TaskId[]>
+  /** What the blob store has of a task from now on; undefined: there is nothing to keep. The task is off that list. */
+  saveKept(taskId: TaskId, kept: Pick<Kept, 'bytes' | 'edition'> | undefined): Promise<void>
+  /** Tasks of which the blob store has something, in the order of their ends. */
+  keptTasks(after: number, limit: number): Promise<KeptTask[]>
+  /** Readers are told from now on that nothing is kept any more. */
+  saveGone(taskId: TaskId, why: GoneReason): Promise<void>
+  /** Its blobs are deleted. */
+  forgetKept(taskId: TaskId): Promise<void>
+  /** Whether `owner` may do alone what `what` names, for so long; whoever has it may ask again before it is over. */
+  lease(what: string, owner: string, ms: number): Promise<boolean>
+  /** Gives it back. */
+  release(what: string, owner: string): Promise<void>
 
   /** Ends a task that has no owner (`ended`); asks the owner of a running one (G3). */
   cancel(taskId: TaskId, by: string, reason?: string): Promise<ControlAnswer<'ended' | 'requested'> | undefined>

@@ -19,6 +19,9 @@ test('tasks of one named workspace of an agent run one after the other, in their
   expect(await due()).not.toContain(two.id)
   expect(await ledger.take(ticket(two), 'w')).toMatchObject({ kind: 'nothing' })
   await ledger.strikeDebt(one.id)
+  // What it left is not put away yet.
+  expect(await due()).not.toContain(two.id)
+  await ledger.saveKept(one.id, { bytes: 1, edition: 'e' })
   expect(await due()).toContain(two.id)
   expect(await due()).not.toContain(three.id)
   // The second is cancelled before it starts, and has nothing to clean up.

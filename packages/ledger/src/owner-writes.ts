@@ -25,9 +25,9 @@ export function ownerWrites({ redis, keys, run }: LedgerContext): OwnerWrites {
     async restart(claim, worker, isolation, failure = NOTHING_FOUND) {
       return taken(claim, await run(RESTART, claim.taskId, claim.claim, newEventId(), JSON.stringify(failure), newEventId(), JSON.stringify({ worker, isolation })))
     },
-    async append(claim, drafts, position) {
+    async append(claim, drafts, position, output) {
       const events = fitEvents(drafts).flatMap((draft: EventDraft) => [newEventId(), draft.type, JSON.stringify(draft.payload)])
-      const seq = await run(APPEND, claim.taskId, claim.claim, position ?? '', ...events)
+      const seq = await run(APPEND, claim.taskId, claim.claim, position ?? '', output === undefined ? '' : JSON.stringify(output), ...events)
       if (seq === -1) throw lost(claim)
       return Number(seq)
     },

@@ -49,7 +49,7 @@ function recordFrom(fields: Readonly<Record<string, string>>): object {
   // An agent that poses as its own server can claim any number of tokens; the record must stay readable.
   const counted = (name: string) => (fields[name] === undefined ? undefined : Math.min(Number.MAX_SAFE_INTEGER, Number(fields[name])))
   const optional = { handle: json('handle'), result: json('result'), failure: ReadableFailure.optional().parse(json('failure')), cancel_requested: json('cancel'),
-    pause_requested: json('pause'), messages_waiting: json('mail'), asking: json('asking'), answers_waiting: json('answers'), undelivered: json('undelivered'), tokens: counted('tokens'), cost_micros: counted('cost_micros'), worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], home: fields['home'], crashes: json('crashes') }
+    pause_requested: json('pause'), messages_waiting: json('mail'), asking: json('asking'), answers_waiting: json('answers'), undelivered: json('undelivered'), output_parts: json('output'), kept: json('kept'), tokens: counted('tokens'), cost_micros: counted('cost_micros'), worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], home: fields['home'], crashes: json('crashes') }
   return {
     ...(json('brief') as object),
     v: 1,

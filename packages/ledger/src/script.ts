@@ -64,12 +64,17 @@ local function lineOf(t)
   local workspace = string.find(t.brief, '"workspace":{', 1, true) and brief(t).workspace
   return workspace and workspace.name and P .. 'line:' .. brief(t).agent_id .. ':' .. workspace.name
 end
+-- what a task left is put away before the next one changes it; nobody waits for long for somebody who does that
+local function isBeingKept(id, endedAt)
+  if not redis.call('ZSCORE', P .. 'keeps', id) then return false end
+  return now() < endedAt + 10000 or redis.call('EXISTS', P .. 'lease:keep:' .. id) == 1
+end
 local function firstIn(line, own)
   while true do
     local id = redis.call('LINDEX', line, 0)
     if not id or id == own then return id end
-    local state = redis.call('HGET', taskKey(id), 'state')
-    if state and not over(state) or redis.call('ZSCORE', P .. 'debts', id) then return id end
+    local r = redis.call('HMGET', taskKey(id), 'state', 'ended_at')
+    if r[1] and not over(r[1]) or redis.call('ZSCORE', P .. 'debts', id) or isBeingKept(id, tonumber(r[2]) or 0) then return id end
     redis.call('LPOP', line)
   end
 end
@@ -201,6 +206,9 @@ local function finish(t, to, payload, eventId, extra)
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
+  -- plain text is safe to look for here, too
+  local hasFiles = t.handle and string.find(t.handle, '"storage_id":', 1, true) or redis.call('HEXISTS', taskKey(t.id), 'output') == 1
+  if hasFiles then redis.call('ZADD', P .. 'keeps', int(at), t.id) end
   append(t, 'task.' .. to, leaveMail(t, with(payload, { 'attempt', t.attempt, 'duration_ms', duration })), eventId, at)
   save(t)
   local line = lineOf(t)

@@ -104,25 +104,26 @@ return saved('started', t)
 `)
 
 /**
- * ARGV: id, claim, position or '', then (event id, type, payload) for each event.
+ * ARGV: id, claim, position or '', where the full output stands or '', then (event id, type, payload) for each event.
  * A full log drops what an execution says (counted in `dropped`), but not what it costs; changes of state are never dropped.
  * A client sends again what it got no answer for: a batch, named by its last event, is appended and counted once (G5), whatever came in between.
  */
 export const APPEND = script(`${SPEND}
-local id, claim, position = ARGV[1], ARGV[2], ARGV[3]
+local id, claim, position, output = unpack(ARGV, 1, 4)
 local t = owned(id, claim)
 if not t then return -1 end
-local newest = #ARGV > 3 and ARGV[#ARGV - 2]
+local newest = #ARGV > 4 and ARGV[#ARGV - 2]
 if newest and t.batch == newest then return t.seq end
 local at = now()
 local room = ${MAX_EVENTS_PER_TASK} - redis.call('LLEN', P .. 'log:' .. id)
-for i = 4, #ARGV, 3 do
+for i = 5, #ARGV, 3 do
   if ARGV[i + 1] == 'task.usage' then spend(t, ARGV[i + 2], at) end
   if room <= 0 then redis.call('HINCRBY', taskKey(id), 'dropped', 1)
   else append(t, ARGV[i + 1], ARGV[i + 2], ARGV[i], at) end
   room = room - 1
 end
 if position ~= '' then set(t, 'position', position) end
+if output ~= '' then set(t, 'output', output) end
 if newest then set(t, 'batch', newest) end
 save(t)
 return t.seq

@@ -1,3 +1,4 @@
+export { sayIfUnusable, withBlobs } from './blobs-check.ts'
 export { type HealthServer, serveHealth } from './health-server.ts'
 export { createLogger, type LoggerOptions } from './logger.ts'
 export { createMetrics } from './metrics.ts'

@@ -88,7 +88,11 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   /** How long the handler may wait on purpose (ms), besides its work. */
   patienceMs?(input: z.output<I>): number
   handle(input: z.output<I>, call: Call): Promise<z.output<O>>
+  /** What the HTTP route answers instead: bytes as they are, streamed. `range`: that header. */
+  download?(input: z.output<I>, call: Call, range: string | undefined): Promise<Download>
 }
+
+export interface Download { status: number; headers: Record<string, string>; body: AsyncIterable<Uint8Array> }
 
 /** Keeps the types of input and output together where an operation is written; the table holds them as equals. */
 export function defineOperation<I extends z.ZodObject, O extends z.ZodObject>(operation: Operation<I, O>): Operation {

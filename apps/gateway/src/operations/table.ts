@@ -1,8 +1,10 @@
 import { answerTaskInput } from './answer-task-input.ts'
 import { executeTask } from './execute-task.ts'
+import { getTaskArchive } from './get-task-archive.ts'
 import { getTaskDiff } from './get-task-diff.ts'
 import { getTaskFiles } from './get-task-files.ts'
 import { getTaskHistory } from './get-task-history.ts'
+import { getTaskOutput } from './get-task-output.ts'
 import { getTaskStatus } from './get-task-status.ts'
 import { getUsage } from './get-usage.ts'
 import { health } from './health.ts'
@@ -19,7 +21,7 @@ import { drainWorker, listWorkers } from './workers.ts'
 /** Everything that the doors serve, in the order in which tools are listed. */
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
-    executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getUsage, ping, health, listTasks,
+    executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
     getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
   ].map((make) => make(ports))
 }

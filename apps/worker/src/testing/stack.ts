@@ -3,6 +3,8 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { openStorage } from '@longshore/backends'
+import { openSharedDirectory } from '@longshore/blobs'
 import { waitFor } from '@longshore/testkit'
 import type { Redis } from 'ioredis'
 
@@ -20,7 +22,9 @@ const SETTINGS: WorkerSettings = { concurrency: 3, lockMs: 5_000, stalledInterva
 /** What a worker child process needs to know. */
 export interface ChildConfig extends WorkerPlace, Suspension { redisUrl: string; deployment: string; root: string; name: string }
 /** What its backends' handles name, and what it says of itself. */
-export interface WorkerPlace { engineId?: string; storageId?: string }
+export interface WorkerPlace { engineId?: string; storageId?: string; keeping?: Keeping }
+/** With a storage of its own in the stack's root, whose id is named in place of `storageId`. */
+export interface Keeping { maxBytes: number }
 /** The calls of its backends before which a worker process stops as by SIGSTOP. */
 export interface Suspension { suspendIn?: 'checkpoint' | 'dispose' }
 
@@ -46,13 +50,15 @@ export interface TestStack {
 
 /** A worker's parts as `main.ts` would build them, around the shell backend. */
 export async function startTestWorker(config: ChildConfig, more: Partial<WorkerSettings> & { backends?: Backend[]; outgrown?: Outgrown } = {}): Promise<RunningWorker> {
-  const { redisUrl, deployment, root, name, ...place } = config
+  const { redisUrl, deployment, root, name, keeping, ...named } = config
+  const storage = keeping === undefined ? undefined : await openStorage(join(root, 'storage'))
+  const place = storage === undefined ? named : { ...named, storageId: storage.id }
   const { backends = [createShellBackend('docker', root, place), createShellBackend('opencode', root, place)], outgrown, ...settings } = more
   const [redis, bells] = [connectRedis(redisUrl, 'background', SILENT), connectRedis(redisUrl, 'background', SILENT)]
   const producer = createTicketProducer({ redisUrl, deployment, log: SILENT })
   const worker = await createWorker({
     redis, ledger: createLedger({ redis, deployment, log: SILENT }), doorbell: createDoorbell(bells, deployment), producer, backends,
-    deployment, name, host: 'here', version: '0', ...(place.storageId === undefined ? {} : { storageId: place.storageId }), log: SILENT, ...(outgrown === undefined ? {} : { outgrown }), registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
+    deployment, name, host: 'here', version: '0', ...(place.storageId === undefined ? {} : { storageId: place.storageId }), ...(storage === undefined || keeping === undefined ? {} : { keep: { storage, store: openSharedDirectory(join(root, 'blobs')), maxBytes: keeping.maxBytes } }), log: SILENT, ...(outgrown === undefined ? {} : { outgrown }), registry: createMetrics('worker'), settings: { ...SETTINGS, ...settings },
   })
   return {
     status: worker.status,
@@ -118,8 +124,8 @@ function readers(ledger: Ledger): Pick<TestStack, 'get' | 'events' | 'types' | '
 function starters(config: Omit<ChildConfig, 'name'>, stops: (() => Promise<unknown>)[]): Pick<TestStack, 'worker' | 'workerProcess'> {
   let workers = 0
   return {
-    worker: async ({ name = `worker-${++workers}`, engineId, storageId, ...more } = {}) => {
-      const worker = await startTestWorker({ ...config, name, ...(engineId === undefined ? {} : { engineId }), ...(storageId === undefined ? {} : { storageId }) }, more)
+    worker: async ({ name = `worker-${++workers}`, engineId, storageId, keeping, ...more } = {}) => {
+      const worker = await startTestWorker({ ...config, name, ...(engineId === undefined ? {} : { engineId }), ...(storageId === undefined ? {} : { storageId }), ...(keeping === undefined ? {} : { keeping }) }, more)
       let stopped: Promise<void> | undefined
       const stop = () => (stopped ??= worker.stop())
       stops.push(stop)

@@ -1,7 +1,7 @@
+import { nameToText, parseWorkspacePath } from '@longshore/contracts'
 import { type Change, type ChangedName, changedNames } from './changed-names.ts'
 import { treeToShow } from './diff-tree.ts'
-import { withLook } from './look.ts'
-import { parsePath, toText } from './open-beneath.ts'
+import { type Git, withLook } from './look.ts'
 import { startOf } from './prepare.ts'
 import type { Workspace } from './storage.ts'
 
@@ -29,21 +29,54 @@ export interface WorkspaceDiff {
  * @throws LongshoreError not_started, invalid_input; GitCutShort when there is too much to look at
  */
 export async function diffWorkspace(workspace: Workspace, { maxBytes, path = '' }: { maxBytes: number; path?: string | undefined }, signal: AbortSignal): Promise<WorkspaceDiff> {
-  const under = parsePath(path, FIELD).join('/')
+  const under = parseWorkspacePath(path, FIELD).join('/')
   const base = await startOf(workspace)
   return withLook(workspace, base, signal, async ({ tree, ask }) => {
     const changes = (await changedNames(ask, base, tree)).filter((one) => under === '' || one.path === under || one.path.startsWith(`${under}/`))
-    const shown = await treeToShow(workspace, ask, base, changes)
-    const names = await changedNames(ask, base, shown.tree, RENAMES)
-    const said = await ask(['diff-tree', '-r', '-p', ...RENAMES, '--no-ext-diff', '--no-textconv', '--no-color', base, shown.tree], { maxBytes })
+    const { names, said, left } = await patchOf({ workspace, ask, base, changes, maxBytes })
     const { patch, whole } = cutPatch(said.bytes, said.isCut)
     const listed = fitting(names)
     return {
       patch,
-      truncated: said.isCut || shown.left > 0 || names.length > listed.length,
-      files_total: names.length + shown.left,
+      truncated: said.isCut || left > 0 || names.length > listed.length,
+      files_total: names.length + left,
       files_shown: whole,
       files: listed.map(view),
+    }
+  })
+}
+
+interface PatchQuery { workspace: Workspace; ask: Git; base: string; changes: readonly ChangedName[]; maxBytes: number }
+
+/** `left`: changes that are in neither. */
+async function patchOf({ workspace, ask, base, changes, maxBytes }: PatchQuery): Promise<{ names: ChangedName[]; said: { bytes: Buffer; isCut: boolean }; left: number }> {
+  const { tree, left } = await treeToShow(workspace, ask, base, changes)
+  const names = await changedNames(ask, base, tree, RENAMES)
+  const said = await ask(['diff-tree', '-r', '-p', ...RENAMES, '--no-ext-diff', '--no-textconv', '--no-color', base, tree], { maxBytes })
+  return { names, said, left }
+}
+
+/** Everything that a task changed, file by file; names are bytes as latin1. */
+export interface WholeDiff {
+  /** Of every name that differs, without renames. */
+  changes: ChangedName[]
+  /** `patch`: absent where it did not fit. */
+  files: (ChangedName & { patch?: string })[]
+  truncated: boolean
+  files_total: number
+}
+
+/** As `diffWorkspace`, all of it in one look. @throws LongshoreError not_started; GitCutShort */
+export async function wholeDiff(workspace: Workspace, maxBytes: number, signal: AbortSignal): Promise<WholeDiff> {
+  const base = await startOf(workspace)
+  return withLook(workspace, base, signal, async ({ tree, ask }) => {
+    const changes = await changedNames(ask, base, tree)
+    const { names, said, left } = await patchOf({ workspace, ask, base, changes, maxBytes })
+    const { patch, whole } = cutPatch(said.bytes, said.isCut)
+    const patches = patchesIn(patch).slice(0, whole)
+    return {
+      changes, truncated: said.isCut || left > 0, files_total: names.length + left,
+      files: names.map((name, i) => Object.assign(name, patches[i] === undefined ? {} : { patch: patches[i] })),
     }
   })
 }
@@ -55,10 +88,11 @@ function fitting(names: readonly ChangedName[]): readonly ChangedName[] {
 }
 
 function view({ path, change, from }: ChangedName): WorkspaceDiff['files'][number] {
-  return { path: toText(path), change, ...(from === undefined ? {} : { previous_path: toText(from) }) }
+  return { path: nameToText(path), change, ...(from === undefined ? {} : { previous_path: nameToText(from) }) }
 }
 
 const HEADER = 'diff --git '
+const BEFORE_HEADER = new RegExp(`^(?=${HEADER})`, 'm')
 
 /** Ends a patch that was cut short where a file ends, or, in its first file, where a line ends. */
 export function cutPatch(bytes: Buffer, isCut: boolean): { patch: string; whole: number } {
@@ -70,6 +104,18 @@ export function cutPatch(bytes: Buffer, isCut: boolean): { patch: string; whole:
 
 /** A file that became a link has two headers, one after the other and equal. Lines of content begin with another character. */
 function countFiles(patch: string): number {
-  const headers = patch.split('\n').filter((text) => text.startsWith(HEADER))
-  return headers.filter((header, i) => header !== headers[i - 1]).length
+  return patchesIn(patch).length
+}
+
+function patchesIn(patch: string): string[] {
+  const patches: string[] = []
+  let last: string | undefined
+  for (const part of patch.split(BEFORE_HEADER)) {
+    const header = part.slice(0, part.indexOf('\n'))
+    if (part === '') continue
+    if (header === last) patches.push(`${patches.pop() ?? ''}${part}`)
+    else patches.push(part)
+    last = header
+  }
+  return patches
 }

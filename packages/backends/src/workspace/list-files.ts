@@ -1,10 +1,10 @@
 import { type FileHandle, lstat, open, opendir } from 'node:fs/promises'
 import { constants, type Stats } from 'node:fs'
-import type { FileChange } from '@longshore/contracts'
+import { type FileChange, MAX_PATH_BYTES, nameToText, parseWorkspacePath, walkOrder } from '@longshore/contracts'
 import { changedNames } from './changed-names.ts'
 import { GitCutShort } from './git.ts'
 import { withLook } from './look.ts'
-import { beneath, MAX_PATH_BYTES, modifiedAt, notFound, parsePath, toText, withFolder } from './open-beneath.ts'
+import { beneath, modifiedAt, notFound, withFolder } from './open-beneath.ts'
 import { startOf } from './prepare.ts'
 import type { Workspace } from './storage.ts'
 
@@ -50,12 +50,12 @@ export interface ListQuery { path?: string | undefined; limit: number; cursor?: 
  * @throws LongshoreError file_not_found, invalid_input, not_started
  */
 export async function listFiles(workspace: Workspace, { path = '', limit, cursor }: ListQuery, signal: AbortSignal): Promise<FileList> {
-  const parts = parsePath(path, FIELD)
+  const parts = parseWorkspacePath(path, FIELD)
   const base = await startOf(workspace)
   const changes = await changesSince(workspace, base, signal)
   const under = parts.join('/')
   const deleted = [...changes.kinds].flatMap(([name, change]) => (change === 'deleted' && (under === '' || name === under || name.startsWith(`${under}/`)) ? [name] : []))
-  const page = newPage(signal, limit, cursor === undefined ? '' : keyOf(Buffer.from(cursor, 'base64url').toString('latin1')))
+  const page = newPage(signal, limit, cursor === undefined ? '' : walkOrder(Buffer.from(cursor, 'base64url').toString('latin1')))
   await walkFrom(workspace, parts, page).catch((error: unknown) => {
     if (deleted.length === 0 || signal.aborted) throw error
   })
@@ -91,18 +91,13 @@ function newPage(signal: AbortSignal, limit: number, after: string): Page {
   return { signal, limit, after, found: [], bytes: 0, isFull: false, isTruncated: false }
 }
 
-/** Sorts a folder before what is in it, and that before its neighbours: no name holds a NUL. */
-function keyOf(name: string): string {
-  return name.replaceAll('/', '\0')
-}
-
 function isBefore(page: Page, name: string): boolean {
-  return page.after !== '' && keyOf(name) <= page.after
+  return page.after !== '' && walkOrder(name) <= page.after
 }
 
 /** What was listed before is only entered when the cursor stands within it. */
 function isPassed(page: Page, name: string): boolean {
-  return isBefore(page, name) && keyOf(name) !== page.after && !page.after.startsWith(`${keyOf(name)}\0`)
+  return isBefore(page, name) && walkOrder(name) !== page.after && !page.after.startsWith(`${walkOrder(name)}\0`)
 }
 
 async function walkFrom(workspace: Workspace, parts: readonly string[], page: Page): Promise<void> {
@@ -184,14 +179,14 @@ function fitting(names: readonly string[], room: number): number {
 /** What was deleted, where it was; as far as the walk came. */
 function merge(page: Page, deleted: readonly string[]): Found[] {
   const there = new Set(page.found.map(({ name }) => name))
-  const end = page.isFull ? keyOf(page.found.at(-1)?.name ?? '') : undefined
-  const gone = deleted.filter((name) => !there.has(name) && !isBefore(page, name) && (end === undefined || keyOf(name) <= end))
+  const end = page.isFull ? walkOrder(page.found.at(-1)?.name ?? '') : undefined
+  const gone = deleted.filter((name) => !there.has(name) && !isBefore(page, name) && (end === undefined || walkOrder(name) <= end))
   if (gone.length === 0) return page.found
-  return [...page.found, ...gone.map((name) => ({ name }))].map((found) => ({ found, key: keyOf(found.name) })).sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ found }) => found)
+  return [...page.found, ...gone.map((name) => ({ name }))].map((found) => ({ found, key: walkOrder(found.name) })).sort((a, b) => (a.key < b.key ? -1 : 1)).map(({ found }) => found)
 }
 
 function view({ name, stats }: Found, change: FileChange['change'] | undefined): Entry {
-  const path = toText(name)
+  const path = nameToText(name)
   const isExact = Buffer.from(path, 'utf8').equals(Buffer.from(name, 'latin1'))
   return {
     path, ...(isExact ? {} : { inexact: true }), type: typeOf(stats),

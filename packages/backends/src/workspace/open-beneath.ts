@@ -1,38 +1,16 @@
 import { constants } from 'node:fs'
 import { type FileHandle, lstat, open } from 'node:fs/promises'
 import { basename, dirname } from 'node:path'
-import { LongshoreError } from '@longshore/contracts'
+import { LongshoreError, shownPath, type WorkspaceParts as Parts } from '@longshore/contracts'
 import type { Workspace } from './storage.ts'
 
 /**
  * Opening what an agent wrote (G14). Every step starts at a descriptor that is held and follows no link, so a folder that is swapped for a link
  * between check and use leads nowhere. Node has no openat; `/proc/self/fd/N/name` is the same, on Linux.
  */
-const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
+export const FOLDER = constants.O_RDONLY | constants.O_DIRECTORY | constants.O_NOFOLLOW
 /** A pipe that was put in place of a file must not hold us. */
 const FILE = constants.O_RDONLY | constants.O_NOFOLLOW | constants.O_NONBLOCK | constants.O_NOCTTY
-
-/** What PATH_MAX lets through. */
-export const MAX_PATH_BYTES = 4_096
-
-/** Names from the workspace's `repo` down; none: `repo` itself. Each is bytes as latin1, which every file name survives. */
-export type Parts = readonly string[]
-
-/**
- * A caller's path, as names. Nothing is decoded: `%2e%2e` and backslashes are parts of names.
- * @param field the parameter that it came in, for the refusal
- * @throws LongshoreError invalid_input
- */
-export function parsePath(path: string, field: string): Parts {
-  const refuse = (why: string): never => { throw new LongshoreError('invalid_input', `${field}: ${why}`, { field, next: 'Give a path relative to the workspace, as get_task_files lists it.' }) }
-  if (path.includes('\0')) refuse('holds a NUL character')
-  if (!path.isWellFormed()) refuse('is not well-formed Unicode')
-  if (Buffer.byteLength(path) > MAX_PATH_BYTES) refuse(`is longer than ${MAX_PATH_BYTES} bytes`)
-  if (path.startsWith('/') && path !== '/') refuse('is absolute')
-  const parts = path.split('/').filter((part) => part !== '' && part !== '.')
-  if (parts.includes('..')) refuse('climbs with ..')
-  return parts.map((part) => Buffer.from(part, 'utf8').toString('latin1'))
-}
 
 /** The path of a name in an open folder. */
 export function beneath(folder: FileHandle, name = ''): Buffer {
@@ -89,15 +67,11 @@ export function notAFile(found: Kind, parts: Parts, field: string): LongshoreErr
 }
 
 export function refusal(parts: Parts, field: string, why: string, next: string): LongshoreError {
-  return new LongshoreError('invalid_input', `${field}: ${shown(parts)} ${why}`, { field, next })
+  return new LongshoreError('invalid_input', `${field}: ${shownPath(parts)} ${why}`, { field, next })
 }
 
 export function notFound(parts: Parts, field: string): LongshoreError {
-  return new LongshoreError('file_not_found', `${field}: ${shown(parts)} does not exist in the workspace`, { field, next: 'get_task_files lists what is there.' })
-}
-
-function shown(parts: Parts): string {
-  return JSON.stringify(toText(parts.join('/')).slice(0, 200).toWellFormed())
+  return new LongshoreError('file_not_found', `${field}: ${shownPath(parts)} does not exist in the workspace`, { field, next: 'get_task_files lists what is there.' })
 }
 
 /** The last moment that is written with four digits of a year. */
@@ -106,11 +80,6 @@ const LAST_MS = 253_402_300_799_000
 /** When a file was changed (ms): an agent may give it any time, also one that no date can show. */
 export function modifiedAt({ mtimeMs }: { mtimeMs: number }): number {
   return Math.min(Math.max(Math.floor(mtimeMs), 0), LAST_MS)
-}
-
-/** Bytes as latin1 for people: what is not UTF-8 becomes U+FFFD. */
-export function toText(bytes: string): string {
-  return Buffer.from(bytes, 'latin1').toString('utf8')
 }
 
 const HELD = new Set(['EAGAIN', 'EBUSY', 'ETXTBSY'])

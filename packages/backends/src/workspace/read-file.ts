@@ -1,6 +1,7 @@
 import type { Stats } from 'node:fs'
 import type { FileHandle } from 'node:fs/promises'
-import { modifiedAt, notAFile, openIn, type Parts, parsePath, refusal, withFolder } from './open-beneath.ts'
+import { parseWorkspacePath, type WorkspaceParts } from '@longshore/contracts'
+import { modifiedAt, notAFile, openIn, refusal, withFolder } from './open-beneath.ts'
 import type { Workspace } from './storage.ts'
 
 const FIELD = 'file_path'
@@ -22,7 +23,7 @@ const HEAD_BYTES = 16
  * @throws LongshoreError file_not_found, invalid_input
  */
 export async function openTaskFile(workspace: Workspace, path: string): Promise<OpenFile> {
-  const parts = parsePath(path, FIELD)
+  const parts = parseWorkspacePath(path, FIELD)
   if (parts.length === 0) throw refusal(parts, FIELD, 'names no file', 'Ask get_task_files for names.')
   return withFolder(workspace, parts.slice(0, -1), FIELD, async (folder, repo) => {
     const { handle, found } = await openChecked(folder, repo, parts, FIELD)
@@ -32,7 +33,7 @@ export async function openTaskFile(workspace: Workspace, path: string): Promise<
 }
 
 /** Opens the last of `parts` in its folder, and says what it is. @throws LongshoreError when it is nothing to read */
-export async function openChecked(folder: FileHandle, repo: FileHandle, parts: Parts, field: string): Promise<{ handle: FileHandle; found: Stats }> {
+export async function openChecked(folder: FileHandle, repo: FileHandle, parts: WorkspaceParts, field: string): Promise<{ handle: FileHandle; found: Stats }> {
   const handle = await openIn(folder, parts, field)
   try {
     const found = await handle.stat()
@@ -48,7 +49,7 @@ export async function openChecked(folder: FileHandle, repo: FileHandle, parts: P
  * A hard link leads out of the tree without looking like it, and the worker may read more than the agent. So only what the agent
  * could read by itself is read: its own files, and those that everybody may read.
  */
-function admit(found: Stats, repo: Stats, parts: Parts, field: string): void {
+function admit(found: Stats, repo: Stats, parts: WorkspaceParts, field: string): void {
   if (!found.isFile()) throw notAFile(found, parts, field)
   if (found.uid !== repo.uid && (found.mode & WORLD_READABLE) === 0) throw refusal(parts, field, 'belongs to another user', 'Only files of the agent are read.')
 }

@@ -77,7 +77,7 @@ describe('a mirror', () => {
   test('makes events that fit, whatever the agent wrote', () => {
     const wild = '\u0000"\uD83D'.repeat(20_000)
     const events = mirror(says(text('a', wild), tool('b', 'completed', wild)), START, NOTHING, RUNS)?.events ?? []
-    for (const event of events) expect(Buffer.byteLength(JSON.stringify(event))).toBeLessThan(MAX_EVENT_BYTES)
+    for (const event of events) expect(Buffer.byteLength(JSON.stringify({ ...event, whole: undefined }))).toBeLessThan(MAX_EVENT_BYTES)
   })
 
   test('takes no number from a hostile server that its events cannot hold', () => {

@@ -90,6 +90,7 @@ function toolEvent({ tool, state }: Part & { type: 'tool' }): ExecutionEvent {
   const input = state.input === undefined ? undefined : JSON.stringify(state.input)
   return {
     type: 'task.tool',
+    ...(output === undefined || output.length <= TOOL_OUTPUT_BYTES / 6 ? {} : { whole: output }),
     payload: {
       tool: clip(tool, TITLE_BYTES),
       title: clip(state.title ?? tool, TITLE_BYTES),

@@ -1,0 +1,84 @@
+import { isOver, type Task, type TaskId } from '@longshore/contracts'
+import type { Ledger } from '@longshore/ledger'
+
+import type { RedisClock } from '../redis-clock.ts'
+import { keepTask, type KeepOptions } from './keep-task.ts'
+
+export interface KeeperOptions extends KeepOptions {
+  ledger: Pick<Ledger, 'keeps' | 'debts' | 'get' | 'saveKept' | 'lease' | 'release'>
+  /** Of this worker. */
+  name: string
+  clock: RedisClock
+  onKept(bytes: number): void
+}
+
+const BATCH = 1_000
+/** What may still be running writes; when its place is away for longer, it is kept as it is. */
+const DEBT_FIRST_MS = 60_000
+/** Of a worker that died in the middle another goes on after so long. */
+const LEASE_MS = 15_000
+const RENEW_MS = 5_000
+const FIRST_PAUSE_MS = 5_000
+const LONGEST_PAUSE_MS = 10 * 60_000
+
+/**
+ * Keeps what ended tasks on this worker's storage leave (keep-task.ts): a debt that stands in the ledger since the very end, so that whoever is
+ * interrupted, any worker of that storage does it again.
+ * @returns a round; it resolves to the tasks that were kept
+ */
+export function createKeeper(options: KeeperOptions): (signal: AbortSignal) => Promise<TaskId[]> {
+  const { ledger, clock, log } = options
+  const troubles = new Map<TaskId, { pauseMs: number; nextAt: number }>()
+  return async (signal) => {
+    const kept: TaskId[] = []
+    const waiting = await ledger.keeps(BATCH)
+    if (waiting.length === 0) return kept
+    for (const id of troubles.keys()) if (!waiting.includes(id)) troubles.delete(id)
+    const debts = new Set(await ledger.debts(BATCH))
+    for (const id of waiting) {
+      if (signal.aborted) break
+      if ((troubles.get(id)?.nextAt ?? 0) > clock.now()) continue
+      try {
+        if (await keepOne(options, id, debts.has(id), signal)) kept.push(id)
+      } catch (error) {
+        const pauseMs = Math.min((troubles.get(id)?.pauseMs ?? FIRST_PAUSE_MS / 2) * 2, LONGEST_PAUSE_MS)
+        if (!troubles.has(id)) log.warn({ task_id: id, reason: String(error) }, 'what a task left could not be kept; it is tried again, less and less often')
+        troubles.set(id, { pauseMs, nextAt: clock.now() + pauseMs })
+      }
+    }
+    return kept
+  }
+}
+
+async function keepOne(options: KeeperOptions, id: TaskId, hasDebt: boolean, signal: AbortSignal): Promise<boolean> {
+  const { ledger, storage, clock, log, name } = options
+  const task = await ledger.get(id)
+  if (task === undefined) {
+    await ledger.saveKept(id, undefined)
+    return false
+  }
+  if (!isOver(task.state) || storageOf(task) !== storage.id) return false
+  if (hasDebt && clock.now() - (task.ended_at ?? 0) < DEBT_FIRST_MS) return false
+  const what = `keep:${id}`
+  if (!(await ledger.lease(what, name, LEASE_MS))) return false
+  const renewal = setInterval(() => void ledger.lease(what, name, LEASE_MS).catch(() => undefined), RENEW_MS)
+  const began = performance.now()
+  try {
+    // Somebody may have kept it between our two looks.
+    if ((await ledger.get(id))?.kept === undefined) {
+      const done = await keepTask(options, task, signal)
+      await ledger.saveKept(id, done)
+      options.onKept(done?.bytes ?? 0)
+      log.info({ task_id: id, bytes: done?.bytes ?? 0, duration_ms: Math.round(performance.now() - began) }, 'kept what a task left')
+    } else await ledger.saveKept(id, undefined)
+    return true
+  } finally {
+    clearInterval(renewal)
+    await ledger.release(what, name).catch(() => undefined)
+  }
+}
+
+/** Where its workspace is: where it ran last. */
+function storageOf({ handle, output_parts: parts }: Task): string | undefined {
+  return handle?.storage_id ?? parts?.at(-1)?.storage_id
+}

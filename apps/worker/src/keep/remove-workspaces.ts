@@ -1,0 +1,99 @@
+import { chmod, lstat, readdir, rename, rm } from 'node:fs/promises'
+import { join } from 'node:path'
+
+import { type Storage, workspaceOf } from '@longshore/backends'
+import { isOver, type Log, type Task, TaskId } from '@longshore/contracts'
+import type { Ledger } from '@longshore/ledger'
+
+import { whyNotOurs } from '../ledger-mark.ts'
+
+export interface RemoveWorkspacesOptions {
+  ledger: Pick<Ledger, 'get' | 'debts' | 'identity' | 'lease'>
+  storage: Storage
+  /** How long after its end a workspace stays. */
+  retentionMs: number
+  isDryRun: boolean
+  markFile: string
+  name: string
+  /** Redis ms. */
+  now: () => number
+  onRemoved(count: number): void
+  log: Log
+}
+
+const LEASE_MS = 60_000
+const DEBTS = 10_000
+/** Moved aside first, so that no half of a workspace is ever taken for one. */
+const ASIDE = '.longshore-removed-'
+
+/**
+ * Removes workspaces of ended tasks from this worker's storage, once what they held is in the blob store: only folders that bear a task's name, of tasks that
+ * this ledger knows as over, on a storage that is this ledger's (G10).
+ * @returns a round
+ */
+export function createWorkspaceRemover(options: RemoveWorkspacesOptions): (signal: AbortSignal) => Promise<void> {
+  const { ledger, storage, isDryRun, markFile, name, log, onRemoved } = options
+  return async (signal) => {
+    if (await whyNotOurs(markFile, await ledger.identity()) !== undefined) return
+    if (!(await ledger.lease(`remove-workspaces:${storage.id}`, name, LEASE_MS))) return
+    const debts = new Set(await ledger.debts(DEBTS))
+    let removed = 0
+    for (const entry of await readdir(storage.root)) {
+      if (signal.aborted) break
+      if (entry.startsWith(ASIDE)) await removeTree(join(storage.root, entry), log)
+      const id = TaskId.safeParse(entry).data
+      if (id === undefined || debts.has(id)) continue
+      const task = await ledger.get(id).catch(() => undefined)
+      if (!isDue(task, options) || (await isNamed(task, storage))) continue
+      if (isDryRun) log.info({ task_id: id }, 'would remove the workspace of a task that is over')
+      else if (await removeWorkspace(storage, id, log)) removed += 1
+    }
+    if (removed === 0) return
+    onRemoved(removed)
+    log.info({ removed }, 'removed workspaces of tasks that are over')
+  }
+}
+
+/** What was never kept stays: nobody else has it. */
+function isDue(task: Task | undefined, { storage, retentionMs, now }: RemoveWorkspacesOptions): boolean {
+  if (task === undefined || !isOver(task.state) || task.kept === undefined) return false
+  const where = task.handle?.storage_id ?? task.output_parts?.at(-1)?.storage_id
+  return where === storage.id && (task.ended_at ?? Infinity) + retentionMs <= now()
+}
+
+/** A named workspace is where its last task was, and waits there for the next one. */
+async function isNamed(task: Task | undefined, storage: Storage): Promise<boolean> {
+  if (task?.workspace?.name === undefined) return false
+  return lstat(workspaceOf(storage, task.id).repo).then(() => true, () => false)
+}
+
+async function removeWorkspace({ root }: Storage, id: TaskId, log: Log): Promise<boolean> {
+  const aside = join(root, `${ASIDE}${id}`)
+  try {
+    await rename(join(root, id), aside)
+  } catch (error) {
+    log.warn({ task_id: id, reason: String(error) }, 'the workspace of a task that is over cannot be removed; tried again later')
+    return false
+  }
+  return removeTree(aside, log)
+}
+
+/** Links are removed, not followed. Folders that the agent closed to us are opened, where we may. */
+async function removeTree(path: string, log: Log): Promise<boolean> {
+  try {
+    await rm(path, { recursive: true, force: true }).catch(async () => {
+      await openFolders(path)
+      await rm(path, { recursive: true, force: true })
+    })
+    return true
+  } catch (error) {
+    log.warn({ reason: String(error) }, 'a workspace of a task that is over cannot be removed whole; tried again later')
+    return false
+  }
+}
+
+async function openFolders(path: string): Promise<void> {
+  if (!(await lstat(path)).isDirectory()) return
+  await chmod(path, 0o700)
+  for (const name of await readdir(path, { encoding: 'latin1' })) await openFolders(join(path, Buffer.from(name, 'latin1').toString('utf8'))).catch(() => undefined)
+}
