@@ -5,7 +5,7 @@ import process from 'node:process'
 import { openStorage } from '@longshore/backends'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createFilesSecret, createTicketProducer } from '@longshore/queue'
-import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
+import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, readProfiles, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
@@ -20,7 +20,8 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const name = settings.WORKER_NAME ?? `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 60)}-${process.pid}`
   const log = createLogger({ app: 'worker', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT }).child({ worker: name })
   const storage = await openStorage(settings.WORKSPACE_DIR ?? join(settings.LONGSHORE_HOME, 'workspaces'))
-  const backends = await buildBackends({ settings, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, log })
+  const profiles = await readProfiles(settings)
+  const backends = await buildBackends({ settings, profiles, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, log })
   // Background connections wait for Redis to come back; readiness must answer while it is away.
   const [redis, bells, probe] = [connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'caller', log)]
   await untilReady(redis, REDIS_WAIT_MS)

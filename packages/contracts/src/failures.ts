@@ -23,6 +23,7 @@ const RETRY = {
   stalled: 'later', // nothing of the session moved for longer than STALL_MS (STALL_TOOL_MS while a tool runs)
   budget: 'never', // the task, or its agent for today, has used what it may
   poison: 'never', // the task cost its workers their lives too often
+  not_allowed: 'never', // its profile or one of its choices is none that the worker's settings allow
   internal: 'never', // a defect of ours
 } as const satisfies Record<string, 'later' | 'never'>
 

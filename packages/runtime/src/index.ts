@@ -1,6 +1,7 @@
 export { type HealthServer, serveHealth } from './health-server.ts'
 export { createLogger, type LoggerOptions } from './logger.ts'
 export { createMetrics } from './metrics.ts'
+export { allowedFrom, bytesOf, readProfiles } from './profiles.ts'
 export { type Check, checkRedis, judgeRedis, type Readiness } from './readiness.ts'
 export { connectRedis, type RedisRole, untilReady } from './redis.ts'
 export { keepRounds, type Rounds } from './rounds.ts'

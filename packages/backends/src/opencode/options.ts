@@ -4,6 +4,7 @@ import type { Patience } from '../drivers/opencode/patience.ts'
 import type { Told } from '../drivers/opencode/steer.ts'
 import type { ModelAccess } from '../drivers/opencode/server-settings.ts'
 import type { HandleData, ServerPlace } from '../places/server-place.ts'
+import type { Offers } from '../task-choices.ts'
 import type { Storage } from '../workspace/storage.ts'
 
 export interface OpencodeBackendOptions {
@@ -12,6 +13,8 @@ export interface OpencodeBackendOptions {
   storage: Storage
   /** Only for what must not appear in events; the place hands it to the server. */
   model: ModelAccess
+  /** What tasks may choose. Default: nothing. Its values must not appear in events either. */
+  offers?: Offers
   /** Default of each: `DEFAULT_PATIENCE`. */
   patience?: Partial<Patience>
 }
