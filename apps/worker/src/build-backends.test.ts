@@ -2,14 +2,11 @@ import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 
 import { SILENT } from '@longshore/contracts'
-import { bytesOf, loadSettings } from '@longshore/runtime'
+import { loadSettings } from '@longshore/runtime'
 
 import { dockerOptions, hiddenPaths, modelAccess, opencodeOptions, withLeastIsolation } from './build-backends.ts'
 import { createShellBackend } from './testing/shell-backend.ts'
 
-test.each([['2g', 2 * 1024 ** 3], ['512m', 512 * 1024 ** 2], ['64K', 65_536], ['1000', 1_000]])('%s is %i bytes', (text, bytes) => {
-  expect(bytesOf(text)).toBe(bytes)
-})
 
 test('agents get the variables that RUNNER_ENV names and that are set, and no others', () => {
   const env = { RUNNER_ENV: 'OPENAI_API_KEY,NOT_SET', OPENAI_API_KEY: 'sk-x', OTHER: 'secret' }

@@ -60,5 +60,5 @@ export function parseProfiles(text: string): Profiles {
   }
   const parsed = z.record(ProfileName, Profile).safeParse(raw)
   if (parsed.success) return parsed.data
-  throw new Error(parsed.error.issues.map(({ path, message }) => `${path.join('.') || 'the whole'}: ${message}`).join('; '))
+  throw new Error(parsed.error.issues.map((issue) => `${issue.path.join('.') || 'the whole'}: ${issue.code === 'invalid_key' ? (issue.issues[0]?.message ?? issue.message) : issue.message}`).join('; '))
 }
