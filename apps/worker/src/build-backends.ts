@@ -67,7 +67,7 @@ function dockerProfile(profile: Profile, settings: Settings, env: Environment): 
   const { driver, image = settings.RUNNER_IMAGE, command = [], cpu, memory_mb: memoryMb } = profile
   const limits = { ...(cpu === undefined ? {} : { cpus: cpu }), ...(memoryMb === undefined ? {} : { memoryBytes: memoryMb * 1024 ** 2 }) }
   if (driver === 'opencode') return { driver, image, limits }
-  const given = { image, limits, command, env: { ...valuesOf(profile.env ?? settings.RUNNER_ENV, env), ...profile.set } }
+  const given = { image, limits, command, env: valuesOf(profile.env ?? settings.RUNNER_ENV, env), set: profile.set }
   if (driver === 'command') return { driver, ...given }
   return { driver, ...given, permission: profile.permission, isOpencode: profile.opencode_config, ...(profile.auth_method === undefined ? {} : { authMethod: profile.auth_method }) }
 }

@@ -18,6 +18,8 @@ export interface CommandProfile {
   command: readonly string[]
   /** Provider keys and the like. Secret. */
   env: Record<string, string>
+  /** Further variables, which are no secrets. */
+  set?: Record<string, string>
 }
 
 export interface CommandBackendOptions extends CommandProfile {
@@ -63,7 +65,7 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
     'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
     'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,
   ]
-  const environment = (): Record<string, string> => ({ ...options.env, ...envOf(choices, offers), HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
+  const environment = (): Record<string, string> => ({ ...options.env, ...options.set, ...envOf(choices, offers), HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
   const id = await containers.start({ taskId: task.id, claim: run.claim, image: choices.image ?? image, command, environment, workspace, run, limits: { ...limits, ...limitsOfTask(choices) } })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)

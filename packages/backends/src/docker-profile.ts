@@ -12,14 +12,14 @@ import type { TaskNetwork } from './places/task-network.ts'
 import { envOf, EVERY_CHOICE, modelOfTask, type Offers } from './task-choices.ts'
 import type { Storage, Workspace } from './workspace/storage.ts'
 
-/** What runs in a container, and how it is talked to. */
+/** What runs in a container, and how it is talked to. `env` is secret, `set` is not. */
 export type DockerProfile = { image: string; limits?: Partial<Limits> } & (
   /** Its own OpenCode server. */
   | { driver: 'opencode' }
   /** Any agent that speaks the Agent Client Protocol. */
-  | { driver: 'acp'; command: readonly string[]; env: Record<string, string>; authMethod?: string; permission: PermissionPolicy; isOpencode: boolean }
+  | { driver: 'acp'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string>; authMethod?: string; permission: PermissionPolicy; isOpencode: boolean }
   /** Any program; it gets the prompt on its stdin. */
-  | { driver: 'command'; command: readonly string[]; env: Record<string, string> }
+  | { driver: 'command'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string> }
 )
 
 /** What all profiles of a mode share. */
@@ -63,7 +63,7 @@ export function backendOf(profile: DockerProfile, context: ProfileContext): Prof
 function agentEnvironment(profile: DockerProfile & { driver: 'acp' }, context: ProfileContext, workspace: Workspace, { gateway }: TaskNetwork, choices: Choices): Record<string, string> {
   const { hostOrigin, offers } = context
   const model = profile.isOpencode ? modelOfTask(context.model, choices, offers) : { config: {}, env: envOf(choices, offers) }
-  const named: ModelAccess = { ...model, env: { ...model.env, ...profile.env } }
+  const named: ModelAccess = { ...model, env: { ...model.env, ...profile.env, ...profile.set } }
   const reachable = hostOrigin === undefined ? named : withOrigin(named, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
   const all = serverEnvironment(workspace, reachable, '', { temporary: '/tmp' })
   return Object.fromEntries(Object.entries(all).filter(([name]) => profile.isOpencode ? name !== 'OPENCODE_SERVER_PASSWORD' : !name.startsWith('OPENCODE_')))

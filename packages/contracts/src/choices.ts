@@ -38,16 +38,16 @@ export interface Refusal { field: Choice; got: string; allowed: string; setting:
 /** Asked twice, by the gateway at the submit and by the worker at the start: their settings may differ. undefined: all is allowed. */
 export function refusalOf(choices: Choices, allowed: Allowed): Refusal | undefined {
   const unknown = (field: Choice, setting: string, got: readonly string[], list: readonly string[]): Refusal | undefined => {
-    const wrong = got.find((one) => !list.includes(one))
+    const wrong = got.find((name) => !list.includes(name))
     return wrong === undefined ? undefined : { field, got: JSON.stringify(wrong), allowed: list.length === 0 ? 'none here' : list.join(', '), setting }
   }
   const above = (field: Choice, setting: string, got: number | undefined, most: number): Refusal | undefined =>
     (got === undefined || got <= most ? undefined : { field, got: String(got), allowed: `at most ${most} here`, setting })
-  return unknown('model', 'TASK_MODELS', one(choices.model), allowed.models) ?? unknown('image', 'TASK_IMAGES', one(choices.image), allowed.images)
+  return unknown('model', 'TASK_MODELS', listed(choices.model), allowed.models) ?? unknown('image', 'TASK_IMAGES', listed(choices.image), allowed.images)
     ?? unknown('env', 'TASK_ENV_NAMES', choices.env ?? [], allowed.envNames)
     ?? above('cpu', 'TASK_MAX_CPUS', choices.cpu, allowed.maxCpus) ?? above('memory_mb', 'TASK_MAX_MEMORY', choices.memory_mb, allowed.maxMemoryMb)
 }
 
-function one(value: string | undefined): string[] {
+function listed(value: string | undefined): string[] {
   return value === undefined ? [] : [value]
 }

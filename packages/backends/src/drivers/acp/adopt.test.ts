@@ -1,6 +1,7 @@
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
+import { fileURLToPath } from 'node:url'
 import { SILENT } from '@longshore/contracts'
 import { waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -20,7 +21,7 @@ beforeEach(async () => {
   root = await mkdtemp(join(tmpdir(), 'longshore-acp-'))
   workspace = workspaceOf(await openStorage(root), record('x').task.id)
   await prepareWorkspace(workspace)
-  const program = join(import.meta.dirname, '../../fixtures/asking-agent.mjs')
+  const program = fileURLToPath(new URL('../../fixtures/asking-agent.ts', import.meta.url))
   agent = startLocalAgent([process.execPath, program], { cwd: workspace.repo, env: { PATH: process.env['PATH'] ?? '' } })
 })
 afterEach(async () => {

@@ -47,7 +47,7 @@ export function createSender(pipe: AgentPipe, run: Pick<RunContext, 'signal' | '
     synced.resolve()
     return opened
   }
-  async function opened(): Promise<AgentInput> {
+  async function connection(): Promise<AgentInput> {
     input ??= open()
     return input.catch((error: unknown) => {
       input = undefined
@@ -57,13 +57,13 @@ export function createSender(pipe: AgentPipe, run: Pick<RunContext, 'signal' | '
   return {
     send: async (key, message) => {
       for (;;) {
-        const connection = await opened()
+        const there = await connection()
         if (known.has(key)) return
         if (saidBefore !== undefined && key === requestKey(saidBefore)) throw new TaskFailure('backend_lost', 'the worker that went on with the session was lost before it could say so to the agent')
         await run.confirmClaim()
         run.signal.throwIfAborted()
-        connection.write(`${JSON.stringify(message)}${LINE_END}`)
-        const isThere = await Promise.race([isGiven(key).then(() => true), connection.broken.then(() => false), aborted(run.signal)])
+        there.write(`${JSON.stringify(message)}${LINE_END}`)
+        const isThere = await Promise.race([isGiven(key).then(() => true), there.broken.then(() => false), aborted(run.signal)])
         if (isThere) return
         input = undefined // the next connection's journal tells whether it arrived
       }
@@ -77,7 +77,7 @@ export function createSender(pipe: AgentPipe, run: Pick<RunContext, 'signal' | '
     },
     has: (key) => known.has(key),
     synced: synced.promise,
-    close: () => void input?.then((connection) => connection.close(), () => {}),
+    close: () => void input?.then((there) => there.close(), () => {}),
   }
 }
 
