@@ -2,7 +2,7 @@ import { randomUUID } from 'node:crypto'
 
 import { type Log, SILENT } from '@longshore/contracts'
 import { type ApiKeys, createApiKeys, createLedger, type Ledger } from '@longshore/ledger'
-import { loadSettings } from '@longshore/runtime'
+import { loadSettings, readProfiles } from '@longshore/runtime'
 import { sharedRedisUrl } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { createGateway, type Gateway } from './gateway.ts'
@@ -33,7 +33,8 @@ export async function startGatewayFixture(env: Record<string, string> = {}, redi
   const [alice, bob, operator] = await Promise.all([
     apiKeys.make({ agentId: 'agent-alice' }, 'alice'), apiKeys.make({ agentId: 'agent-bob' }, 'bob'), apiKeys.make('operator', 'operator'),
   ])
-  const make = () => createGateway({ settings, redisUrl, version: '9.9.9-test', log })
+  const profiles = await readProfiles(settings)
+  const make = () => createGateway({ settings, profiles, redisUrl, version: '9.9.9-test', log })
   const gateways = [await make()]
   const [gateway] = gateways as [Gateway]
   return {

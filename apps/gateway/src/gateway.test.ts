@@ -128,7 +128,7 @@ test('G12: told to stop, a waiting call answers with what it has, and the port i
 test('a taken port is an error that names it, and nothing keeps running', async () => {
   const { redis, fixture } = await ownRedis()
   const settings = loadSettings({ MCP_PORT: String(fixture.gateway.port), LONGSHORE_DEPLOYMENT: fixture.deployment })
-  await expect(createGateway({ settings, redisUrl: redis.url, version: '0', log: SILENT })).rejects.toThrow(`MCP_PORT: 127.0.0.1:${fixture.gateway.port} is in use`)
+  await expect(createGateway({ settings, profiles: {}, redisUrl: redis.url, version: '0', log: SILENT })).rejects.toThrow(`MCP_PORT: 127.0.0.1:${fixture.gateway.port} is in use`)
 })
 
 test('G14: neither prompt nor key reaches the log, also when something breaks', async () => {

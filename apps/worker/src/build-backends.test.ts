@@ -4,12 +4,9 @@ import { expect, test } from 'vitest'
 import { SILENT } from '@longshore/contracts'
 import { loadSettings } from '@longshore/runtime'
 
-import { dockerOptions, hiddenPaths, modelAccess, opencodeOptions, parseBytes, withLeastIsolation } from './build-backends.ts'
+import { dockerOptions, hiddenPaths, modelAccess, opencodeOptions, withLeastIsolation } from './build-backends.ts'
 import { createShellBackend } from './testing/shell-backend.ts'
 
-test.each([['2g', 2 * 1024 ** 3], ['512m', 512 * 1024 ** 2], ['64K', 65_536], ['1000', 1_000]])('%s is %i bytes', (text, bytes) => {
-  expect(parseBytes(text)).toBe(bytes)
-})
 
 test('agents get the variables that RUNNER_ENV names and that are set, and no others', () => {
   const env = { RUNNER_ENV: 'OPENAI_API_KEY,NOT_SET', OPENAI_API_KEY: 'sk-x', OTHER: 'secret' }
@@ -41,6 +38,6 @@ test('agents on this host see neither the state of `npm start` nor the socket of
 
 test.each([dockerOptions, opencodeOptions])('%o: servers and sessions are watched as the settings say', (optionsOf) => {
   const env = { OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS: '700', OPENCODE_SERVER_RETRY_DELAY_MS: '300', OPENCODE_SERVER_MAX_RETRIES: '7', STALL_MS: '61000', STALL_TOOL_MS: '62000' }
-  const { patience } = optionsOf({ settings: loadSettings(env), env, uid: 1, gid: 1, storage: { id: 's', root: '/s' }, log: SILENT })
+  const { patience } = optionsOf({ settings: loadSettings(env), env, uid: 1, gid: 1, profiles: {}, storage: { id: 's', root: '/s' }, log: SILENT })
   expect(patience).toEqual({ lookEveryMs: 700, retryDelayMs: 300, unreachableMs: 2_100, stallMs: 61_000, stallToolMs: 62_000 })
 })

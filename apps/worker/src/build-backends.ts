@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path'
 
-import { createDockerMode, createOpencodeMode, type DockerModeOptions, type GitAccess, type ModelAccess, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
-import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules } from '@longshore/contracts'
-import type { Settings } from '@longshore/runtime'
+import { createDockerMode, createOpencodeMode, type DockerModeOptions, type DockerProfile, type GitAccess, type ModelAccess, type Offers, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
+import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules, type Profile, type Profiles } from '@longshore/contracts'
+import { allowedFrom, bytesOf, type Settings } from '@longshore/runtime'
 import { z } from 'zod'
 
 export interface BuildBackendsOptions {
@@ -12,6 +12,7 @@ export interface BuildBackendsOptions {
   /** This process's user id; undefined where there is none. */
   uid: number | undefined
   gid: number | undefined
+  profiles: Profiles
   storage: Storage
   log: Log
 }
@@ -38,22 +39,21 @@ export function hiddenPaths({ LONGSHORE_HOME: home, BLOBS_DIR: blobs, DOCKER_HOS
 export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {
   const { OPENCODE_SERVER_URL: url, OPENCODE_SERVER_USERNAME: username, OPENCODE_SERVER_PASSWORD: password } = settings
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, storage, git: gitAccess(settings), model: modelAccess(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, storage, git: gitAccess(settings), model: modelAccess(settings, env), offers: offersOf(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
     ...(url === undefined ? {} : { server: { url, username, ...(password === undefined ? {} : { password }) } }),
   }
 }
 
-export function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBackendsOptions): DockerModeOptions {
+export function dockerOptions({ settings, env, uid, gid, profiles, storage, log }: BuildBackendsOptions): DockerModeOptions {
   const model = modelAccess(settings, env)
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
-  const command = settings.RUNNER_COMMAND
   return {
     deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, git: gitAccess(settings), image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings), policy: policyOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
-    limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: parseBytes(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },
+    limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: bytesOf(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },
     ...(modelOnHost !== undefined && isLoopback(modelOnHost) ? { modelOnHost: new URL(modelOnHost).origin } : {}),
-    ...(command === undefined ? {} : { commands: { opencode: { image: settings.RUNNER_IMAGE, command: ['sh', '-c', command], env: model.env } } }),
+    offers: offersOf(settings, env), profiles: Object.fromEntries(Object.entries(profiles).map(([name, profile]) => [name, dockerProfile(profile, settings, env)])),
   }
 }
 
@@ -72,7 +72,29 @@ export function gitAccess(settings: Settings): GitAccess {
 }
 
 export function workspaceLimits(settings: Settings): WorkspaceLimits {
-  return { bytes: parseBytes(settings.WORKSPACE_MAX_BYTES), files: settings.WORKSPACE_MAX_FILES }
+  return { bytes: bytesOf(settings.WORKSPACE_MAX_BYTES), files: settings.WORKSPACE_MAX_FILES }
+}
+
+/** What a task may choose, with the values behind the names. */
+function offersOf(settings: Settings, env: Environment): Offers {
+  const allowed = allowedFrom(settings)
+  return { ...allowed, env: valuesOf(allowed.envNames, env) }
+}
+
+/** A profile as docker mode runs it: its names have values, and what it leaves out is the deployment's. */
+function dockerProfile(profile: Profile, settings: Settings, env: Environment): DockerProfile {
+  const { driver, image = settings.RUNNER_IMAGE, command = [], cpu, memory_mb: memoryMb } = profile
+  const limits = { ...(cpu === undefined ? {} : { cpus: cpu }), ...(memoryMb === undefined ? {} : { memoryBytes: memoryMb * 1024 ** 2 }) }
+  if (driver === 'opencode') return { driver, image, limits }
+  const given = { image, limits, command, env: valuesOf(profile.env ?? settings.RUNNER_ENV, env), set: profile.set }
+  if (driver === 'command') return { driver, ...given }
+  return { driver, ...given, permission: profile.permission, isOpencode: profile.opencode_config, ...(profile.auth_method === undefined ? {} : { authMethod: profile.auth_method }) }
+}
+
+type Environment = BuildBackendsOptions['env']
+
+function valuesOf(names: readonly string[], env: Environment): Record<string, string> {
+  return Object.fromEntries(names.map((name) => [name, env[name]]).filter((pair): pair is [string, string] => typeof pair[1] === 'string'))
 }
 
 /** How OpenCode servers and their sessions are watched, in both modes. */
@@ -87,12 +109,11 @@ function patienceOf(settings: Settings): NonNullable<DockerModeOptions['patience
 const OpencodeConfig = z.record(z.string(), z.unknown())
 
 /** Which model agents use: the scripted one where `npm start` set it up, else what the operator configured. */
-export function modelAccess(settings: Settings, env: Readonly<Record<string, string | undefined>>): ModelAccess {
-  const named = settings.RUNNER_ENV.map((name) => [name, env[name]]).filter((pair): pair is [string, string] => typeof pair[1] === 'string')
+export function modelAccess(settings: Settings, env: Environment): ModelAccess {
   const scripted = settings.SCRIPTED_PROVIDER_URL === undefined ? {} : scriptedModel(settings.SCRIPTED_PROVIDER_URL, settings.SCRIPTED_PROVIDER_TOKEN)
   return {
     config: { ...scripted, ...parseConfig(settings.OPENCODE_CONFIG), ...(settings.OPENCODE_MODEL === undefined ? {} : { model: settings.OPENCODE_MODEL }) },
-    env: Object.fromEntries(named),
+    env: valuesOf(settings.RUNNER_ENV, env),
   }
 }
 
@@ -121,14 +142,6 @@ export function withLeastIsolation(backend: Backend, least: Isolation | undefine
   if (least === undefined || ISOLATIONS.indexOf(isolation) <= ISOLATIONS.indexOf(least)) return backend
   const reason = `its isolation is ${isolation}, and MIN_ISOLATION asks for ${least}`
   return { ...backend, probe: () => Promise.resolve({ ok: false, reason }) }
-}
-
-const FACTORS: Readonly<Record<string, number>> = { k: 1024, m: 1024 ** 2, g: 1024 ** 3 }
-
-/** `512m` in bytes; the setting's schema has checked the form. */
-export function parseBytes(size: string): number {
-  const unit = size.at(-1)?.toLowerCase() ?? ''
-  return Number.parseInt(size, 10) * (FACTORS[unit] ?? 1)
 }
 
 function isLoopback(url: string): boolean {

@@ -1,6 +1,6 @@
 import { openStorage } from '@longshore/backends'
 import { type Backend, SILENT, TASK_STATES, type TaskState } from '@longshore/contracts'
-import { loadSettings } from '@longshore/runtime'
+import { loadSettings, readProfiles } from '@longshore/runtime'
 import { sharedRedisUrl } from '@longshore/testkit'
 import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
@@ -53,18 +53,19 @@ async function answerOf(signal: (typeof SIGNALS)[number], state: TaskState): Pro
 
 async function backends(env: Record<string, string>): Promise<Backend[]> {
   const storage = await openStorage(join(root, 'workspaces'))
-  return buildBackends({ settings: loadSettings({ LONGSHORE_HOME: root, ...env }), env: {}, uid: 1000, gid: 1000, storage, log: SILENT })
+  const settings = loadSettings({ LONGSHORE_HOME: root, ...env })
+  return buildBackends({ settings, profiles: await readProfiles(settings), env: {}, uid: 1000, gid: 1000, storage, log: SILENT })
 }
 
 async function capabilityRows(): Promise<string[]> {
   const kinds = [
-    ['docker', 'docker', {}], ['docker with RUNNER_COMMAND', 'docker', { RUNNER_COMMAND: 'true' }],
+    ['docker', 'docker', {}], ['docker, profile opencode-acp', 'docker', {}, 'opencode-acp'], ['docker with RUNNER_COMMAND', 'docker', { RUNNER_COMMAND: 'true' }],
     ['opencode, supervised', 'opencode', {}], ['opencode, remote server', 'opencode', { OPENCODE_SERVER_URL: 'http://127.0.0.1:9' }],
   ] as const
-  return Promise.all(kinds.map(async ([name, mode, env]) => {
+  return Promise.all(kinds.map(async ([name, mode, env, profile]) => {
     const [backend, ...others] = await backends({ WORKER_MODES: mode, ...env })
     if (backend === undefined) throw new Error(`no backend for ${name}`)
-    const { steer, pause, ask } = backend.capabilities
+    const { steer, pause, ask } = backend.profiles?.get(profile ?? 'opencode')?.capabilities ?? backend.capabilities
     await Promise.all([backend, ...others].map((one) => one.close()))
     return `| ${name} | yes | ${pause ? 'yes' : 'only while nothing of it runs'} | ${pause ? 'yes' : 'of what was paused before it ran'} | ${steer ? 'yes' : 'no: not_supported'} | ${ask ? 'yes' : 'it never asks'} |`
   }))

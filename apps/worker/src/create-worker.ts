@@ -107,7 +107,7 @@ export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
     concurrency: settings.concurrency, lockMs: settings.lockMs, stalledIntervalMs: settings.stalledIntervalMs,
     handle: async (ticket, lost) => {
       const backend = backendOf(ticket.mode)
-      return backend === undefined || drain.isDraining() ? 'again' : runTask(runDeps, backend, ticket, lost)
+      return backend === undefined || drain.isDraining() || !hasProfile(backend, ticket.profile) ? 'again' : runTask(runDeps, backend, ticket, lost)
     },
   })
   const admit = (mode: Mode) => {
@@ -154,6 +154,11 @@ export async function createWorker(deps: WorkerDeps): Promise<RunningWorker> {
       ], log)
     },
   }
+}
+
+/** Where workers differ, another one has it: the ticket goes back. */
+function hasProfile({ profiles }: Backend, profile: string | undefined): boolean {
+  return profile === undefined || (profiles?.has(profile) ?? false)
 }
 
 function part(name: string, stop: () => Promise<unknown>): Stoppable {

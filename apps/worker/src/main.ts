@@ -6,7 +6,7 @@ import { openStorage, outgrows, workspaceOf } from '@longshore/backends'
 import { openSharedDirectory } from '@longshore/blobs'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createFilesSecret, createTicketProducer } from '@longshore/queue'
-import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, sayIfUnusable, serveHealth, type Settings, stopOnSignal, untilReady, withBlobs } from '@longshore/runtime'
+import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, readProfiles, releaseIdleMemory, sayIfUnusable, serveHealth, type Settings, stopOnSignal, untilReady, withBlobs } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends, policyOf, workspaceLimits } from './build-backends.ts'
 import { createWorker } from './create-worker.ts'
@@ -24,7 +24,8 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const storage = await openStorage(settings.WORKSPACE_DIR ?? join(settings.LONGSHORE_HOME, 'workspaces'))
   const store = openSharedDirectory(resolve(settings.BLOBS_DIR ?? join(settings.LONGSHORE_HOME, 'blobs')))
   await sayIfUnusable(store, log)
-  const backends = await buildBackends({ settings, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, log })
+  const profiles = await readProfiles(settings)
+  const backends = await buildBackends({ settings, profiles, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, log })
   // Background connections wait for Redis to come back; readiness must answer while it is away.
   const [redis, bells, probe] = [connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'caller', log)]
   await untilReady(redis, REDIS_WAIT_MS)

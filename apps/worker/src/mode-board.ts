@@ -1,4 +1,4 @@
-import { type Backend, type BackendHealth, type Log, type Mode, toFailure } from '@longshore/contracts'
+import { type Backend, type BackendCapabilities, type BackendHealth, type Log, type Mode, toFailure } from '@longshore/contracts'
 import type { ModeReport } from '@longshore/queue'
 import { keepRounds, type Rounds } from '@longshore/runtime'
 
@@ -119,8 +119,15 @@ async function probe(backend: Backend): Promise<{ health: BackendHealth; engineI
 }
 
 function reportOf({ backend, health, engineId, breaker }: ModeState): ModeReport {
-  const { mode, capabilities: { isolation, adopt, resume, steer, pause, usage, files } } = backend
-  const report = { mode, isolation, ...(engineId === undefined ? {} : { engine_id: engineId }), capabilities: { adopt, resume, steer, pause, usage, files } }
+  const { mode, capabilities, profiles } = backend
+  const report = {
+    mode, isolation: capabilities.isolation, ...(engineId === undefined ? {} : { engine_id: engineId }), capabilities: shown(capabilities),
+    ...(profiles === undefined ? {} : { profiles: [...profiles].map(([name, served]) => ({ name, capabilities: shown(served.capabilities), choices: [...served.choices] })) }),
+  }
   const reason = health === undefined ? 'not probed yet' : health.ok ? breakerReason(breaker, performance.now()) : health.reason
   return reason === undefined ? { ...report, ok: true } : { ...report, ok: false, reason }
+}
+
+function shown({ adopt, resume, steer, ask, pause, usage, files }: BackendCapabilities): ModeReport['capabilities'] {
+  return { adopt, resume, steer, ask, pause, usage, files }
 }

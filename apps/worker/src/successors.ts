@@ -1,7 +1,7 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import type { Handle, Mode } from '@longshore/contracts'
-import { type Engine, type Heartbeat, HEARTBEAT_TTL_MS, type Heartbeats } from '@longshore/queue'
+import { DEFAULT_PROFILE, type Handle, type Mode } from '@longshore/contracts'
+import { type Engine, type Heartbeat, HEARTBEAT_TTL_MS, type Heartbeats, servedBy } from '@longshore/queue'
 
 /** What this worker knows of the others, from their heartbeats. */
 export interface Successors {
@@ -55,5 +55,6 @@ export function isOfEngine({ draining, modes }: Heartbeat, mode: Mode, engineId:
 /** Whether a worker would adopt the execution if it got its ticket now. A handle that names no engine or storage is in reach of all. */
 export function canAdopt({ draining, modes, storage_id }: Heartbeat, mode: Mode, handle: Handle): boolean {
   if (draining || (handle.storage_id !== undefined && handle.storage_id !== storage_id)) return false
-  return modes.some((report) => report.mode === mode && report.ok && report.capabilities.adopt && (handle.engine_id === undefined || report.engine_id === handle.engine_id))
+  const profile = String(handle.data['profile'] ?? DEFAULT_PROFILE)
+  return modes.some((report) => report.mode === mode && report.ok && servedBy(report, profile)?.capabilities.adopt === true && (handle.engine_id === undefined || report.engine_id === handle.engine_id))
 }

@@ -77,8 +77,8 @@ describeNeeding('docker', 'G10, L-18: a sweep of a real engine', () => {
 
   async function backendOf(deployment: string): Promise<Backend> {
     const image = await runnerImage()
-    const command = { image, command: ['sh', '-s'], env: {} }
-    const backend = createDockerMode({ deployment, engine: await engineHost(), storage: await openStorage(folder), image, model: { config: {}, env: {} }, commands: { opencode: command }, log: SILENT })
+    const command = { driver: 'command', image, command: ['sh', '-s'], env: {} } as const
+    const backend = createDockerMode({ deployment, engine: await engineHost(), storage: await openStorage(folder), image, model: { config: {}, env: {} }, profiles: { opencode: command }, log: SILENT })
     endings.push(() => backend.close())
     return backend
   }

@@ -1,10 +1,12 @@
 import { lchown, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Backend, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
-import { z } from 'zod'
+import { type Backend, type Choice, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { followLog, parseLogPosition } from './drivers/command/follow-log.ts'
+import { containerOf, handleIn, isThere, listHandles, removeContainer } from './places/container-handle.ts'
 import type { Containers } from './places/containers.ts'
+import type { Limits } from './places/container-spec.ts'
 import { watchdogSeconds } from './places/server-place.ts'
+import { choicesWithin, envOf, limitsOfTask, NO_OFFERS, type Offers } from './task-choices.ts'
 import { redactor } from './text.ts'
 import { createFileWatch } from './workspace/file-watch.ts'
 import { withGitResult } from './workspace/git-result.ts'
@@ -18,13 +20,20 @@ export interface CommandProfile {
   command: readonly string[]
   /** Provider keys and the like. Secret. */
   env: Record<string, string>
+  /** Further variables, which are no secrets. */
+  set?: Record<string, string>
 }
 
 export interface CommandBackendOptions extends CommandProfile, WorkspaceSource {
   containers: Containers
+  /** Of its profile, within those of all containers. */
+  limits?: Partial<Limits>
+  /** What tasks may choose. Default: nothing. */
+  offers?: Offers
 }
 
-const Data = z.object({ container: z.string() })
+/** A command chooses its model itself. */
+export const COMMAND_CHOICES: readonly Choice[] = ['image', 'cpu', 'memory_mb', 'env']
 const PROMPT_FILE = 'prompt.txt'
 
 /** Runs a plain command in a container per task: its output, its exit code, the files it changed. */
@@ -36,35 +45,20 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
     probe: () => containers.probe(image),
     engineId: () => containers.engineId(),
     resume: () => Promise.resolve(undefined),
-    checkpoint: async (handle, run) => {
-      await run.confirmClaim()
-      await containers.remove(Data.parse(handle.data).container)
-    },
-    list: async () => {
-      const engineId = await containers.engineId()
-      return (await containers.list()).map(({ taskId, createdAt, name }) => ({ taskId, createdAt, handle: handleOf(options, engineId, { container: name, task: taskId }) }))
-    },
+    checkpoint: (handle, run) => removeContainer(options, handle, run),
+    list: () => listHandles(options),
     start: (task, run) => start(options, task, run),
-    attach: async (task, handle, run) => {
-      if (handle.storage_id !== options.storage.id) throw new TaskFailure('backend_unavailable', 'the workspace is on another storage than the one this worker has')
-      const state = await containers.state(Data.parse(handle.data).container)
-      if (state === undefined) return undefined
-      // Its worker died before it could start it.
-      if (state.isNew && !(await containers.startNew(state.id, run))) return undefined
-      return execution(options, task, handle, run)
-    },
-    dispose: async (handle, run) => {
-      await run.confirmClaim()
-      await containers.remove(Data.parse(handle.data).container)
-    },
+    attach: async (task, handle, run) => ((await isThere(options, handle, run)) ? execution(options, task, handle, run) : undefined),
+    dispose: (handle, run) => removeContainer(options, handle, run),
     close: () => containers.close(),
   }
 }
 
 async function start(options: CommandBackendOptions, task: Task, run: RunContext): Promise<Execution> {
-  const { containers, storage, image } = options
+  const { containers, storage, image, limits, offers = NO_OFFERS } = options
+  const choices = choicesWithin(task, offers, COMMAND_CHOICES)
   const workspace = workspaceOf(storage, task.id)
-  const handle = handleOf(options, await containers.engineId(), { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id })
+  const handle = handleIn(options, await containers.engineId(), { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id })
   await run.onHandle(handle)
   await prepareFor(options, task, run, containers.user)
   const promptFile = await writePrompt(workspace, task.prompt, containers)
@@ -72,21 +66,17 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
     'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
     'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,
   ]
-  const environment = (): Record<string, string> => ({ ...options.env, HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
-  const id = await containers.start({ taskId: task.id, claim: run.claim, image, command, environment, workspace, run })
+  const environment = (): Record<string, string> => ({ ...options.env, ...options.set, ...envOf(choices, offers), HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
+  const id = await containers.start({ taskId: task.id, claim: run.claim, image: choices.image ?? image, command, environment, workspace, run, limits: { ...limits, ...limitsOfTask(choices) } })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
   return execution(options, task, precise, run)
 }
 
-function handleOf({ storage }: CommandBackendOptions, engineId: string, data: Handle['data']): Handle {
-  return { v: 1, mode: 'docker', storage_id: storage.id, engine_id: engineId, data }
-}
-
 async function execution(options: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {
-  const { containers, storage, env } = options
+  const { containers, storage, env, offers = NO_OFFERS } = options
   const workspace = workspaceOf(storage, task.id)
-  const { container } = Data.parse(handle.data)
+  const container = containerOf(handle)
   const baseline = await baselineOf(workspace)
   if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
   const stored = parseLogPosition(task.position)
@@ -95,7 +85,7 @@ async function execution(options: CommandBackendOptions, task: Task, handle: Han
     files: createFileWatch(workspace, run.log),
     // The handle does not tell: a handed-over task keeps the position of the container before it.
     position: stored?.container === container ? stored : { container, bytes: 0, tree: stored?.tree ?? baseline },
-    clean: redactor(Object.values(env)),
+    clean: redactor([...Object.values(env), ...Object.values(offers.env)]),
   })
   const outcome = followed.outcome.then((end) => withGitResult(options, task, run, end))
   outcome.catch(() => {}) // whoever awaits it hears of it

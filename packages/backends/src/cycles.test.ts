@@ -74,7 +74,7 @@ describeNeeding(['docker', 'opencode'], `${CYCLES} times started and stopped, no
 
   test.for([['OpenCode', DIRECTIVES, 'opencode'], ['a plain command', SHELL, 'shell']] as const)('containers with %s', { timeout: TIMEOUT_MS }, async ([, dialect, profile]) => {
     const sockets = await openSockets()
-    const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, commands: { shell: { image, command: ['sh', '-s'], env: {} } }, log: SILENT })
+    const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, profiles: { shell: { driver: 'command', image, command: ['sh', '-s'], env: {} } }, log: SILENT })
     await cycles(backend, dialect, profile)
     await backend.close()
     expect(await whatStays(sockets)).toEqual([])

@@ -28,10 +28,10 @@ describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
     root = await mkdtemp(join(tmpdir(), 'longshore-docker-faults-'))
     const [engine, image, storage, scripted] = await Promise.all([engineHost(), runnerImage(), openStorage(root), scriptedModel()])
     provider = scripted.provider
-    const command = { command: ['sh', '-s'], env: { SERVICE_KEY: 'key-of-the-service' } }
+    const command = { driver: 'command', command: ['sh', '-s'], env: { SERVICE_KEY: 'key-of-the-service' } } as const
     options = {
       deployment: DEPLOYMENT, engine, image, storage, model: scripted.model, modelOnHost: scripted.origin, log: SILENT,
-      commands: { shell: { image, ...command }, missing: { image: 'longshore/no-such-image:none', ...command } },
+      profiles: { shell: { image, ...command }, missing: { image: 'longshore/no-such-image:none', ...command } },
     }
     backend = createDockerMode(options)
   })

@@ -16,7 +16,10 @@ import { openStorage } from './workspace/storage.ts'
 async function make(deployment: string): Promise<BackendUnderTest> {
   const storageRoot = await mkdtemp(join(tmpdir(), 'longshore-docker-mode-'))
   const [engine, image, storage, { provider, model, origin }] = await Promise.all([engineHost(), runnerImage(), openStorage(storageRoot), scriptedModel()])
-  const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, commands: { shell: { image, command: ['sh', '-s'], env: {} } }, log: SILENT })
+  const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, profiles: {
+    shell: { driver: 'command', image, command: ['sh', '-s'], env: {} },
+    acp: { driver: 'acp', image, command: ['opencode', 'acp'], env: {}, permission: 'allow', isOpencode: true },
+  }, log: SILENT })
   const docker = connectEngine(engine)
   const containersOf = async (taskId: string): Promise<string[]> => (await docker.listContainers({ all: true, filters: { label: [`${LABEL.task}=${taskId}`] } })).map((one) => one.Id)
   return {
@@ -38,4 +41,5 @@ async function make(deployment: string): Promise<BackendUnderTest> {
 describeNeeding(['docker', 'opencode'], 'docker mode', () => {
   describeBackend('OpenCode in a container', { make: () => make('suite-opencode'), dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true, steers: true, asks: true })
   describeBackend('a plain command in a container', { make: () => make('suite-command'), dialect: SHELL, profile: 'shell', ownPlace: true, resumes: false })
+  describeBackend('OpenCode over the Agent Client Protocol in a container', { make: () => make('suite-acp'), dialect: { ...DIRECTIVES, fail: { prompt: '[[status 400]]', code: 'agent_error' } }, profile: 'acp', ownPlace: true, resumes: true })
 })

@@ -1,11 +1,10 @@
-import { type Backend, type DeploymentId, type Handle, type Log, type PolicyRules, type Task, TaskFailure } from '@longshore/contracts'
-import { type CommandProfile, createCommandBackend } from './command-backend.ts'
-import type { Patience } from './drivers/opencode/patience.ts'
+import { type Backend, DEFAULT_PROFILE, type DeploymentId, type Handle, type Log, type PolicyRules, type Task, TaskFailure } from '@longshore/contracts'
+import { backendOf, type DockerProfile, type ProfileBackend, type ProfileContext } from './docker-profile.ts'
+import { DEFAULT_PATIENCE, type Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
-import { createOpencodeBackend } from './opencode-backend.ts'
-import { containerPlace } from './places/container-place.ts'
 import { DEFAULT_LIMITS, type Limits } from './places/container-spec.ts'
 import { createContainers } from './places/containers.ts'
+import { NO_OFFERS, type Offers } from './task-choices.ts'
 import type { Owner } from './workspace/prepare.ts'
 import type { GitAccess } from './workspace/git-access.ts'
 import type { Storage } from './workspace/storage.ts'
@@ -29,29 +28,28 @@ export interface DockerModeOptions {
   policy?: PolicyRules
   /** How OpenCode servers are watched. */
   patience?: Partial<Patience>
-  /** Further profiles: plain commands. One named `opencode` takes the place of the OpenCode server. */
-  commands?: Record<string, CommandProfile>
+  /** What its containers can run, by name, besides the profile `opencode`; one of that name takes its place. */
+  profiles?: Readonly<Record<string, DockerProfile>>
+  /** What tasks may choose. Default: nothing. */
+  offers?: Offers
   log: Log
 }
 
-const OPENCODE = 'opencode'
-
 /** Docker mode: a container per task on one engine. The profile of the task says what runs in it. */
 export function createDockerMode(options: DockerModeOptions): Backend {
-  const { model, modelOnHost, log } = options
+  const { log } = options
   const source = { storage: options.storage, ...(options.git === undefined ? {} : { git: options.git }) }
-  const origin = modelOnHost === undefined ? undefined : new URL(modelOnHost)
+  const origin = options.modelOnHost === undefined ? undefined : new URL(options.modelOnHost)
   const containers = createContainers({
     deployment: options.deployment, engine: options.engine, storage: options.storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
     ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
   })
-  const place = containerPlace({ containers, image: options.image, model, ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
-  const opencode = createOpencodeBackend({
-    mode: 'docker', place, ...source, model, ...(options.patience === undefined ? {} : { patience: options.patience }), ...(options.policy === undefined ? {} : { policy: options.policy }),
-  })
-  const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
-  for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, ...source }))
-  return byProfile(profiles, profiles.get(OPENCODE) ?? opencode)
+  const shared: ProfileContext = {
+    containers, source, offers: options.offers ?? NO_OFFERS, model: options.model, patience: { ...DEFAULT_PATIENCE, ...options.patience },
+    ...(options.policy === undefined ? {} : { policy: options.policy }), ...(origin === undefined ? {} : { hostOrigin: origin.origin }),
+  }
+  const profiles: Record<string, DockerProfile> = { [DEFAULT_PROFILE]: { driver: 'opencode', image: options.image }, ...options.profiles }
+  return byProfile(new Map(Object.entries(profiles).map(([name, profile]) => [name, backendOf(profile, shared)])))
 }
 
 function agentUser(): Owner {
@@ -59,17 +57,20 @@ function agentUser(): Owner {
   return uid === 0 ? { uid: 1000, gid: 1000 } : { uid, gid: process.getgid?.() ?? uid }
 }
 
-/** One mode with several profiles; a handle keeps its task's. What `main` is capable of is what a task without a wish can count on. */
-function byProfile(profiles: ReadonlyMap<string, Backend>, main: Backend): Backend {
+/** One mode with several profiles; a handle keeps its task's. What the default profile is capable of is what a task without a wish can count on. */
+function byProfile(profiles: ReadonlyMap<string, ProfileBackend>): Backend {
+  const main = profiles.get(DEFAULT_PROFILE)?.backend
+  if (main === undefined) throw new Error(`no profile ${DEFAULT_PROFILE}`)
   const ofTask = ({ profile }: Task): Backend => {
-    const backend = profiles.get(profile)
-    if (backend === undefined) throw new TaskFailure('internal', `this worker has no profile "${profile}"; it has ${[...profiles.keys()].join(', ')}`)
-    return backend
+    const found = profiles.get(profile)
+    if (found === undefined) throw new TaskFailure('not_allowed', `profile: the task asks for "${profile}"; this worker has ${[...profiles.keys()].join(', ')}`)
+    return found.backend
   }
-  const ofHandle = ({ data }: Handle): Backend => profiles.get(String(data['profile'])) ?? main
+  const ofHandle = ({ data }: Handle): Backend => profiles.get(String(data['profile']))?.backend ?? main
   return {
     mode: main.mode,
     capabilities: main.capabilities,
+    profiles: new Map([...profiles].map(([name, { backend, choices }]) => [name, { capabilities: backend.capabilities, choices }])),
     probe: () => main.probe(),
     start: async (task, run) => ofTask(task).start(task, run),
     attach: (task, handle, run) => ofHandle(handle).attach(task, handle, run),

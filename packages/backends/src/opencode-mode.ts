@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { Backend, DeploymentId, Log, PolicyRules } from '@longshore/contracts'
+import { type Backend, type Choice, DEFAULT_PROFILE, type DeploymentId, type Log, type PolicyRules } from '@longshore/contracts'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
@@ -7,6 +7,7 @@ import { remotePlace, type RemotePlaceOptions } from './places/remote-place.ts'
 import type { Confinement } from './places/confinement.ts'
 import { supervisedPlace } from './places/supervised-place.ts'
 import type { GitAccess } from './workspace/git-access.ts'
+import { NO_OFFERS, type Offers, PROCESS_CHOICES } from './task-choices.ts'
 import type { Storage } from './workspace/storage.ts'
 
 export interface OpencodeModeOptions {
@@ -18,6 +19,8 @@ export interface OpencodeModeOptions {
   server?: RemotePlaceOptions
   /** For servers that are started here. */
   model: ModelAccess
+  /** What tasks may choose, where a server is started for them. Default: nothing. */
+  offers?: Offers
   /** PATH of the agents that are started here: where their tools are. */
   path: string
   /** Files and folders, besides the storage, that agents which are started here must not see; absolute. */
@@ -33,13 +36,17 @@ export interface OpencodeModeOptions {
 
 /** OpenCode mode: sessions on a server of the deployment, or on one that is supervised per task. */
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
-  const { storage, model, server, log } = options
-  const shared = { mode: 'opencode', storage, model, ...(options.git === undefined ? {} : { git: options.git }), ...(options.patience === undefined ? {} : { patience: options.patience }), ...(options.policy === undefined ? {} : { policy: options.policy }) } as const
-  if (server !== undefined) return createOpencodeBackend({ ...shared, place: remotePlace(server, storage) })
+  const { storage, model, server, log, offers = NO_OFFERS } = options
+  const shared = { mode: 'opencode', storage, model, offers, ...(options.git === undefined ? {} : { git: options.git }), ...(options.policy === undefined ? {} : { policy: options.policy }), ...(options.patience === undefined ? {} : { patience: options.patience }) } as const
+  if (server !== undefined) return withChoices(createOpencodeBackend({ ...shared, place: remotePlace(server, storage) }), [])
   const binary = options.binary ?? bundledOpencode()
-  const place = await supervisedPlace({ deployment: options.deployment, binary, model, path: options.path, storage, hidden: options.hidden ?? [] })
+  const place = await supervisedPlace({ deployment: options.deployment, binary, model, offers, path: options.path, storage, hidden: options.hidden ?? [] })
   reportConfinement(place.confinement, log)
-  return createOpencodeBackend({ ...shared, place })
+  return withChoices(createOpencodeBackend({ ...shared, place }), PROCESS_CHOICES)
+}
+
+function withChoices(backend: Backend, choices: readonly Choice[]): Backend {
+  return { ...backend, profiles: new Map([[DEFAULT_PROFILE, { capabilities: backend.capabilities, choices }]]) }
 }
 
 /** Says once what keeps agents from the rest of this host, and what does not. */

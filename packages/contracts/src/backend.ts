@@ -1,3 +1,4 @@
+import type { Choice } from './choices.ts'
 import type { EventDraft, TaskResult } from './events.ts'
 import type { Failure } from './failures.ts'
 import type { Handle } from './handle.ts'
@@ -23,6 +24,9 @@ export interface BackendCapabilities {
   usage: boolean
   files: boolean
 }
+
+/** What a task may ask of one profile of a backend. */
+export interface ServedProfile { capabilities: BackendCapabilities; choices: readonly Choice[] }
 
 /** Whether the backend can take tasks now; `reason` is for people and says what to do. */
 export type BackendHealth = { ok: true } | { ok: false; reason: string }
@@ -111,6 +115,8 @@ export interface Found {
 export interface Backend {
   readonly mode: Mode
   readonly capabilities: BackendCapabilities
+  /** What it runs, by name, where that is more than the profile `opencode` as it is. */
+  readonly profiles?: ReadonlyMap<string, ServedProfile>
   probe(): Promise<BackendHealth>
   /** Which engine, host or server its executions live on: `engine_id` of its handles. undefined: it does not matter. @throws TaskFailure when the place does not answer */
   engineId(): Promise<string | undefined>

@@ -25,6 +25,7 @@ const RETRY = {
   workspace_unreachable: 'later', // the repository's server did not answer, or broke off
   budget: 'never', // the task, or its agent for today, has used what it may
   poison: 'never', // the task cost its workers their lives too often
+  not_allowed: 'never', // its profile or one of its choices is none that the worker's settings allow
   internal: 'never', // a defect of ours
 } as const satisfies Record<string, 'later' | 'never'>
 

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Choices } from './choices.ts'
 import { PausedEnd } from './control.ts'
 import { TaskResult, TimeLimit } from './events.ts'
 import { Failure } from './failures.ts'
@@ -8,6 +9,7 @@ import { Kept, OutputPart } from './kept.ts'
 import { DEFAULT_MAX_ATTEMPTS, DEFAULT_TIMEOUT_MS, MAX_IDEMPOTENCY_KEY_CHARACTERS, MAX_OBSERVERS, MAX_PROMPT_BYTES, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MAX_TITLE_CHARACTERS, MIN_TIMEOUT_MS } from './limits.ts'
 import { Mode } from './mode.ts'
 import { PermissionPolicy } from './permission.ts'
+import { ProfileName } from './profile.ts'
 import { TaskState } from './state.ts'
 import { Budget } from './usage.ts'
 import { WorkspaceRequest } from './workspace.ts'
@@ -28,7 +30,6 @@ const NOT_WELL_FORMED = 'must be well-formed Unicode, without lone surrogates'
 export const Observer = z.string().regex(/^@[^\s:]{1,200}:[^\s]{1,200}$/, 'an observer is a Matrix user id, @name:server').max(255).refine(wellFormed, NOT_WELL_FORMED)
 /** What makes a repeated submit the same submit (G2). */
 export const IdempotencyKey = z.string().min(1).max(MAX_IDEMPOTENCY_KEY_CHARACTERS).refine(wellFormed, NOT_WELL_FORMED)
-export const ProfileName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'a profile name is 1 to 40 of a-z 0-9 -')
 
 /** What the ledger needs to accept a task: everything is decided, nothing defaulted later. */
 export const NewTask = z.object({
@@ -40,6 +41,7 @@ export const NewTask = z.object({
   /** The caller chose the mode, not the rollout: whoever runs the same work again keeps it. */
   mode_asked: z.literal(true).optional(),
   profile: ProfileName.default('opencode'),
+  ...Choices.shape,
   timeout_ms: TimeoutMs.default(DEFAULT_TIMEOUT_MS),
   /** How long it may wait for its first start; without it, for ever. Later waits count against the deadline. */
   queue_ttl_ms: QueueTtlMs.optional(),

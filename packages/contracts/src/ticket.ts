@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { AgentId, TaskId } from './ids.ts'
 import { Mode } from './mode.ts'
+import { ProfileName } from './profile.ts'
 
 /**
  * A BullMQ job: permission to work on a task once. Readable in Bull Board; never the prompt.
@@ -15,6 +16,8 @@ export const Ticket = z.object({
   title: z.string(),
   /** Only workers that reach this engine get it: the task's execution lives there. */
   engine_id: z.string().optional(),
+  /** Only workers that have this profile get it. Absent: every worker of the mode has it. */
+  profile: ProfileName.optional(),
   /** Something of the task runs or is kept: before all others, and beyond a worker's slots (G7). */
   takeover: z.literal(true).optional(),
   /** The least worker version that understands the task. */

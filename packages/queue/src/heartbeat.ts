@@ -1,10 +1,12 @@
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 
-import { type DeploymentId, Isolation, Mode } from '@longshore/contracts'
+import { DEFAULT_PROFILE, type DeploymentId, Isolation, Mode } from '@longshore/contracts'
 
 import { memberOf } from './engines.ts'
 import { queueKeys } from './names.ts'
+
+const Capabilities = z.object({ adopt: z.boolean(), resume: z.boolean().default(false), steer: z.boolean(), ask: z.boolean().optional(), pause: z.boolean(), usage: z.boolean(), files: z.boolean() })
 
 /** What a mode is on one worker. `reason`: why it takes no tickets, and what to do about it. */
 export const ModeReport = z.object({
@@ -14,9 +16,17 @@ export const ModeReport = z.object({
   isolation: Isolation,
   /** The engine, host or server that it reaches: `engine_id` of its handles. */
   engine_id: z.string().optional(),
-  capabilities: z.object({ adopt: z.boolean(), resume: z.boolean().default(false), steer: z.boolean(), ask: z.boolean().optional(), pause: z.boolean(), usage: z.boolean(), files: z.boolean() }),
+  capabilities: Capabilities,
+  /** What it runs, and what a task may choose of it. Absent, from older workers: the profile `opencode`, and nothing to choose. */
+  profiles: z.array(z.object({ name: z.string(), capabilities: Capabilities, choices: z.array(z.string()) })).optional(),
 })
 export type ModeReport = z.infer<typeof ModeReport>
+
+/** What a mode's worker can do for tasks of a profile; undefined: it does not have it. */
+export function servedBy({ profiles, capabilities }: ModeReport, profile: string): Pick<NonNullable<ModeReport['profiles']>[number], 'capabilities' | 'choices'> | undefined {
+  if (profiles === undefined) return profile === DEFAULT_PROFILE ? { capabilities, choices: [] } : undefined
+  return profiles.find(({ name }) => name === profile)
+}
 
 /** What a worker says of itself every few seconds. */
 export const Heartbeat = z.object({

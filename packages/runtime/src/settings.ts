@@ -104,6 +104,13 @@ export const SETTINGS = {
   RUNNER_CPU_LIMIT: z.coerce.number<string>('a number of cpus such as 2.0').positive('a number of cpus above 0').default(2).meta(says('CPUs per container.', { unit: 'cpus' })),
   RUNNER_MEMORY_LIMIT: bytes.default('2g').meta(says('Memory per container.')),
   RUNNER_PIDS_LIMIT: whole(16, 65_536).default(512).meta(says('Processes per container.')),
+  PROFILES_FILE: z.string().optional().meta(says('JSON file of further profiles: which agents run in containers, and how (docs/guides/profiles.md). Give the same one to gateways and workers.')),
+  TASK_MODELS: list.default([]).meta(says('Models (comma separated, provider/model) that a task may choose. Give this and the other TASK_ settings to gateways and workers.')),
+  TASK_IMAGES: list.default([]).meta(says('Images (comma separated) that a task may choose in place of its profile\'s.')),
+  TASK_ENV_NAMES: list.default([]).meta(says('Names of the worker\'s environment variables (comma separated) that a task may ask for. Values never come from tasks.')),
+  TASK_MAX_CPUS: z.coerce.number<string>('a number of cpus such as 4.0').positive('a number of cpus above 0').optional().meta(says('The most that a task may ask for. Default: RUNNER_CPU_LIMIT.', { unit: 'cpus' })),
+  TASK_MAX_MEMORY: bytes.optional().meta(says('The most that a task may ask for. Default: RUNNER_MEMORY_LIMIT.')),
+  TASK_MAX_ATTEMPTS: whole(1, 10).default(10).meta(says('The most attempts that a task may ask for.')),
   RUNNER_TIMEOUT_MS: whole(MIN_TIMEOUT_MS, MAX_TIMEOUT_MS).default(DEFAULT_TIMEOUT_MS).meta(says('Time limit of a task that asks for none.', { unit: 'ms' })),
   RUNNER_ENV: list.default([]).meta(says('Names of the worker\'s environment variables (comma separated) that are passed into the agent\'s place: the provider\'s key, for instance.')),
   RUNNER_UID: whole(1, 65_533).default(1_000).meta(says('User and group id of the agent in a container; owner of the workspace.')),
@@ -171,6 +178,20 @@ function faultLine(name: string, given: string | undefined, error: z.ZodError): 
 
 /** Settings that are each fine and do not go together. */
 function contradictions(settings: Settings): string[] {
+  return [...ownSecretsGivenAway(settings), ...lackingForMatrix(settings)]
+}
+
+/** Whatever an operator writes by mistake. A provider's key is no setting of ours. */
+function ownSecretsGivenAway(settings: Settings): string[] {
+  return settings.TASK_ENV_NAMES.filter(isOwnSecret).map((name) => `TASK_ENV_NAMES: got ${JSON.stringify(name)}, which is a secret of the deployment itself; allowed: names of variables that are made for agents`)
+}
+
+/** Whether a variable holds the deployment together, and so is no agent's. */
+export function isOwnSecret(name: string): boolean {
+  return Object.hasOwn(SETTINGS, name) && SETTINGS[name as SettingName].meta()?.['secret'] === true
+}
+
+function lackingForMatrix(settings: Settings): string[] {
   if (!settings.MATRIX_ENABLED) return []
   const needed = ['MATRIX_HOMESERVER_URL', 'MATRIX_ACCESS_TOKEN', 'MATRIX_USER_ID'] as const
   return needed.filter((name) => settings[name] === undefined).map((name) => `${name}: not set, but MATRIX_ENABLED=true needs it`)

@@ -1,6 +1,7 @@
 import { randomUUID } from 'node:crypto'
 import { isOver, MessageType, Mode } from '@longshore/contracts'
 import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
+import { CHOICE_OPTIONS, choicesIn } from '../choice-options.ts'
 import { durationOption } from '../duration-option.ts'
 import type { TaskAnswer } from '../gateway-client.ts'
 import { GIT_OPTIONS, workspaceFrom } from '../git-options.ts'
@@ -20,6 +21,7 @@ const submit: Command = {
   about: 'Submit a task as the local agent.',
   options: {
     mode: { type: 'string', value: 'MODE', about: 'docker or opencode. Default: the rollout decides.' },
+    ...CHOICE_OPTIONS,
     'timeout-ms': { type: 'string', value: 'MS', about: 'Time limit of the run. Default: RUNNER_TIMEOUT_MS.' },
     'queue-ttl': { type: 'string', value: 'TIME', about: 'How long it may wait for its first start: 90s, 15m, 2h, 1d. Default: QUEUE_TTL_MS.' },
     permissions: { type: 'string', value: 'JSON', about: 'What the agent may do without asking, as {"bash":"ask"}: takes away from what PERMISSIONS allows.' },
@@ -40,7 +42,7 @@ const submit: Command = {
       task_description: words[0] ?? '',
       // A lost answer must not mean two tasks (G2).
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
-      ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
+      ...choicesIn(options), ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
       ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }), ...(permissions === undefined ? {} : { permissions }),
       ...workspaceFrom(options),
     })

@@ -1,5 +1,6 @@
 import { LongshoreError, type Task, type TaskState } from '@longshore/contracts'
 
+import { servedBy } from '@longshore/queue'
 import type { Call, Ports } from './operation.ts'
 
 /** Who is named in the task's history for what this caller does. */
@@ -24,7 +25,7 @@ const NEXT = {
 export async function requireCapability(ports: Pick<Ports, 'workers'>, task: Pick<Task, 'mode' | 'worker' | 'profile'>, capability: keyof typeof WORDS): Promise<void> {
   const workers = await ports.workers()
   const owner = workers.filter(({ name }) => name === task.worker)
-  const able = (owner.length > 0 ? owner : workers).flatMap(({ modes }) => modes.filter(({ mode }) => mode === task.mode))
+  const able = (owner.length > 0 ? owner : workers).flatMap(({ modes }) => modes.flatMap((report) => (report.mode === task.mode ? (servedBy(report, task.profile) ?? []) : [])))
   if (able.length === 0 || able.some(({ capabilities }) => capabilities[capability])) return
-  throw new LongshoreError('not_supported', `a task of this kind (${task.mode} mode here) cannot ${WORDS[capability]}`, { next: NEXT[capability] })
+  throw new LongshoreError('not_supported', `a task of this kind (${task.mode} mode here, profile ${task.profile}) cannot ${WORDS[capability]}`, { next: NEXT[capability] })
 }

@@ -1,9 +1,10 @@
-import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, PermissionPolicy, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf, WorkspaceRequest } from '@longshore/contracts'
+import { AgentId, Budget, Choices, choicesOf, DEFAULT_PROFILE, IdempotencyKey, ImageName, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, ModelName, NewTask, Observer, PermissionPolicy, ProfileName, Prompt, QueueTtlMs, refusalOf, type Task, TimeoutMs, titleOf, WorkspaceRequest } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
 import { actingAgent } from './acting-agent.ts'
 import { type Call, defineOperation, type Operation, type Ports } from './operation.ts'
+import { knownProfile, servingMode, type Wanted } from './serving-mode.ts'
 import { TaskView, viewTask } from './task-view.ts'
 
 const Input = z.strictObject({
@@ -18,6 +19,12 @@ const Input = z.strictObject({
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]).describe('Matrix user ids, @name:server: mentioned when the task is over, if they are in the deployment\'s room.'),
   mode: Mode.optional().describe('Backend to run in. Default: the deployment\'s rollout policy decides.'),
   title: z.string().trim().min(1).max(MAX_TITLE_CHARACTERS).optional().describe('Short name for lists and cards. Default: the first line of task_description.'),
+  profile: ProfileName.optional().describe('Which agent runs in the container: one of the deployment\'s profiles. Default: opencode.'),
+  model: ModelName.optional().describe('Model, as the profile\'s agent names it: provider/model for OpenCode. One of the deployment\'s TASK_MODELS. Default: the deployment\'s.'),
+  image: ImageName.optional().describe('Image of the container: one of the deployment\'s TASK_IMAGES. Default: the profile\'s.'),
+  cpu: Choices.shape.cpu.describe('CPUs of the container, fractions allowed, within TASK_MAX_CPUS. Default: the profile\'s.'),
+  memory_mb: Choices.shape.memory_mb.describe('Memory of the container in MiB, within TASK_MAX_MEMORY. Default: the profile\'s.'),
+  env: Choices.shape.env.describe('Names of variables that the agent needs, of the deployment\'s TASK_ENV_NAMES. Names only: their values are the operator\'s.'),
   budget_tokens: Budget.shape.tokens.describe('What the task may use over all its attempts, in tokens, without those read from the provider\'s cache; past it the task ends as failed with the code budget. Default, and most: the deployment\'s TASK_TOKENS.'),
   budget_cost_micros: Budget.shape.cost_micros.describe('The same in millionths of the provider\'s currency. Default, and most: TASK_COST_MICROS.'),
   permissions: PermissionPolicy.optional()
@@ -48,9 +55,10 @@ export function executeTask(ports: Ports): Operation {
     isTool: true,
     patienceMs: (input) => (input.sync ? ports.limits.syncWaitMs : 0),
     async handle(input, call) {
-      const { task, isNew, ticket } = await ports.ledger.submit(await newTask(ports, input, call), ports.limits.agentsDay)
+      const { task: asked, isServed } = await newTask(ports, input, call)
+      const { task, isNew, ticket } = await ports.ledger.submit(asked, ports.limits.agentsDay)
       if (ticket !== undefined) ports.dispatch(ticket)
-      if (!input.sync) return answer(ports, task, isNew)
+      if (!input.sync) return answer(ports, task, isNew, isServed)
       const waited = await waitForEnd(ports, task, call.signal)
       if (isOver(waited.state)) return answer(ports, waited, isNew)
       return { ...answer(ports, waited, isNew), timeout_hint: `The task is still ${waited.state} after ${ports.limits.syncWaitMs} ms and goes on. Ask get_task_status with this task_id.` }
@@ -58,19 +66,23 @@ export function executeTask(ports: Ports): Operation {
   })
 }
 
-async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call): Promise<NewTask> {
+async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call): Promise<{ task: NewTask; isServed: boolean }> {
   const agentId = actingAgent(call, input.agent_id)
   const policy = await ports.rollout.get()
+  const wanted = wantedOf(ports, input)
+  const isPlain = wanted.profile === DEFAULT_PROFILE && wanted.choices === undefined
+  const { mode, isServed } = servingMode(wanted, chooseMode({ policy, stickyKey: agentId, explicit: input.mode }), input.mode, isPlain ? [] : await ports.workers())
   const asked = budgetFrom(input.budget_tokens, input.budget_cost_micros)
   const budget = budgetOf(asked, ports.limits.taskBudget)
-  return {
+  const task: NewTask = {
     id: ports.newTaskId(),
     agent_id: agentId,
     prompt: input.task_description,
     title: input.title === undefined ? titleOf(input.task_description) : titleOf(input.title),
-    mode: chooseMode({ policy, stickyKey: agentId, explicit: input.mode }),
+    mode,
     ...(input.mode === undefined ? {} : { mode_asked: true as const }),
-    profile: 'opencode',
+    profile: wanted.profile,
+    ...wanted.choices,
     timeout_ms: input.timeout_ms ?? ports.limits.defaultTimeoutMs,
     queue_ttl_ms: input.queue_ttl_ms ?? ports.limits.defaultQueueTtlMs,
     paused_ttl_ms: ports.limits.pausedTtlMs,
@@ -80,10 +92,25 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
     ...(input.workspace?.git === undefined && input.workspace?.name === undefined ? {} : { workspace: input.workspace }),
-    max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
+    max_attempts: attemptsOf(ports, input.max_attempts),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
   }
+  return { task, isServed }
+}
+
+/** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input that names what is allowed */
+function wantedOf({ profiles, allowed }: Ports, input: z.output<typeof Input>): Wanted {
+  const profile = knownProfile(input.profile, profiles)
+  const choices = choicesOf(input)
+  const refusal = choices === undefined ? undefined : refusalOf(choices, allowed)
+  if (refusal === undefined) return { profile, choices }
+  throw new LongshoreError('invalid_input', `${refusal.field}: got ${refusal.got}, allowed: ${refusal.allowed}`, { field: refusal.field, next: `Leave it out, or ask the operator (${refusal.setting}).` })
+}
+
+function attemptsOf({ limits }: Ports, asked: number | undefined): number {
+  if (asked !== undefined && asked > limits.maxAttempts) throw new LongshoreError('invalid_input', `max_attempts: got ${asked}, allowed: at most ${limits.maxAttempts} here`, { field: 'max_attempts', next: 'Ask for less, or leave it out.' })
+  return asked ?? Math.min(limits.maxAttempts, NewTask.shape.max_attempts.parse(undefined))
 }
 
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input */
@@ -97,8 +124,9 @@ function budgetOf(asked: Budget | undefined, most: Budget | undefined): Budget |
   return asked === undefined ? most : { ...most, ...asked }
 }
 
-function answer(ports: Ports, task: Task, isNew: boolean): z.output<typeof Output> {
-  const message = isNew ? `Task ${task.state}. Ask get_task_status with this task_id.` : 'Task already exists (idempotency key match).'
+function answer(ports: Ports, task: Task, isNew: boolean, isServed = true): z.output<typeof Output> {
+  const waits = isServed ? '' : ` No worker that is there takes such tasks now (profile ${task.profile}): it waits for one.`
+  const message = isNew ? `Task ${task.state}. Ask get_task_status with this task_id.${waits}` : 'Task already exists (idempotency key match).'
   return { ...viewTask(task, ports.now()), is_new: isNew, message }
 }
 

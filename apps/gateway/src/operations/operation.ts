@@ -1,4 +1,4 @@
-import type { Budget, NewTask, PausedEnd, Task, Ticket } from '@longshore/contracts'
+import type { Allowed, Budget, NewTask, PausedEnd, Profiles, Task, Ticket } from '@longshore/contracts'
 import type { Doorbell, Ledger, Scope } from '@longshore/ledger'
 import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
@@ -44,7 +44,13 @@ export interface Ports {
   now(): number
   /** From package.json. */
   version: string
+  /** Which agents may be asked for, by name. */
+  profiles: Profiles
+  /** What a task may choose (TASK_MODELS and its like). */
+  allowed: Allowed
   limits: {
+    /** TASK_MAX_ATTEMPTS. */
+    maxAttempts: number
     /** Longest wait of a call with sync=true (SYNC_WAIT_MS). */
     syncWaitMs: number
     /** `timeout_ms` of a task that asks for none (RUNNER_TIMEOUT_MS). */

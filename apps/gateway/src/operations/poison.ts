@@ -1,8 +1,9 @@
-import { LongshoreError, type NewTask, type Task } from '@longshore/contracts'
+import { choicesOf, LongshoreError, type NewTask, type Task } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskIdParameter } from './parameters.ts'
+import { servingMode } from './serving-mode.ts'
 import { TaskView, viewTask } from './task-view.ts'
 import { visibleTask } from './visible-task.ts'
 
@@ -55,12 +56,14 @@ export function replayTask(ports: Ports): Operation {
 
 async function again(ports: Ports, old: Task): Promise<NewTask> {
   const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked } = old
+  const explicit = mode_asked === true ? old.mode : undefined
   return {
     id: ports.newTaskId(),
     agent_id, prompt, title, profile, timeout_ms, max_attempts, observers,
     // The rollout may have moved on since; what the caller wanted has not.
-    mode: chooseMode({ policy: await ports.rollout.get(), stickyKey: agent_id, explicit: mode_asked === true ? old.mode : undefined }),
+    mode: servingMode({ profile, choices: choicesOf(old) }, chooseMode({ policy: await ports.rollout.get(), stickyKey: agent_id, explicit }), explicit, await ports.workers()).mode,
     idempotency_key: `replay:${old.id}`,
+    ...choicesOf(old),
     ...(queue_ttl_ms === undefined ? {} : { queue_ttl_ms }),
     ...(mode_asked === undefined ? {} : { mode_asked }),
     ...(budget === undefined ? {} : { budget }),

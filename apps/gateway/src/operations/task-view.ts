@@ -1,4 +1,4 @@
-import { Budget, GitResult, InputKind, isOver, Mode, type StoredInput, TimeLimit, Usage } from '@longshore/contracts'
+import { Budget, Choices, choicesOf, GitResult, InputKind, isOver, Mode, type StoredInput, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
@@ -34,7 +34,8 @@ export const TaskView = z.object({
   title: z.string(),
   agent_id: z.string(),
   mode: Mode.describe('Backend that runs the task, chosen at submission.'),
-  profile: z.string(),
+  profile: z.string().describe('Which agent runs it.'),
+  ...Choices.shape,
   attempt: z.int().describe('The try that runs or ran, from 1; 0 before the first start.'),
   max_attempts: z.int(),
   timeout_ms: z.int().describe('Time limit of the run, from its first start.'),
@@ -76,6 +77,7 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     agent_id: task.agent_id,
     mode: task.mode,
     profile: task.profile,
+    ...choicesOf(task),
     attempt: task.attempt,
     max_attempts: task.max_attempts,
     timeout_ms: task.timeout_ms,

@@ -22,6 +22,7 @@ const FAILURE_ADVICE: Readonly<Record<FailureCode, string>> = {
   workspace_unreachable: 'The repository\'s server did not answer through all attempts. Check it, then submit again.',
   budget: 'Raise the budget (of the task, or the agent\'s for a day), make the task smaller, or wait until tomorrow (UTC).',
   poison: 'This task took down several workers and is not tried again. Look at the workers\' logs; then an operator can run it again: longshore replay, with the task\'s id.',
+  not_allowed: 'It asks for a profile, model, image or limit that the worker does not allow. Submit it with another, or change the worker\'s settings.',
   internal: 'This is a defect of Longshore. Please report it with the worker\'s log of this task.',
 }
 

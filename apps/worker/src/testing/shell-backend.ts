@@ -16,6 +16,8 @@ export const BUSY_EXIT = 75
 export interface ShellBackendOptions {
   probe?: Backend['probe']
   capabilities?: Partial<BackendCapabilities>
+  /** Default: none that it names. */
+  profiles?: Backend['profiles']
   /** Named in its handles. */
   engineId?: string
   storageId?: string
@@ -40,6 +42,7 @@ export function createShellBackend(mode: Mode, root: string, options: ShellBacke
   return {
     mode,
     capabilities: { isolation: 'process', adopt: true, resume: true, steer: false, ask: false, pause: false, usage: false, files: false, ...options.capabilities },
+    ...(options.profiles === undefined ? {} : { profiles: options.profiles }),
     probe: options.probe ?? (() => Promise.resolve({ ok: true })),
     engineId: () => Promise.resolve(engineId),
     start: async (task, run) => {

@@ -4,6 +4,7 @@ import type { Patience } from '../drivers/opencode/patience.ts'
 import type { Told } from '../drivers/opencode/steer.ts'
 import type { ModelAccess } from '../drivers/opencode/server-settings.ts'
 import type { HandleData, ServerPlace } from '../places/server-place.ts'
+import type { Offers } from '../task-choices.ts'
 import type { WorkspaceSource } from '../workspace/task-workspace.ts'
 
 export interface OpencodeBackendOptions extends WorkspaceSource {
@@ -13,6 +14,8 @@ export interface OpencodeBackendOptions extends WorkspaceSource {
   model: ModelAccess
   /** What agents may do without asking; default: nothing beyond the built-in policy. */
   policy?: PolicyRules
+  /** What tasks may choose. Default: nothing. Its values must not appear in events either. */
+  offers?: Offers
   /** Default of each: `DEFAULT_PATIENCE`. */
   patience?: Partial<Patience>
 }

@@ -2,6 +2,8 @@ import { TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
+import { choicesWithin, EVERY_CHOICE, limitsOfTask, modelOfTask, NO_OFFERS, type Offers } from '../task-choices.ts'
+import type { Limits } from './container-spec.ts'
 import type { Containers } from './containers.ts'
 import { type HandleData, type Launch, type ServerPlace, watchdogSeconds } from './server-place.ts'
 import type { TaskNetwork } from './task-network.ts'
@@ -11,6 +13,10 @@ export interface ContainerPlaceOptions {
   /** Must hold `opencode`, `sh`, `timeout`, `git` and `rg`. */
   image: string
   model: ModelAccess
+  /** What tasks may choose. Default: nothing. */
+  offers?: Offers
+  /** Of its profile, within those of all containers. */
+  limits?: Partial<Limits>
   /** The origin of a service on this host's loopback that `model` names: containers get the network's gateway in its place. */
   hostOrigin?: string
 }
@@ -19,7 +25,7 @@ const PORT = 4096
 const Data = z.object({ container: z.string() })
 
 /** An `opencode serve` in a container per task, reached at the container's address on the deployment's network. */
-export function containerPlace({ containers, image, model, hostOrigin }: ContainerPlaceOptions): ServerPlace {
+export function containerPlace({ containers, image, model, hostOrigin, offers = NO_OFFERS, limits }: ContainerPlaceOptions): ServerPlace {
   return {
     isolation: 'container',
     ownServer: true,
@@ -28,12 +34,14 @@ export function containerPlace({ containers, image, model, hostOrigin }: Contain
     engineId: () => containers.engineId(),
     reserve: ({ task, claim }) => ({ container: containers.nameOf(task.id, claim) }),
     start: async (launch, reserved) => {
+      const choices = choicesWithin(launch.task, offers, EVERY_CHOICE)
+      const chosen = modelOfTask(model, choices, offers)
       const password = await renewPassword(launch.workspace)
       const environment = ({ gateway }: TaskNetwork): Record<string, string> => {
-        const reachable = hostOrigin === undefined ? model : withOrigin(model, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
+        const reachable = hostOrigin === undefined ? chosen : withOrigin(chosen, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
         return serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp', permissions: launch.permissions })
       }
-      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, run: launch })
+      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image: choices.image ?? image, command: commandOf(launch), environment, workspace: launch.workspace, run: launch, limits: { ...limits, ...limitsOfTask(choices) } })
       return { ...reserved, container_id: id }
     },
     address: async (data, workspace) => {
@@ -59,7 +67,8 @@ function nameOf(data: HandleData): string {
   return Data.parse(data).container
 }
 
-function withOrigin(model: ModelAccess, from: string, to: string): ModelAccess {
+/** The model access with another address of a service that it names. */
+export function withOrigin(model: ModelAccess, from: string, to: string): ModelAccess {
   const config = z.record(z.string(), z.unknown()).parse(JSON.parse(JSON.stringify(model.config).replaceAll(from, to)))
-  return { ...model, config }
+  return { ...model, config, env: Object.fromEntries(Object.entries(model.env).map(([name, value]) => [name, value.replaceAll(from, to)])) }
 }

@@ -33,6 +33,8 @@ export interface ContainerSpec {
   user: Owner
   network: string
   limits: Limits
+  /** Default: no. */
+  hasInput?: boolean
 }
 
 /** One name per claim: an address that is known before anything is started. */
@@ -51,6 +53,7 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
     Env: Object.entries(spec.environment).map(([name, value]) => `${name}=${value}`),
     User: `${spec.user.uid}:${spec.user.gid}`,
     WorkingDir: workspace.repo,
+    ...(spec.hasInput === true ? { OpenStdin: true, StdinOnce: false } : {}), // not once: it stays open when a worker that wrote to it dies
     StopSignal: 'SIGKILL', // `docker stop` and an engine that stops: a command may answer SIGTERM with exit code 0, as if it were done
     Labels: { [LABEL.deployment]: spec.deployment, [LABEL.storage]: spec.storage, [LABEL.task]: spec.taskId, [LABEL.claim]: String(spec.claim) },
     HostConfig: {

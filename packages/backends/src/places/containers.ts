@@ -47,6 +47,10 @@ interface StartSpec {
   /** On the network that it is started on. */
   environment(network: TaskNetwork): Record<string, string>
   workspace: Workspace
+  /** Its stdin stays open, whoever writes to it. Default: it has none. */
+  hasInput?: boolean
+  /** Within those of all. */
+  limits?: Partial<Limits>
   /** Its signal also aborts the wait for an image that has to be pulled first. */
   run: Starter
 }
@@ -69,6 +73,8 @@ export interface Containers {
   state(name: string): Promise<ContainerState | undefined>
   /** Why a container no longer runs; undefined while it does, or when the engine does not answer. */
   autopsy(name: string): Promise<Failure | undefined>
+  /** Kills it, and leaves what it has put out; idempotent. */
+  kill(name: string): Promise<void>
   /** Kills and removes it, and what earlier claims of its task left behind; idempotent. */
   remove(name: string): Promise<void>
   /** Those of this deployment and this storage, running or not. @throws TaskFailure when the engine does not answer */
@@ -127,6 +133,10 @@ export function createContainers(options: ContainersOptions): Containers {
         return undefined
       }
     },
+    kill: async (name) => {
+      const state = await inspect(name).catch(rethrow('say how the container is'))
+      if (state?.isRunning === true) await docker.getContainer(state.id).kill().catch(unlessOver)
+    },
     remove: async (name) => {
       try {
         for (const one of [name, ...(await earlierOnes(docker, deployment, name))]) await removeOwn(docker, one, inspect)
@@ -173,7 +183,7 @@ async function whyNot(options: ContainersOptions, docker: Docker, images: Images
 async function startOn(docker: Docker, { deployment, storage, user, limits }: ContainersOptions, images: Images, { run, ...spec }: StartSpec, network: TaskNetwork): Promise<string> {
   run.signal.throwIfAborted()
   const create = (): Promise<Docker.Container> =>
-    docker.createContainer(containerOptions({ ...spec, environment: spec.environment(network), deployment, storage: storage.id, user, limits, network: network.name }))
+    docker.createContainer(containerOptions({ ...spec, environment: spec.environment(network), deployment, storage: storage.id, user, limits: { ...limits, ...spec.limits }, network: network.name }))
   const container = await create().catch(async (error: unknown) => {
     if (!lacksImage(error)) throw error
     await images.pull(spec.image, run.signal)
@@ -228,6 +238,11 @@ function causeOfDeath(state: ContainerState | undefined): Failure | undefined {
   if (state === undefined) return { code: 'backend_lost', message: 'the container is gone' }
   if (state.outOfMemory) return { code: 'out_of_memory', message: 'the container was killed by its memory limit (RUNNER_MEMORY_LIMIT)' }
   return { code: 'backend_lost', message: `the container ended with exit code ${state.exitCode}` }
+}
+
+/** Gone, or ended by itself meanwhile. */
+function unlessOver(error: unknown): void {
+  if (engineStatus(error) !== 404 && engineStatus(error) !== 409) throw asEngineFailure(error, 'kill the container')
 }
 
 async function removeOwn(docker: Docker, name: string, inspect: (name: string) => Promise<ContainerState | undefined>): Promise<void> {

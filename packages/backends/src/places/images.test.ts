@@ -45,8 +45,8 @@ describeNeeding(['docker', 'registry'], 'an image that the engine lacks', () => 
   const modeOf = (images: Record<string, string>, main = 'longshore/no-such-image:none'): { backend: Backend; said: string[] } => {
     const said: string[] = []
     const log: Log = { ...SILENT, info: (_fields, text) => void said.push(text) }
-    const commands = Object.fromEntries(Object.entries(images).map(([name, image]) => [name, { image, command: ['sh', '-s'], env: {} }]))
-    const backend = createDockerMode({ deployment, engine, storage, image: main, model: { config: {}, env: {} }, commands, log })
+    const profiles = Object.fromEntries(Object.entries(images).map(([name, image]) => [name, { driver: 'command' as const, image, command: ['sh', '-s'], env: {} }]))
+    const backend = createDockerMode({ deployment, engine, storage, image: main, model: { config: {}, env: {} }, profiles, log })
     endings.push(() => backend.close())
     return { backend, said }
   }

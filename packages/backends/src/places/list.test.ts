@@ -76,7 +76,7 @@ describeNeeding(['docker', 'opencode'], 'what a backend finds of its deployment 
   test('containers of every profile, also stopped ones, once each; and it removes no other deployment\'s, no other storage\'s and nobody else\'s', async () => {
     const [engine, image, deployment] = [await engineHost(), await runnerImage(), aDeployment()]
     const docker = connectEngine(engine)
-    const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, commands: { shell: { image, command: ['sh', '-s'], env: {} } }, log: SILENT })
+    const backend = createDockerMode({ deployment, engine, image, storage, model, modelOnHost: origin, profiles: { shell: { driver: 'command', image, command: ['sh', '-s'], env: {} } }, log: SILENT })
     endings.push(() => backend.close())
     const beside = async (Labels: Record<string, string>): Promise<() => Promise<boolean>> => {
       const container = await docker.createContainer({ Image: image, Entrypoint: [], Cmd: ['sleep', '300'], Labels, HostConfig: { NetworkMode: 'none' } })

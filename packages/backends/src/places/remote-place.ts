@@ -1,6 +1,7 @@
 import { TaskFailure, TaskId } from '@longshore/contracts'
 import { basename, dirname } from 'node:path'
 import { allSessions, asCallFailure, sessionApi, statusOf } from '../drivers/opencode/session-api.ts'
+import { choicesWithin, NO_OFFERS } from '../task-choices.ts'
 import { type Storage, workspaceOf } from '../workspace/storage.ts'
 import type { ServerPlace, Sighting } from './server-place.ts'
 
@@ -28,7 +29,10 @@ export function remotePlace({ url, username = 'opencode', password }: RemotePlac
     },
     engineId: () => Promise.resolve(url),
     reserve: () => ({ server: url }),
-    start: (_launch, reserved) => Promise.resolve(reserved),
+    start: (launch, reserved) => {
+      choicesWithin(launch.task, NO_OFFERS, [])
+      return Promise.resolve(reserved)
+    },
     address: (data) => {
       if (data['server'] !== url) throw new TaskFailure('backend_unavailable', 'the session lives on another OpenCode server than the one this worker is set to')
       return Promise.resolve(address)

@@ -7,6 +7,7 @@ import { setTimeout as delay } from 'node:timers/promises'
 import { type DeploymentId, TaskFailure, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
+import { choicesWithin, modelOfTask, NO_OFFERS, type Offers, PROCESS_CHOICES } from '../task-choices.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
 import { type Storage, type Workspace, workspaceOf } from '../workspace/storage.ts'
 import { type Confinement, findConfinement } from './confinement.ts'
@@ -18,6 +19,8 @@ export interface SupervisedPlaceOptions {
   /** The `opencode` binary. */
   binary: string
   model: ModelAccess
+  /** What tasks may choose. Default: nothing. */
+  offers?: Offers
   /** PATH of the agents: where their tools are. */
   path: string
   storage: Storage
@@ -116,6 +119,8 @@ async function start(options: SupervisedPlaceOptions, confinement: Confinement, 
 
 /** Starts the server so that it outlives this worker: its successor adopts it (G7), `timeout` ends it when there is none (G9). */
 async function spawnServer(options: SupervisedPlaceOptions, confinement: Confinement, launch: Launch, marker: string, password: string, log: FileHandle): Promise<ProcessName> {
+  const { offers = NO_OFFERS } = options
+  const model = modelOfTask(options.model, choicesWithin(launch.task, offers, PROCESS_CHOICES), offers)
   const seconds = watchdogSeconds(launch.deadlineAt, Date.now())
   const command = 'timeout'
   const temporary = temporaryOf(launch.workspace, marker)
@@ -127,7 +132,7 @@ async function spawnServer(options: SupervisedPlaceOptions, confinement: Confine
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own
     stdio: ['ignore', log.fd, log.fd],
-    env: { ...serverEnvironment(launch.workspace, options.model, password, { path: options.path, temporary, permissions: launch.permissions }), [MARKER]: marker },
+    env: { ...serverEnvironment(launch.workspace, model, password, { path: options.path, temporary, permissions: launch.permissions }), [MARKER]: marker },
   })
   const failed = new Promise<never>((_resolve, reject) => {
     child.once('error', (error) => reject(new TaskFailure('backend_unavailable', `cannot start ${command}: ${error.message}`, { cause: error })))

@@ -1,0 +1,109 @@
+import type { ExecutionEvent, RunContext, TaskResult } from '@longshore/contracts'
+import { z } from 'zod'
+import { cleanEvents } from '../../clean-events.ts'
+import { createJournal } from '../../journal.ts'
+import type { FileWatch } from '../../workspace/file-watch.ts'
+import { createUpdates, joined, usageOf } from './updates.ts'
+
+/**
+ * How far an agent's messages are in the task's log (G5): of which execution, up to which line, the snapshot up to which file changes are,
+ * and the cost that is told. `over`: all of that execution is in it.
+ */
+const AcpPosition = z.object({ execution: z.string(), line: z.int().nonnegative(), tree: z.string(), cost: z.int().nonnegative(), over: z.literal(true).optional() })
+export type AcpPosition = z.infer<typeof AcpPosition>
+
+export function parseAcpPosition(text: string | undefined): AcpPosition | undefined {
+  try {
+    return text === undefined ? undefined : AcpPosition.safeParse(JSON.parse(text)).data
+  } catch {
+    return undefined
+  }
+}
+
+/** What an adopter or the next execution of the session goes on from; a session that is new has cost nothing. */
+export function positionFor(execution: string, stored: AcpPosition | undefined, baseline: string, isNewSession: boolean): AcpPosition {
+  if (stored?.execution === execution) return stored
+  return { execution, line: 0, tree: stored?.tree ?? baseline, cost: isNewSession ? 0 : (stored?.cost ?? 0) }
+}
+
+export interface AcpMirrorOptions {
+  position: AcpPosition
+  /** Its session was made by an earlier execution. */
+  isResumed: boolean
+  baseline: string
+  files: FileWatch
+  run: RunContext
+  clean(text: string): string
+}
+
+export interface AcpMirror {
+  /** One message, by its line; those up to the position are only summed up. */
+  take(message: unknown, line: number): void
+  /** Writes down what was taken, and looks at the files when that is due. Whether there was anything. */
+  flush(): Promise<boolean>
+  isToolRunning(): boolean
+  /** The answer to the prompt, and the last look at the files. */
+  end(answer: unknown): Promise<void>
+  /** The execution ended without an answer: so did its tools. */
+  cutOff(): Promise<void>
+  result(): Promise<TaskResult>
+  position(): AcpPosition
+}
+
+export function createAcpMirror({ isResumed, baseline, files, run, clean, ...start }: AcpMirrorOptions): AcpMirror {
+  const journal = createJournal()
+  const updates = createUpdates(isResumed)
+  let { position } = start
+  let pending: ExecutionEvent[] = []
+  let line = position.line
+  let writing: Promise<void> = Promise.resolve()
+
+  async function record(events: readonly ExecutionEvent[], next: AcpPosition): Promise<void> {
+    const cleaned = cleanEvents(joined(events), clean)
+    if (cleaned.length > 0) await run.emit(cleaned, JSON.stringify(next))
+    journal.add(cleaned)
+    position = next
+  }
+  async function scan(): Promise<void> {
+    const { events, tree } = await files.scan(position.tree)
+    await record(events, { ...position, tree })
+  }
+  async function write(more: readonly ExecutionEvent[] = [], change: Partial<AcpPosition> = {}): Promise<void> {
+    const events = [...pending, ...more]
+    pending = []
+    await record(events, { ...position, line, ...change })
+    if (files.dueInMs() === 0) await scan()
+  }
+  /** One at a time, in their order. */
+  const inTurn = (step: () => Promise<void>): Promise<void> => (writing = writing.then(step))
+  return {
+    take: (message, number) => {
+      const events = updates.take(message)
+      if (number <= start.position.line) {
+        journal.add(cleanEvents(events, clean)) // an adopter sums up what its predecessor mirrored
+        return
+      }
+      line = number
+      pending.push(...events)
+      if (events.length > 0) files.hint()
+    },
+    flush: async () => {
+      const isNews = pending.length > 0
+      await inTurn(() => write())
+      return isNews
+    },
+    isToolRunning: updates.isToolOpen,
+    end: (answer) => inTurn(async () => {
+      const usage = usageOf(answer, Math.max(0, updates.cost() - position.cost))
+      await write(usage === undefined ? [] : [{ type: 'task.usage', payload: usage }], { cost: Math.max(position.cost, updates.cost()), over: true })
+      await scan()
+    }),
+    cutOff: () => inTurn(async () => {
+      if (position.over === true) return
+      await write(updates.cutOff(), { over: true })
+      await scan()
+    }),
+    result: async () => journal.result(await files.count(baseline, position.tree).catch(() => 0)),
+    position: () => position,
+  }
+}
