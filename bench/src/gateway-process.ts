@@ -10,6 +10,8 @@ export interface GatewayProcess {
   pid: number
   /** One MCP `tools/call`, as a client of the stateless legacy era sends it. @returns the structured result */
   call(tool: string, input: object): Promise<Record<string, unknown>>
+  /** A GET of its HTTP API with the agent's key. */
+  get(path: string): Promise<Response>
   stop(): Promise<void>
 }
 
@@ -32,6 +34,7 @@ export async function startGateway(redisUrl: string, deployment: string, env: Re
   return {
     pid: child.pid ?? Number.NaN,
     call: (tool, input) => callTool(`${url}/mcp`, key, tool, input),
+    get: (path) => fetch(`${url}${path}`, { headers: { authorization: `Bearer ${key}` } }),
     async stop() {
       child.kill('SIGTERM')
       if (child.exitCode === null) await once(child, 'exit')

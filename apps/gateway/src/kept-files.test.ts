@@ -66,7 +66,7 @@ describe('L-39, L-40: an ended task, without any worker', () => {
     expect(first).toMatchObject({ content: 'éé', bytes: 4, next_offset: 4, has_more: true, size: Buffer.byteLength(OUTPUT), status: 'cancelled', note: 'the disk took no more of it' })
     const { next_offset: next } = first
     expect(await callOk(alice, 'get_task_output', { task_id: TASK, offset: next })).toMatchObject({ content: OUTPUT.slice(2), has_more: false })
-    expect(await callOk(alice, 'get_task_output', { task_id: TASK, offset: -8, limit: 100 })).toMatchObject({ content: '> \u001B[31m' })
+    expect(await callOk(alice, 'get_task_output', { task_id: TASK, offset: -8, limit: 100 })).toMatchObject({ content: 'b> \u001B[31m' })
     expect(await callOk(alice, 'get_task_output', { task_id: TASK, offset: 10_000 })).toMatchObject({ content: '', bytes: 0, has_more: false })
   })
 

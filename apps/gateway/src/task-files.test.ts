@@ -5,6 +5,7 @@ import { createServer } from 'node:http'
 import type { AddressInfo } from 'node:net'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
+import { gunzipSync } from 'node:zlib'
 
 import type { NewTask, TaskId } from '@longshore/contracts'
 import { createHeartbeats, type Heartbeat } from '@longshore/queue'
@@ -127,6 +128,24 @@ describe('L-39: the files of a task', () => {
 
   test.each(REFUSED)('that may not be read are refused by status over HTTP: %j', async (file_path, code) => {
     expect((await fixture.request(`/api/tasks/${TASK}/file?${new URLSearchParams({ file_path }).toString()}`)).status).toBe(code === 'file_not_found' ? 404 : 400)
+  })
+
+  test('G13, L-40: output and archive come live, and what a ghost wrote behind what counts does not', async () => {
+    await put('src/a.txt', 'hello\n')
+    await mkdir(join(root, TASK, 'control/output'), { recursive: true })
+    await writeFile(join(root, TASK, 'control/output/1'), 'said by the first and by a ghost')
+    await writeFile(join(root, TASK, 'control/output/2'), ', then by the second')
+    const part = (claim: number, bytes: number, storage_id = storageId) => ({ claim, attempt: 1, bytes, storage_id })
+    const claim = { taskId: TASK, claim: 1 } as const
+    await fixture.ledger.append(claim, [{ type: 'task.output', payload: { text: 'x', stream: 'agent' } }], 'p', [part(1, 17), part(2, 20)])
+    const [said, both] = ['said by the first', 'said by the first, then by the second']
+    expect(await callOk(alice, 'get_task_output', { task_id: TASK })).toMatchObject({ content: both, size: 37, has_more: false, status: 'running' })
+    expect(await callOk(alice, 'get_task_output', { task_id: TASK, offset: 5, limit: 4 })).toMatchObject({ content: 'by t', next_offset: 9, has_more: true })
+    expect(await (await fixture.request(`/api/tasks/${TASK}/output`, { headers: { range: 'bytes=-20' } })).text()).toBe(both.slice(said.length))
+    const archive = Buffer.from(await (await fixture.request(`/api/tasks/${TASK}/archive`)).arrayBuffer())
+    const tar = gunzipSync(archive)
+    expect(tar.includes(`${TASK}/src/a.txt`) && tar.includes('hello\n')).toBe(true)
+    expect(await callRefused(alice, 'get_task_archive', { task_id: `task-${'z'.repeat(26)}` })).toMatchObject({ code: 'task_not_found' })
   })
 
   test('G11: of another agent are those of no task; an operator reads them', async () => {

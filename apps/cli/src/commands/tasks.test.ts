@@ -1,3 +1,6 @@
+import { mkdtemp, readdir, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
 import { waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { type GatewayProcess, startGateway } from '../testing/gateway-process.ts'
@@ -55,6 +58,16 @@ test('a task is told something, paused and resumed, and says how it stands', asy
   expect(await watch.ended).toBe(1)
   expect(watch.said()).toContain('message       from operator:')
   expect(watch.said()).not.toContain('\u001B[31m')
+})
+
+test('output and archive of a task that did nothing yet are refused, and no half file stays', async () => {
+  const id = /^task-[0-9a-z]{26}/.exec((await run('submit', 'Tidy up')).said)?.[0] ?? ''
+  expect(await run('output', id)).toMatchObject({ code: 1, said: '', complained: expect.stringContaining('(not_started)') as string })
+  const folder = await mkdtemp(join(tmpdir(), 'longshore-cli-'))
+  expect(await run('archive', id, '-o', join(folder, 'a.tar.gz'))).toMatchObject({ code: 1, complained: expect.stringContaining('(not_started)') as string })
+  expect(await run('output', id, '--output', folder)).toMatchObject({ code: 1, complained: expect.stringContaining('is there already') as string })
+  expect(await readdir(folder)).toEqual([])
+  await rm(folder, { recursive: true })
 })
 
 test('a task waits as long as it was told', async () => {

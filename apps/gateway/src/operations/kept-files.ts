@@ -32,7 +32,8 @@ export function keptFirst(store: BlobStore, live: TaskFiles): TaskFiles {
       const total = manifest.blobs.output?.bytes ?? 0
       const note = manifest.notes.output
       return { total, ...(note === undefined ? {} : { note }), content: total === 0 ? nothing() : (await output(range)).content }
-    }, () => live.output(task, range, signal)),
+      // Without parts the live answer would be that nothing was said.
+    }, () => (task.kept !== undefined && task.output_parts === undefined ? Promise.reject(new Error('no parts')) : live.output(task, range, signal))),
     archive: (task, signal) => ask(task, async (kept) => (await kept.archive()).content, () => live.archive(task, signal)),
   }
 }

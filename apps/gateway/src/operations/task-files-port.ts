@@ -70,7 +70,7 @@ export function createTaskFiles({ workers, secret }: { workers: () => Promise<He
     for (const door of doors) {
       const greeting = await askDoor({ url: new URL(`${door}/${FILES_GREETING}`), secret: key, take: (response) => bodyOf(response, 0), signal, patienceMs: GREETING_MS })
       if (greeting instanceof LongshoreError) continue
-      const answer = await askDoor({ url: new URL(`${door}/${task.id}/${what}?${asked.toString()}`), secret: key, take, signal, patienceMs: FILES_PATIENCE_MS })
+      const answer = await askDoor({ url: new URL(`${door}/${task.id}/${what}${asked.size === 0 ? '' : `?${asked.toString()}`}`), secret: key, take, signal, patienceMs: FILES_PATIENCE_MS })
       if (!(answer instanceof LongshoreError)) return answer.taken
       last = answer
       if (!ELSEWHERE.has(answer.code)) throw answer
