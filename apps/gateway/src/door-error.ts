@@ -44,6 +44,8 @@ export function toInputError(error: z.ZodError, allowed: readonly string[]): Lon
   const issue = error.issues[0]
   if (issue?.code === 'unrecognized_keys') {
     const names = issue.keys.map((key) => JSON.stringify(key.slice(0, 80))).join(', ')
+    const within = issue.path.join('.')
+    if (within !== '') return new LongshoreError('invalid_input', `${within}: has no field ${names}`, { field: within, next: 'Leave it out.' })
     return new LongshoreError('invalid_input', `unknown parameter ${names}`, {
       field: issue.keys[0]?.slice(0, 80) ?? '', next: `Allowed: ${allowed.join(', ') || 'no parameters'}.`,
     })

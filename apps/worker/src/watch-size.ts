@@ -19,7 +19,10 @@ export async function watchSize(run: Run, until: AbortSignal, onOver: (message: 
   let pauseMs = sizeEveryMs
   while (await pause(pauseMs)) {
     const began = performance.now()
-    const over = run.execution === undefined ? undefined : await outgrown(run.task.id, until).catch((error: unknown) => void run.log.debug({ err: error }, 'the size of a workspace is not known'))
+    const over = run.execution === undefined ? undefined : await outgrown(run.task.id, until).catch((error: unknown) => {
+      run.log.debug({ err: error }, 'the size of a workspace is not known')
+      return undefined
+    })
     if (over !== undefined && !until.aborted) onOver(`the task's workspace holds ${over}`)
     pauseMs = Math.max(sizeEveryMs, (performance.now() - began) * PAUSE_PER_COUNT)
   }

@@ -1,7 +1,7 @@
 import { readFile, mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { type Backend, SILENT } from '@longshore/contracts'
+import { type Backend, type ExecutionOutcome, SILENT } from '@longshore/contracts'
 import { describeNeeding, engineHost, type GitServer, runnerImage, startGitServer } from '@longshore/testkit'
 import { expect, test, vi } from 'vitest'
 import { record } from './fixtures/record.ts'
@@ -18,7 +18,7 @@ const TOKEN = 'the-planted-token-0123456789'
 type Make = (common: { storage: Storage; git: GitAccess }, model: Awaited<ReturnType<typeof scriptedModel>>) => Promise<Backend>
 
 /** From a repository to a branch of it: the same in every place (G13). */
-async function journey(make: Make): Promise<void> {
+async function journey(make: Make): Promise<ExecutionOutcome> {
   const root = await mkdtemp(join(tmpdir(), 'longshore-git-journey-'))
   const [server, model] = await Promise.all([startGitServer({ login: { username: 'bot', password: TOKEN } }), scriptedModel()])
   const credentialsFile = join(root, 'credentials.json')
@@ -26,7 +26,7 @@ async function journey(make: Make): Promise<void> {
   const storage = await openStorage(join(root, 'storage'))
   const backend = await make({ storage, git: { allow: [server.url], credentialsFile, timeoutMs: 60_000, limits: { bytes: 1e8, files: 10_000 } } }, model)
   try {
-    await travel(backend, storage, server)
+    return await travel(backend, storage, server)
   } finally {
     await backend.close()
     await model.provider.stop()
@@ -35,7 +35,7 @@ async function journey(make: Make): Promise<void> {
   }
 }
 
-async function travel(backend: Backend, storage: Storage, server: GitServer): Promise<void> {
+async function travel(backend: Backend, storage: Storage, server: GitServer): Promise<ExecutionOutcome> {
   const { url, commit, git } = await server.repository('app', { 'README.md': 'Hello\n' })
   const prompt = '[[bash git log --oneline | cat; git status --short; env; cat README.md]] [[write new.txt|made by the agent]] [[bash git add new.txt && git -c user.name=a -c user.email=a@b commit -qm mine && git status --short]] [[say done]]'
   const one = record(prompt, { mode: backend.mode, workspace: { git: { url, ref: 'main', credential: 'bot', push: true } } })
@@ -52,12 +52,17 @@ async function travel(backend: Backend, storage: Storage, server: GitServer): Pr
   expect((await diffWorkspace(workspace, { maxBytes: 10_000 }, new AbortController().signal)).files).toEqual([{ path: 'new.txt', change: 'added' }])
   expect(await readFile(join(workspace.repo, '.git', 'config'), 'utf8')).not.toContain(TOKEN)
   await backend.dispose(execution.handle, one.run)
+  return outcome
 }
 
 describeNeeding('opencode', 'A repository in a supervised process', () => {
-  test('goes from a clone to a pushed branch', () => journey(({ storage, git }, { model }) => createOpencodeMode({ deployment: 'suite-git', storage, git, model, path: process.env['PATH'] ?? '', log: SILENT })))
+  test('goes from a clone to a pushed branch', async () => {
+    expect(await journey(({ storage, git }, { model }) => createOpencodeMode({ deployment: 'suite-git', storage, git, model, path: process.env['PATH'] ?? '', log: SILENT }))).toMatchObject({ kind: 'completed' })
+  })
 })
 
 describeNeeding(['docker', 'opencode'], 'A repository in a container', () => {
-  test('goes from a clone to a pushed branch', () => journey(async ({ storage, git }, { model, origin }) => createDockerMode({ deployment: 'suite-git', engine: await engineHost(), image: await runnerImage(), storage, git, model, modelOnHost: origin, log: SILENT })))
+  test('goes from a clone to a pushed branch', async () => {
+    expect(await journey(async ({ storage, git }, { model, origin }) => createDockerMode({ deployment: 'suite-git', engine: await engineHost(), image: await runnerImage(), storage, git, model, modelOnHost: origin, log: SILENT }))).toMatchObject({ kind: 'completed' })
+  })
 })

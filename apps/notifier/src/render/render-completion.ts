@@ -20,6 +20,7 @@ export function renderCompletion(task: Task, view: TaskView, event: EndEvent): R
     text(dotted(event.payload.attempt === 0 ? 'never started' : durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }))),
     ...reason(event),
     text(filesText(event.payload.result, view)),
+    text(gitText(event.payload.result)),
     text(unreadText(event.payload.undelivered)),
     quote(outputText(event.payload.result)),
   ]
@@ -54,6 +55,13 @@ function filesText(result: TaskResult | undefined, view: TaskView): string {
   if (files === 0) return ''
   const named = view.files.slice(0, FILES_NAMED).join(', ')
   return `${count(files, 'file')} changed${named === '' ? '' : `: ${named}${files > FILES_NAMED ? ', …' : ''}`}`
+}
+
+/** Where the result was pushed, or why not. */
+function gitText(result: TaskResult | undefined): string {
+  const { branch, push_error: error } = result?.git ?? {}
+  if (error !== undefined) return cleanLine(`Not pushed: ${error}`, 500)
+  return branch === undefined ? '' : cleanLine(`Pushed as ${branch}`, 200)
 }
 
 function unreadText(undelivered: readonly string[] | undefined): string {

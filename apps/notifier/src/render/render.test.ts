@@ -55,6 +55,13 @@ describe('a card', () => {
 })
 
 describe('a completion', () => {
+  test('says where the result was pushed, or why not', () => {
+    const said = (git: object) => renderCompletion(aTask(), EMPTY_VIEW, anEvent({ type: 'task.completed', payload: { attempt: 1, duration_ms: 1, result: { ...result(''), git: { commit: 'c', ...git } } } }) as EndEvent).plain
+    expect(said({ branch: 'longshore/task-1', head: 'h' })).toContain('\nPushed as longshore/task-1')
+    expect(said({ push_error: 'the credential\nmay not push' })).toContain('\nNot pushed: the credential may not push')
+    expect(said({})).not.toContain('ushed')
+  })
+
   test('says what came out and what it took', () => {
     const view = viewOf({ type: 'task.file_changed', payload: { path: 'src/a.ts', change: 'modified' } }, { type: 'task.file_changed', payload: { path: 'b.ts', change: 'added' } })
     expect(renderCompletion(aTask(), view, completed('The test waits now.\nAll green.', 2))).toEqual({

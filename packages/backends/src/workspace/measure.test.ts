@@ -26,8 +26,8 @@ test('a folder outgrows its limit in bytes or in names; holes, links and further
   await expect(outgrows(join(folder, 'none'), limits)).rejects.toThrow('find ended')
 })
 
-test('a hundred thousand names are counted no further than the limit, and hold up nobody', async () => {
-  await promisify(execFile)('/bin/sh', ['-c', 'mkdir many && cd many && seq -f f%.0f 1 100000 | xargs touch'], { cwd: folder })
+test('twenty thousand names are counted no further than the limit, and hold up nobody', async () => {
+  await promisify(execFile)('/bin/sh', ['-c', 'mkdir many && cd many && seq -f f%.0f 1 20000 | xargs touch'], { cwd: folder })
   const before = process.memoryUsage().rss
   let longest = 0
   let last = performance.now()
