@@ -4,14 +4,17 @@ import type { LedgerContext } from './create-ledger.ts'
 import type { KeptTask, Ledger } from './ledger.ts'
 import { script } from './script.ts'
 
-/** ARGV: id, bytes, edition or ''. Only of what is over. Who waits for its named workspace may have it now. Sent again it says the same once more. */
+/**
+ * ARGV: id, bytes, edition or ''. Only of what is over. Who waits for its named workspace may have it now. The first word stands, also when it is sent again: a
+ * keeper that was suspended in the middle saw what became of the workspace since, and what was collected does not come back.
+ */
 const SAVE_KEPT = script(`
 local id, bytes, edition = unpack(ARGV)
 redis.call('ZREM', P .. 'keeps', id)
 local t = open(id)
 if t then callNext(t) end
 local endedAt = redis.call('HGET', taskKey(id), 'ended_at')
-if edition == '' or not endedAt then return 0 end
+if edition == '' or not endedAt or redis.call('HEXISTS', taskKey(id), 'kept') == 1 then return 0 end
 redis.call('HSET', taskKey(id), 'kept', '{"at":' .. int(now()) .. ',"bytes":' .. bytes .. ',"edition":"' .. edition .. '"}')
 redis.call('ZADD', P .. 'kept', endedAt, id)
 return 1

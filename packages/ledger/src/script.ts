@@ -65,16 +65,17 @@ local function lineOf(t)
   return workspace and workspace.name and P .. 'line:' .. brief(t).agent_id .. ':' .. workspace.name
 end
 -- what a task left is put away before the next one changes it; nobody waits for long for somebody who does that
-local function isBeingKept(id, endedAt)
-  if not redis.call('ZSCORE', P .. 'keeps', id) then return false end
-  return now() < endedAt + 10000 or redis.call('EXISTS', P .. 'lease:keep:' .. id) == 1
+local function isBeingKept(id)
+  local since = redis.call('ZSCORE', P .. 'keeps', id)
+  if not since then return false end
+  return now() < since + 10000 or redis.call('EXISTS', P .. 'lease:keep:' .. id) == 1
 end
 local function firstIn(line, own)
   while true do
     local id = redis.call('LINDEX', line, 0)
     if not id or id == own then return id end
-    local r = redis.call('HMGET', taskKey(id), 'state', 'ended_at')
-    if r[1] and not over(r[1]) or redis.call('ZSCORE', P .. 'debts', id) or isBeingKept(id, tonumber(r[2]) or 0) then return id end
+    local state = redis.call('HGET', taskKey(id), 'state')
+    if state and not over(state) or redis.call('ZSCORE', P .. 'debts', id) or isBeingKept(id) then return id end
     redis.call('LPOP', line)
   end
 end
