@@ -1,4 +1,6 @@
-import { chmod, lstat, readdir, rename, rm } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { lstat, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { type Storage, workspaceOf } from '@longshore/backends'
@@ -78,22 +80,20 @@ async function removeWorkspace({ root }: Storage, id: TaskId, log: Log): Promise
   return removeTree(aside, log)
 }
 
-/** Links are removed, not followed. Folders that the agent closed to us are opened, where we may. */
+/**
+ * Links are removed, not followed. Folders that the agent closed to us are opened, where we may. By programs that walk down: a tree can be deeper than a path
+ * is long, and an agent that makes one would have its workspace stay for ever.
+ */
 async function removeTree(path: string, log: Log): Promise<boolean> {
-  try {
-    await rm(path, { recursive: true, force: true }).catch(async () => {
-      await openFolders(path)
-      await rm(path, { recursive: true, force: true })
-    })
-    return true
-  } catch (error) {
-    log.warn({ reason: String(error) }, 'a workspace of a task that is over cannot be removed whole; tried again later')
-    return false
-  }
+  const remove = () => run('rm', ['-rf', '--', path])
+  if (await remove() || (await run('chmod', ['-R', 'u+rwx', '--', path]), await remove())) return true
+  log.warn({ path }, 'a workspace of a task that is over cannot be removed whole; tried again later')
+  return false
 }
 
-async function openFolders(path: string): Promise<void> {
-  if (!(await lstat(path)).isDirectory()) return
-  await chmod(path, 0o700)
-  for (const name of await readdir(path, { encoding: 'latin1' })) await openFolders(join(path, Buffer.from(name, 'latin1').toString('utf8'))).catch(() => undefined)
+/** What it complains about are names that agents chose: nobody reads them. */
+async function run(program: string, args: readonly string[]): Promise<boolean> {
+  const child = spawn(program, args, { stdio: 'ignore' })
+  const [code] = await once(child, 'close') as [number | null]
+  return code === 0
 }
