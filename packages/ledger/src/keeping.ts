@@ -48,7 +48,7 @@ return 1
 /** What becomes of an ended task's files: to be kept, kept, gone. */
 export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keeps' | 'saveKept' | 'keptTasks' | 'saveGone' | 'forgetKept' | 'lease' | 'release'> {
   return {
-    keeps: async (limit) => (await redis.zrange(keys.keeps, 0, String(limit - 1))).map((id) => TaskId.parse(id)),
+    keeps: async (after, limit) => (await redis.zrange(keys.keeps, after, String(after + limit - 1))).map((id) => TaskId.parse(id)),
     saveKept: async (taskId, kept) => void (await run(SAVE_KEPT, taskId, kept?.bytes ?? 0, kept?.edition ?? '')),
     async keptTasks(after, limit) {
       const ids = (await redis.zrange(keys.kept, after, String(after + limit - 1))).map((id) => TaskId.parse(id))
