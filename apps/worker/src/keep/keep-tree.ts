@@ -72,7 +72,8 @@ function createIndex(kinds: ReadonlyMap<string, NonNullable<IndexLine['change']>
   }
   /** What was deleted up to a name. */
   const gone = async (before?: string) => {
-    for (let next = deleted[at]; next !== undefined && (before === undefined || next.order <= before); next = deleted[++at]) {
+    const isDue = ({ order }: { order: string }) => before === undefined || order <= before
+    for (let next = deleted[at]; next !== undefined && isDue(next); next = deleted[++at]) {
       // Something else may have its name by now.
       if (next.order !== before) await write({ name: next.name, type: 'file', change: 'deleted' })
     }

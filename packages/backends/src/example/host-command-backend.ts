@@ -117,7 +117,7 @@ async function attach(here: Here, task: Task, handle: Handle, run: RunContext): 
     position: stored?.execution === marker ? stored : { execution: marker, bytes: 0, tree: stored?.tree ?? baseline },
     clean: redactor(Object.values(here.env)),
   })
-  const outcome = followed.outcome.then((end) => withGitResult(here, task, run, end))
+  const outcome = followed.outcome.then((ended) => withGitResult(here, task, run, ended))
   outcome.catch(() => {}) // whoever awaits it hears of it
   return { handle, ...followed, outcome }
 }
