@@ -103,3 +103,26 @@ test('G4: what was kept first stands: a keeper that was suspended meanwhile saw 
   await ledger.saveKept(one.id, { bytes: 2, edition: 'e2' })
   expect((await now(one.id)).kept).toMatchObject({ edition: 'e1', gone: { why: 'retention' } })
 })
+
+test('a task that ends between two attempts leaves word of where its workspace is', async () => {
+  const { ledger, submitted, taken, now } = open()
+  const [one, two] = [await submitted(named), await submitted(named)]
+  const running = await taken(one, 'w')
+  await ledger.saveHandle(claimOf(running), { ...aHandle, storage_id: 'storage-1' })
+  await ledger.append(claimOf(running), [], 'p', [{ claim: 1, attempt: 1, storage_id: 'storage-1', bytes: 3 }])
+  await ledger.requeue(claimOf(running), { reason: 'retry', failure: { code: 'provider_busy', message: 'busy' }, delayMs: 60_000 })
+  await ledger.cancel(one.id, 'op')
+  await ledger.saveKept(one.id, { bytes: 1, edition: 'e' })
+  expect(await taken(await now(two.id), 'w')).toMatchObject({ home: 'storage-1' })
+})
+
+test('one that is resumed while it waits for its turn brings no ticket, and gets one when it is its turn', async () => {
+  const { ledger, submitted } = open()
+  const [one, two] = [await submitted(named), await submitted(named)]
+  await ledger.pause(two.id, 'op')
+  const answer = await ledger.resume(two.id, 'op')
+  expect(answer).toMatchObject({ outcome: 'resumed', task: { state: 'queued' } })
+  expect(answer).not.toHaveProperty('ticket')
+  await ledger.cancel(one.id, 'op')
+  expect((await ledger.pendingTickets(10)).map(({ ticket: { task_id, n }, due_at }) => [task_id, n, due_at < 1e15])).toEqual([[two.id, 2, true]])
+})

@@ -207,14 +207,17 @@ local function finish(t, to, payload, eventId, extra)
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
-  -- plain text is safe to look for here, too
-  local hasFiles = t.handle and string.find(t.handle, '"storage_id":', 1, true) or redis.call('HEXISTS', taskKey(t.id), 'output') == 1
-  if hasFiles then redis.call('ZADD', P .. 'keeps', int(at), t.id) end
+  -- between two attempts there is no handle: then its output is where its workspace is
+  local storage, output = t.handle and cjson.decode(t.handle).storage_id, redis.call('HGET', taskKey(t.id), 'output')
+  if output and not storage then
+    local parts = cjson.decode(output)
+    storage = #parts > 0 and parts[#parts].storage_id
+  end
+  if storage then redis.call('ZADD', P .. 'keeps', int(at), t.id) end
   append(t, 'task.' .. to, leaveMail(t, with(payload, { 'attempt', t.attempt, 'duration_ms', duration })), eventId, at)
   save(t)
   local line = lineOf(t)
-  local home = line and t.handle and cjson.decode(t.handle).storage_id
-  if home then redis.call('HSETNX', P .. 'homes', line, home) end
+  if line and storage then redis.call('HSETNX', P .. 'homes', line, storage) end
   callNext(t)
   return duration
 end
