@@ -6,7 +6,7 @@ const TEXT_BYTES = 12 * 1024
 
 /** Events with `clean` applied to every text that others wrote. */
 export function cleanEvents(events: readonly ExecutionEvent[], clean: (text: string) => string): ExecutionEvent[] {
-  return withoutCuts(events, clean).map((event): ExecutionEvent => {
+  const cleaned = (event: ExecutionEvent): ExecutionEvent => {
     switch (event.type) {
       case 'task.output': return { ...event, payload: { ...event.payload, text: clean(event.payload.text) } }
       case 'task.tool': {
@@ -19,7 +19,8 @@ export function cleanEvents(events: readonly ExecutionEvent[], clean: (text: str
       case 'task.usage':
       default: return event
     }
-  })
+  }
+  return withoutCuts(events, clean).map(cleaned)
 }
 
 type Output = Extract<ExecutionEvent, { type: 'task.output' }>
@@ -29,9 +30,10 @@ function withoutCuts(events: readonly ExecutionEvent[], clean: (text: string) =>
   return runsOf(events).flatMap((run): ExecutionEvent[] => {
     const [first] = run
     if (run.length < 2 || first?.type !== 'task.output') return run
+    const { stream } = first.payload
     const said = run.flatMap((event) => (event.type === 'task.output' ? [event.payload.text] : []))
     const whole = clean(said.join(''))
-    return whole === said.map(clean).join('') ? run : piecesOf(whole, TEXT_BYTES).map((text): Output => ({ ...first, payload: { ...first.payload, text } }))
+    return whole === said.map(clean).join('') ? run : piecesOf(whole, TEXT_BYTES).map((text): Output => ({ type: 'task.output', payload: { text, stream } }))
   })
 }
 
