@@ -20,6 +20,14 @@ redis.call('ZADD', P .. 'kept', endedAt, id)
 return 1
 `)
 
+/** ARGV: id. Ended by a build that kept nothing, or between two attempts. */
+const OWE_KEEPING = script(`
+local id = ARGV[1]
+local t = open(id)
+if not t or not over(t.state) or redis.call('HEXISTS', taskKey(id), 'kept') == 1 then return 0 end
+return redis.call('ZADD', P .. 'keeps', 'NX', int(now()), id)
+`)
+
 /** ARGV: id, reason. What is gone stays gone, with its first reason. */
 const SAVE_GONE = script(`
 local id, why = ARGV[1], ARGV[2]
@@ -46,9 +54,10 @@ return 1
 `)
 
 /** What becomes of an ended task's files: to be kept, kept, gone. */
-export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keeps' | 'saveKept' | 'keptTasks' | 'saveGone' | 'forgetKept' | 'lease' | 'release'> {
+export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keeps' | 'oweKeeping' | 'saveKept' | 'keptTasks' | 'saveGone' | 'forgetKept' | 'lease' | 'release'> {
   return {
     keeps: async (after, limit) => (await redis.zrange(keys.keeps, after, String(after + limit - 1))).map((id) => TaskId.parse(id)),
+    oweKeeping: async (taskId) => void (await run(OWE_KEEPING, taskId)),
     saveKept: async (taskId, kept) => void (await run(SAVE_KEPT, taskId, kept?.bytes ?? 0, kept?.edition ?? '')),
     async keptTasks(after, limit) {
       const ids = (await redis.zrange(keys.kept, after, String(after + limit - 1))).map((id) => TaskId.parse(id))

@@ -10,7 +10,7 @@ import type { Ledger } from '@longshore/ledger'
 import { whyNotOurs } from '../ledger-mark.ts'
 
 export interface RemoveWorkspacesOptions {
-  ledger: Pick<Ledger, 'get' | 'debts' | 'identity' | 'lease'>
+  ledger: Pick<Ledger, 'get' | 'debts' | 'identity' | 'lease' | 'oweKeeping'>
   storage: Storage
   /** How long after its end a workspace stays. */
   retentionMs: number
@@ -46,6 +46,12 @@ export function createWorkspaceRemover(options: RemoveWorkspacesOptions): (signa
       const id = TaskId.safeParse(entry).data
       if (id === undefined || debts.has(id)) continue
       const task = await ledger.get(id).catch(() => undefined)
+      if (!isOverHere(task, storage)) continue
+      // What was never kept stays until it is: nobody else has it.
+      if (task.kept === undefined) {
+        if (!isDryRun) await ledger.oweKeeping(id)
+        continue
+      }
       if (!isDue(task, options) || (await isNamed(task, storage))) continue
       if (isDryRun) log.info({ task_id: id }, 'would remove the workspace of a task that is over')
       else if (await removeWorkspace(storage, id, log)) removed += 1
@@ -56,16 +62,17 @@ export function createWorkspaceRemover(options: RemoveWorkspacesOptions): (signa
   }
 }
 
-/** What was never kept stays: nobody else has it. */
-function isDue(task: Task | undefined, { storage, retentionMs, now }: RemoveWorkspacesOptions): boolean {
-  if (task === undefined || !isOver(task.state) || task.kept === undefined) return false
-  const where = task.handle?.storage_id ?? task.output_parts?.at(-1)?.storage_id
-  return where === storage.id && (task.ended_at ?? Infinity) + retentionMs <= now()
+function isOverHere(task: Task | undefined, storage: Storage): task is Task {
+  return task !== undefined && isOver(task.state) && (task.handle?.storage_id ?? task.output_parts?.at(-1)?.storage_id) === storage.id
+}
+
+function isDue({ ended_at: endedAt = Infinity }: Task, { retentionMs, now }: RemoveWorkspacesOptions): boolean {
+  return endedAt + retentionMs <= now()
 }
 
 /** A named workspace is where its last task was, and waits there for the next one. */
-async function isNamed(task: Task | undefined, storage: Storage): Promise<boolean> {
-  if (task?.workspace?.name === undefined) return false
+async function isNamed(task: Task, storage: Storage): Promise<boolean> {
+  if (task.workspace?.name === undefined) return false
   return lstat(workspaceOf(storage, task.id).repo).then(() => true, () => false)
 }
 
