@@ -10,7 +10,7 @@ let folder: string
 beforeAll(async () => {
   folder = await mkdtemp(join(tmpdir(), 'longshore-choices-'))
   const PROFILES_FILE = join(folder, 'profiles.json')
-  await writeFile(PROFILES_FILE, '{"codex":{"driver":"acp","command":["codex-acp"]}}')
+  await writeFile(PROFILES_FILE, '{"codex":{"driver":"acp","command":["codex-acp"]},"plain":{"driver":"command","command":["make"]}}')
   fixture = await startGatewayFixture({ PROFILES_FILE, TASK_MODELS: 'openai/gpt,openai/mini', TASK_IMAGES: 'registry.example/big:1', TASK_ENV_NAMES: 'NPM_TOKEN', TASK_MAX_CPUS: '4', TASK_MAX_MEMORY: '4g', TASK_MAX_ATTEMPTS: '5' })
 })
 afterAll(async () => {
@@ -24,13 +24,14 @@ async function submit(input: object): Promise<{ status: number; body: Record<str
 }
 
 test.each([
-  [{ profile: 'cluade' }, 'profile', 'profile: got "cluade", allowed: opencode, opencode-acp, codex'],
+  [{ profile: 'cluade' }, 'profile', 'profile: got "cluade", allowed: opencode, opencode-acp, codex, plain'],
   [{ profile: 'constructor' }, 'profile', 'allowed: opencode'],
   [{ model: 'openai/gtp' }, 'model', 'model: got "openai/gtp", allowed: openai/gpt, openai/mini'],
   [{ image: 'evil:latest' }, 'image', 'image: got "evil:latest", allowed: registry.example/big:1'],
   [{ env: ['NPM_TOKEN', 'HOME'] }, 'env', 'env: got "HOME", allowed: NPM_TOKEN'],
   [{ cpu: 5 }, 'cpu', 'cpu: got 5, allowed: at most 4 here'],
   [{ memory_mb: 8192 }, 'memory_mb', 'memory_mb: got 8192, allowed: at most 4096 here'],
+  [{ profile: 'plain', permissions: { '*': 'deny' } }, 'permissions', 'permissions: the profile plain runs a plain command'],
   [{ max_attempts: 6 }, 'max_attempts', 'max_attempts: got 6, allowed: at most 5 here'],
 ])('%o is refused by the name of the field, with what came and what is allowed', async (input, field, message) => {
   const { status, body } = await submit(input)

@@ -128,6 +128,13 @@ describe('the list of poisoned tasks', () => {
     expect(await replay(old)).toMatchObject({ error: { code: 'not_supported', message: expect.stringContaining('replayed before') as string } })
   })
 
+  test('G14: a replay may do no more than the task that it repeats, and works on the same: permissions, workspace, choices', async () => {
+    const input = { permissions: { '*': 'deny' as const, read: 'allow' as const }, workspace: { name: 'app' }, input_ttl_ms: 90_000, budget_tokens: 1_000 }
+    const { budget_tokens, ...same } = input
+    const answer = await replay(await poison(input))
+    expect(await fixture.ledger.get(answer.task_id)).toMatchObject({ ...same, budget: { tokens: budget_tokens } })
+  })
+
   test('its mode is chosen anew, unless the caller had asked for one', async () => {
     const [any, asked] = [await poison(), await poison({ mode: 'docker' })]
     const share = (percent: number) => fixture.request('/api/rollout', { method: 'PUT', key: fixture.keys.operator, headers: { 'content-type': 'application/json' }, body: JSON.stringify({ opencode_percent: percent }) })

@@ -27,6 +27,12 @@ test('a task goes to a worker that has its profile, whoever gets its ticket firs
   expect(over).toMatchObject({ worker: 'with', attempt: 1 })
 })
 
+test('G14: permissions of a task are kept or refused, never left unheeded', async () => {
+  await stack.worker({ name: 'a' })
+  const task = await stack.submit('echo done', { permissions: { bash: 'deny' } })
+  expect(await stack.untilOver(task.id)).toMatchObject({ state: 'failed', failure: { code: 'not_allowed', message: expect.stringContaining('permissions') as string }, attempt: 1 })
+})
+
 test('a heartbeat says which profiles there are, and what a task may choose of each', async () => {
   await stack.worker({ name: 'a', backends: [createShellBackend('docker', stack.root, { profiles: profiles('opencode', 'special') })] })
   const worker = await waitFor(async () => (await createHeartbeats(stack.redis, stack.deployment).list())[0], { what: 'the heartbeat' })

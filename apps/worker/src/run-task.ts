@@ -97,6 +97,8 @@ function endPoison(run: Run): Promise<RunOutcome> {
 
 /** The work until its end, over executions that are lost on the way: their sessions go on in others, in the same attempt (G7). */
 async function carryOut(run: Run, isTakeover: boolean): Promise<ExecutionOutcome> {
+  // Who asks nobody would do what the task must not do.
+  if (run.task.permissions !== undefined && !run.backend.capabilities.ask) throw new TaskFailure('not_allowed', `permissions: what runs the profile ${run.task.profile} here asks nobody what it may do; leave them out, or choose a profile that asks`)
   await standTrial(run)
   run.execution = await beginExecution(run, isTakeover)
   run.deps.place.begun(run.task.mode)

@@ -22,5 +22,6 @@ describe('text that goes into events', () => {
 
   test('carries no known secret', () => {
     expect(redactor(['sk-1234567890', 'abc'])('key sk-1234567890, abc')).toBe('key [redacted], abc')
+    expect(redactor(['sk-12345', 'sk-1234567890'])('sk-1234567890')).toBe('[redacted]')
   })
 })

@@ -28,7 +28,8 @@ export function piecesOf(text: string, maxBytes: number): string[] {
 
 /** Replaces known secrets. A guard-rail, not a boundary (G14): an agent can always encode one. Short values are no secrets. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
-  const known = secrets.filter((secret) => secret.length >= 8)
+  // The longest first: of one that begins with another the rest would stay.
+  const known = secrets.filter((secret) => secret.length >= 8).toSorted((a, b) => b.length - a.length)
   return (text) => known.reduce((clean, secret) => clean.replaceAll(secret, '[redacted]'), text)
 }
 

@@ -16,10 +16,14 @@ test.each([
   ['no command', '{"a":{"driver":"acp"}}', 'a.command: missing'],
   ['a command for OpenCode\'s server', '{"a":{"driver":"opencode","command":["x"]}}', 'a.command: not for the driver opencode'],
   ['a login for a plain command', '{"a":{"driver":"command","command":["x"],"auth_method":"y"}}', 'a.auth_method: only for the driver acp'],
+  ['an environment that OpenCode would not get', '{"a":{"driver":"opencode","env":[]}}', 'a.env: only for the driver acp or command'],
+  ['variables that OpenCode would not get', '{"a":{"driver":"opencode","set":{"A":"b"}}}', 'a.set: only for'],
+  ['a refusal that nobody would hear', '{"a":{"driver":"command","command":["x"],"permission":"deny"}}', 'a.permission: only for the driver acp'],
+  ['a plain command as OpenCode', '{"a":{"driver":"command","command":["x"],"opencode_config":true}}', 'a.opencode_config: only for the driver acp'],
   ['a field that there is not', '{"a":{"driver":"opencode","imgae":"x"}}', 'imgae'],
   ['a name that is none', '{"A b":{"driver":"opencode"}}', 'a profile name is'],
   ['an image that would be an option', '{"a":{"driver":"opencode","image":"--privileged"}}', 'a.image'],
-  ['a variable that is none', '{"a":{"driver":"opencode","env":["A=B"]}}', 'a.env.0'],
+  ['a variable that is none', '{"a":{"driver":"acp","command":["x"],"env":["A=B"]}}', 'a.env.0'],
 ])('%s is refused by its name', (_what, text, message) => {
   expect(() => parseProfiles(text)).toThrow(message)
 })

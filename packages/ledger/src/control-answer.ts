@@ -15,9 +15,10 @@ export function nextTicket(record: unknown): Ticket | undefined {
   return fields === undefined ? undefined : ticketOf(taskFrom(fields), fields['min_worker'])
 }
 
-/** The same with the ticket, where `done` put the task back into the queue. */
+/** The same with the ticket, where `done` put the task back into the queue; not while it waits for its workspace, which brings a ticket of its own. */
 export function withTicket<O extends string>(done: O, raw: unknown): (ControlAnswer<O> & { ticket?: Ticket }) | undefined {
   const answer = controlAnswer<O>(raw)
-  const ticket = answer?.outcome === done && answer.task.state === 'queued' ? nextTicket((raw as unknown[])[2]) : undefined
+  const [, , record, waits] = raw as unknown[]
+  const ticket = answer?.outcome === done && answer.task.state === 'queued' && waits !== 1 ? nextTicket(record) : undefined
   return answer === undefined || ticket === undefined ? answer : { ...answer, ticket }
 }

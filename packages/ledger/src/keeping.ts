@@ -4,17 +4,28 @@ import type { LedgerContext } from './create-ledger.ts'
 import type { KeptTask, Ledger } from './ledger.ts'
 import { script } from './script.ts'
 
-/** ARGV: id, bytes, edition or ''. Only of what is over. Who waits for its named workspace may have it now. Sent again it says the same once more. */
+/**
+ * ARGV: id, bytes, edition or ''. Only of what is over. Who waits for its named workspace may have it now. The first word stands, also when it is sent again: a
+ * keeper that was suspended in the middle saw what became of the workspace since, and what was collected does not come back.
+ */
 const SAVE_KEPT = script(`
 local id, bytes, edition = unpack(ARGV)
 redis.call('ZREM', P .. 'keeps', id)
 local t = open(id)
 if t then callNext(t) end
 local endedAt = redis.call('HGET', taskKey(id), 'ended_at')
-if edition == '' or not endedAt then return 0 end
+if edition == '' or not endedAt or redis.call('HEXISTS', taskKey(id), 'kept') == 1 then return 0 end
 redis.call('HSET', taskKey(id), 'kept', '{"at":' .. int(now()) .. ',"bytes":' .. bytes .. ',"edition":"' .. edition .. '"}')
 redis.call('ZADD', P .. 'kept', endedAt, id)
 return 1
+`)
+
+/** ARGV: id. Ended by a build that kept nothing, or between two attempts. */
+const OWE_KEEPING = script(`
+local id = ARGV[1]
+local t = open(id)
+if not t or not over(t.state) or redis.call('HEXISTS', taskKey(id), 'kept') == 1 then return 0 end
+return redis.call('ZADD', P .. 'keeps', 'NX', int(now()), id)
 `)
 
 /** ARGV: id, reason. What is gone stays gone, with its first reason. */
@@ -43,9 +54,10 @@ return 1
 `)
 
 /** What becomes of an ended task's files: to be kept, kept, gone. */
-export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keeps' | 'saveKept' | 'keptTasks' | 'saveGone' | 'forgetKept' | 'lease' | 'release'> {
+export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keeps' | 'oweKeeping' | 'saveKept' | 'keptTasks' | 'saveGone' | 'forgetKept' | 'lease' | 'release'> {
   return {
-    keeps: async (limit) => (await redis.zrange(keys.keeps, 0, String(limit - 1))).map((id) => TaskId.parse(id)),
+    keeps: async (after, limit) => (await redis.zrange(keys.keeps, after, String(after + limit - 1))).map((id) => TaskId.parse(id)),
+    oweKeeping: async (taskId) => void (await run(OWE_KEEPING, taskId)),
     saveKept: async (taskId, kept) => void (await run(SAVE_KEPT, taskId, kept?.bytes ?? 0, kept?.edition ?? '')),
     async keptTasks(after, limit) {
       const ids = (await redis.zrange(keys.kept, after, String(after + limit - 1))).map((id) => TaskId.parse(id))

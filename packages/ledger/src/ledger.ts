@@ -129,7 +129,9 @@ export interface Ledger {
   debts(limit: number): Promise<TaskId[]>
 
   /** Tasks that are over and of which the blob store does not have everything yet, oldest first. */
-  keeps(limit: number): Promise<TaskId[]>
+  keeps(after: number, limit: number): Promise<TaskId[]>
+  /** A task that is over and was never kept is on that list from now on. */
+  oweKeeping(taskId: TaskId): Promise<void>
   /** What the blob store has of a task from now on; undefined: there is nothing to keep. The task is off that list. */
   saveKept(taskId: TaskId, kept: Pick<Kept, 'bytes' | 'edition'> | undefined): Promise<void>
   /** Tasks of which the blob store has something, in the order of their ends. */

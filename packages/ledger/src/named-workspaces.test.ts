@@ -73,3 +73,56 @@ test('one that waits too long ends as any other, and those behind it move up', a
   await ledger.cancel(one.id, 'op')
   expect((await ledger.pendingTickets(10)).map(({ ticket: { task_id }, due_at }) => [task_id, due_at < 1e15])).toEqual([[three.id, true]])
 })
+
+test('what took long to be cleaned up is still put away before the next task changes it', async () => {
+  const { ledger, submitted, taken, now, redis, keys } = open()
+  const [one, two] = [await submitted(named), await submitted(named)]
+  const running = await taken(one, 'w')
+  await ledger.saveHandle(claimOf(running), { ...aHandle, storage_id: 'storage-1' })
+  await ledger.end(claimOf(running), completed)
+  // Its engine was away for a while.
+  const endedAt = Number(await redis.hget(keys.task(one.id), 'ended_at')) - 30_000
+  await redis.hset(keys.task(one.id), 'ended_at', String(endedAt))
+  await redis.zadd(keys.keeps, String(endedAt), one.id)
+  await ledger.strikeDebt(one.id)
+  expect(await ledger.take(ticket(await now(two.id)), 'w')).toMatchObject({ kind: 'nothing' })
+  await ledger.saveKept(one.id, { bytes: 1, edition: 'e' })
+  expect(await taken(await now(two.id), 'w')).toMatchObject({ state: 'running' })
+})
+
+test('G4: what was kept first stands: a keeper that was suspended meanwhile saw the next task\'s files', async () => {
+  const { ledger, submitted, taken, now } = open()
+  const one = await submitted(named)
+  const running = await taken(one, 'w')
+  await ledger.saveHandle(claimOf(running), { ...aHandle, storage_id: 'storage-1' })
+  await ledger.end(claimOf(running), completed)
+  await ledger.saveKept(one.id, { bytes: 1, edition: 'e1' })
+  await ledger.saveKept(one.id, { bytes: 2, edition: 'e2' })
+  expect((await now(one.id)).kept).toMatchObject({ bytes: 1, edition: 'e1' })
+  await ledger.saveGone(one.id, 'retention')
+  await ledger.saveKept(one.id, { bytes: 2, edition: 'e2' })
+  expect((await now(one.id)).kept).toMatchObject({ edition: 'e1', gone: { why: 'retention' } })
+})
+
+test('a task that ends between two attempts leaves word of where its workspace is', async () => {
+  const { ledger, submitted, taken, now } = open()
+  const [one, two] = [await submitted(named), await submitted(named)]
+  const running = await taken(one, 'w')
+  await ledger.saveHandle(claimOf(running), { ...aHandle, storage_id: 'storage-1' })
+  await ledger.append(claimOf(running), [], 'p', [{ claim: 1, attempt: 1, storage_id: 'storage-1', bytes: 3 }])
+  await ledger.requeue(claimOf(running), { reason: 'retry', failure: { code: 'provider_busy', message: 'busy' }, delayMs: 60_000 })
+  await ledger.cancel(one.id, 'op')
+  await ledger.saveKept(one.id, { bytes: 1, edition: 'e' })
+  expect(await taken(await now(two.id), 'w')).toMatchObject({ home: 'storage-1' })
+})
+
+test('one that is resumed while it waits for its turn brings no ticket, and gets one when it is its turn', async () => {
+  const { ledger, submitted } = open()
+  const [one, two] = [await submitted(named), await submitted(named)]
+  await ledger.pause(two.id, 'op')
+  const answer = await ledger.resume(two.id, 'op')
+  expect(answer).toMatchObject({ outcome: 'resumed', task: { state: 'queued' } })
+  expect(answer).not.toHaveProperty('ticket')
+  await ledger.cancel(one.id, 'op')
+  expect((await ledger.pendingTickets(10)).map(({ ticket: { task_id, n }, due_at }) => [task_id, n, due_at < 1e15])).toEqual([[two.id, 2, true]])
+})

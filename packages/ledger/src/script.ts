@@ -65,16 +65,17 @@ local function lineOf(t)
   return workspace and workspace.name and P .. 'line:' .. brief(t).agent_id .. ':' .. workspace.name
 end
 -- what a task left is put away before the next one changes it; nobody waits for long for somebody who does that
-local function isBeingKept(id, endedAt)
-  if not redis.call('ZSCORE', P .. 'keeps', id) then return false end
-  return now() < endedAt + 10000 or redis.call('EXISTS', P .. 'lease:keep:' .. id) == 1
+local function isBeingKept(id)
+  local since = redis.call('ZSCORE', P .. 'keeps', id)
+  if not since then return false end
+  return now() < since + 10000 or redis.call('EXISTS', P .. 'lease:keep:' .. id) == 1
 end
 local function firstIn(line, own)
   while true do
     local id = redis.call('LINDEX', line, 0)
     if not id or id == own then return id end
-    local r = redis.call('HMGET', taskKey(id), 'state', 'ended_at')
-    if r[1] and not over(r[1]) or redis.call('ZSCORE', P .. 'debts', id) or isBeingKept(id, tonumber(r[2]) or 0) then return id end
+    local state = redis.call('HGET', taskKey(id), 'state')
+    if state and not over(state) or redis.call('ZSCORE', P .. 'debts', id) or isBeingKept(id) then return id end
     redis.call('LPOP', line)
   end
 end
@@ -206,14 +207,17 @@ local function finish(t, to, payload, eventId, extra)
   redis.call('SREM', P .. 'live', t.id)
   redis.call('ZREM', P .. 'pending', t.id .. '-' .. int(t.ticket))
   if t.handle then redis.call('ZADD', P .. 'debts', int(at), t.id) end
-  -- plain text is safe to look for here, too
-  local hasFiles = t.handle and string.find(t.handle, '"storage_id":', 1, true) or redis.call('HEXISTS', taskKey(t.id), 'output') == 1
-  if hasFiles then redis.call('ZADD', P .. 'keeps', int(at), t.id) end
+  -- between two attempts there is no handle: then its output is where its workspace is
+  local storage, output = t.handle and cjson.decode(t.handle).storage_id, redis.call('HGET', taskKey(t.id), 'output')
+  if output and not storage then
+    local parts = cjson.decode(output)
+    storage = #parts > 0 and parts[#parts].storage_id
+  end
+  if storage then redis.call('ZADD', P .. 'keeps', int(at), t.id) end
   append(t, 'task.' .. to, leaveMail(t, with(payload, { 'attempt', t.attempt, 'duration_ms', duration })), eventId, at)
   save(t)
   local line = lineOf(t)
-  local home = line and t.handle and cjson.decode(t.handle).storage_id
-  if home then redis.call('HSETNX', P .. 'homes', line, home) end
+  if line and storage then redis.call('HSETNX', P .. 'homes', line, storage) end
   callNext(t)
   return duration
 end

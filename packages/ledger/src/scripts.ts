@@ -224,9 +224,12 @@ local known = math.max(ARGV[2] - base, 0)
 return { tonumber(r[2]), base, redis.call('LRANGE', P .. 'log:' .. ARGV[1], math.max(known - 1, 0), known + ARGV[3] - 1) }
 `)
 
-/** ARGV: id. Nothing of an ended task is left: whoever waits for its named workspace may go on. */
+/** ARGV: id. Nothing of an ended task is left: from now on it can be kept, and after that whoever waits for its named workspace may go on. */
 export const STRIKE_DEBT = script(`
 local t = open(ARGV[1])
-if redis.call('ZREM', P .. 'debts', ARGV[1]) == 1 and t then callNext(t) end
+if redis.call('ZREM', P .. 'debts', ARGV[1]) == 1 and t then
+  redis.call('ZADD', P .. 'keeps', 'XX', int(now()), ARGV[1])
+  callNext(t)
+end
 return 1
 `)

@@ -69,7 +69,7 @@ if r[1] then set(t, 'deadline_at', at + r[1]) end
 redis.call('HDEL', taskKey(id), 'remaining_ms')
 move(t, 'queued')
 queue(t, 'resume', at, 0, eventId, by)
-return { 'resumed', before, saved('resumed', t)[2] }
+return { 'resumed', before, saved('resumed', t)[2], waits(t) and 1 or 0 }
 `)
 
 /** ARGV: id, event id, message id, event payload, the message as it is. It waits for the agent in the task's mailbox. A full log takes none: it would have no end. Sent again after a lost answer it changes nothing, unless another came in between. */

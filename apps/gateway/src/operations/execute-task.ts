@@ -102,6 +102,9 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input that names what is allowed */
 function wantedOf({ profiles, allowed }: Ports, input: z.output<typeof Input>): Wanted {
   const profile = knownProfile(input.profile, profiles)
+  if (input.permissions !== undefined && input.mode !== 'opencode' && profiles[profile]?.driver === 'command') {
+    throw new LongshoreError('invalid_input', `permissions: the profile ${profile} runs a plain command, which asks nobody what it may do`, { field: 'permissions', next: 'Leave them out, or choose a profile that runs a coding agent.' })
+  }
   const choices = choicesOf(input)
   const refusal = choices === undefined ? undefined : refusalOf(choices, allowed)
   if (refusal === undefined) return { profile, choices }

@@ -1,4 +1,4 @@
-import { choicesOf, LongshoreError, type NewTask, type Task } from '@longshore/contracts'
+import { choicesOf, LongshoreError, NewTask, type Task } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
@@ -54,20 +54,17 @@ export function replayTask(ports: Ports): Operation {
   })
 }
 
+/** All that the caller asked for, whatever a task can ask for: what is not carried over here would be run with less care than it was meant to be. */
 async function again(ports: Ports, old: Task): Promise<NewTask> {
-  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked } = old
-  const explicit = mode_asked === true ? old.mode : undefined
+  const asked = NewTask.parse(old)
+  const { agent_id, profile } = asked
+  const explicit = asked.mode_asked === true ? asked.mode : undefined
   return {
+    ...asked,
     id: ports.newTaskId(),
-    agent_id, prompt, title, profile, timeout_ms, max_attempts, observers,
     // The rollout may have moved on since; what the caller wanted has not.
-    mode: servingMode({ profile, choices: choicesOf(old) }, chooseMode({ policy: await ports.rollout.get(), stickyKey: agent_id, explicit }), explicit, await ports.workers()).mode,
+    mode: servingMode({ profile, choices: choicesOf(asked) }, chooseMode({ policy: await ports.rollout.get(), stickyKey: agent_id, explicit }), explicit, await ports.workers()).mode,
     idempotency_key: `replay:${old.id}`,
-    ...choicesOf(old),
-    ...(queue_ttl_ms === undefined ? {} : { queue_ttl_ms }),
-    ...(mode_asked === undefined ? {} : { mode_asked }),
-    ...(budget === undefined ? {} : { budget }),
-    ...(budget_asked === undefined ? {} : { budget_asked }),
     paused_ttl_ms: ports.limits.pausedTtlMs,
   }
 }

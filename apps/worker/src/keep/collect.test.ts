@@ -1,4 +1,5 @@
-import { mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { chmod, mkdir, readdir, rm, utimes, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
@@ -129,6 +130,23 @@ describe('workspaces of ended tasks', () => {
     expect(await there()).toContain(due)
     await remover()(NEVER)
     expect(await there()).toEqual([unkept, indebted, ...strange].toSorted())
+  })
+
+  test('one of a task that a build without a blob store ended is kept first', async () => {
+    const old = await ended()
+    await stack.redis.zrem(`{ls:${stack.deployment}}:keeps`, old)
+    await remover({ isDryRun: true, name: 'v' })(NEVER)
+    expect(await stack.ledger.keeps(0, 10)).toEqual([])
+    await remover({ name: 'v' })(NEVER)
+    expect([await stack.ledger.keeps(0, 10), await there()]).toEqual([[old], [old]])
+  })
+
+  test('G14: one that is deeper than any path, closed by its agent, goes like any other', async () => {
+    const id = await ended('e1')
+    execFileSync(process.execPath, ['-e', 'for (let i = 0; i < 25; i++) { fs.mkdirSync("d".repeat(200)); process.chdir("d".repeat(200)) }'], { cwd: workspaceOf(storage, id).repo })
+    await chmod(workspaceOf(storage, id).repo, 0)
+    await remover({ now: () => Date.now() + 8 * DAY })(NEVER)
+    expect((await readdir(storage.root)).filter((name) => name.includes(id))).toEqual([])
   })
 
   test('a named workspace stays where its last task was, until the next one has it', async () => {

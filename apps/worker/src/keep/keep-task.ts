@@ -1,4 +1,5 @@
 import { randomBytes } from 'node:crypto'
+import { lstat } from 'node:fs/promises'
 
 import { GitCutShort, outputBytes, readOutput, type Storage, type WholeDiff, wholeDiff, type Workspace, workspaceOf } from '@longshore/backends'
 import { KEPT_BLOBS, keptKey, type KeptBlob, Manifest, toLine } from '@longshore/blobs'
@@ -30,11 +31,10 @@ export interface Keeping extends KeepOptions {
 
 /**
  * Puts all that an ended task leaves into the blob store: output, diff, tree, contents. The manifest is put last and names the others by their
- * checksums: cut short anywhere, nothing is seen of it, and it is done again as another edition.
- * @returns undefined when there is nothing
+ * checksums: cut short anywhere, nothing is seen of it, and it is done again as another edition. Where nothing is left it says so: what was kept may be removed.
  * @throws BlobFault
  */
-export async function keepTask(options: KeepOptions, task: Task, signal: AbortSignal): Promise<Pick<Kept, 'bytes' | 'edition'> | undefined> {
+export async function keepTask(options: KeepOptions, task: Task, signal: AbortSignal): Promise<Pick<Kept, 'bytes' | 'edition'>> {
   const { store, storage, maxBytes } = options
   const edition = `e${randomBytes(8).toString('hex')}`
   const blobs: Manifest['blobs'] = {}
@@ -49,9 +49,11 @@ export async function keepTask(options: KeepOptions, task: Task, signal: AbortSi
   }
   try {
     await keepOutput(keeping)
+    const began = await idOf(keeping.workspace)
     const diff = await keepDiff(keeping)
     const tree = await keepTree(keeping, diff, Math.max(0, maxBytes - sizeOf(blobs)))
-    if (Object.keys(blobs).length === 0) return undefined
+    // Whoever holds it open goes on reading what is the next task's by now.
+    if ((await idOf(keeping.workspace)) !== began) throw new Error('the workspace went on to a later task while it was kept')
     const manifest: Manifest = { v: 1, task_id: task.id, edition, blobs, notes, tree, diff: { files_total: diff?.files_total ?? 0, truncated: diff?.truncated ?? true } }
     const { bytes } = await store.put(keptKey(task.id, edition, 'manifest'), once(Buffer.from(JSON.stringify(Manifest.parse(manifest)))), { signal })
     return { edition, bytes: sizeOf(blobs) + bytes }
@@ -60,6 +62,11 @@ export async function keepTask(options: KeepOptions, task: Task, signal: AbortSi
     await Promise.allSettled(KEPT_BLOBS.map((what) => store.delete(keptKey(task.id, edition, what))))
     throw error
   }
+}
+
+/** Which folder it is; undefined: there is none. */
+async function idOf({ repo }: Workspace): Promise<string | undefined> {
+  return lstat(repo).then(({ dev, ino }) => `${dev}.${ino}`, () => undefined)
 }
 
 function sizeOf(blobs: Manifest['blobs']): number {

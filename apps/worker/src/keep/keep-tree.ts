@@ -20,7 +20,10 @@ const LEAST_INDEX_BYTES = 16 * 1024 * 1024
 export async function keepTree(keeping: Keeping, diff: WholeDiff | undefined, room: number): Promise<Manifest['tree']> {
   const { put, workspace, task, signal, notes } = keeping
   const tree: Manifest['tree'] = { entries: 0, truncated: false, left_out: 0, left_out_bytes: 0, ...(diff === undefined ? { changes_unknown: notes.diff ?? 'not known' } : {}) }
-  if (!(await stat(workspace.repo).then((found) => found.isDirectory(), () => false))) return { ...tree, truncated: true }
+  if (!(await stat(workspace.repo).then((found) => found.isDirectory(), () => false))) {
+    notes.tar = task.workspace?.name === undefined ? 'its workspace was not there any more' : `the workspace "${task.workspace.name}" had gone on to a later task`
+    return { ...tree, truncated: true }
+  }
   const kinds = new Map(diff?.changes.map(({ path, change }) => [path, change === 'renamed' ? 'modified' as const : change]))
   const index = createIndex(kinds, (content) => put('index', content))
   const archive = archiveWorkspace(workspace, {
@@ -69,10 +72,8 @@ function createIndex(kinds: ReadonlyMap<string, NonNullable<IndexLine['change']>
   }
   /** What was deleted up to a name. */
   const gone = async (before?: string) => {
-    const until = deleted.findIndex(({ order }, i) => i >= at && before !== undefined && order > before)
-    const some = deleted.slice(at, until < 0 ? undefined : until)
-    at += some.length
-    for (const next of some) {
+    const isDue = ({ order }: { order: string }) => before === undefined || order <= before
+    for (let next = deleted[at]; next !== undefined && isDue(next); next = deleted[++at]) {
       // Something else may have its name by now.
       if (next.order !== before) await write({ name: next.name, type: 'file', change: 'deleted' })
     }

@@ -1,10 +1,11 @@
-import { mkdir, readdir, readFile, rm, writeFile } from 'node:fs/promises'
+import { randomBytes } from 'node:crypto'
+import { mkdir, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { openStorage, prepareWorkspace, type Storage, workspaceOf } from '@longshore/backends'
 import { type KeptTask, openKept, openSharedDirectory } from '@longshore/blobs'
-import { type BlobStore, SILENT, type Task, type TaskId } from '@longshore/contracts'
+import { type BlobStore, SILENT, type Task, type TaskId, taskIdFrom } from '@longshore/contracts'
 import { startRedis, type RedisServer, waitFor } from '@longshore/testkit'
 
 import { startStack, type TestStack } from '../testing/stack.ts'
@@ -119,7 +120,7 @@ describe('what a task leaves', () => {
 
   test('what exceeds the limit of a task is left out and named; what the task changed comes first', async () => {
     const { id } = await endedTask({ 'a-old': 'o'.repeat(60_000), 'z-new': 'n'.repeat(60_000) }, { 'a-old': 'o'.repeat(60_000) })
-    const small = await openKept(store, id, (await keepTask({ store, storage, maxBytes: 150_000, log: SILENT }, await stack.get(id), AbortSignal.timeout(20_000)))?.edition ?? '')
+    const small = await openKept(store, id, (await keepTask({ store, storage, maxBytes: 150_000, log: SILENT }, await stack.get(id), AbortSignal.timeout(20_000))).edition)
     await expect(small?.file('a-old')).rejects.toMatchObject({ code: 'invalid_input', message: expect.stringContaining('BLOB_TASK_BYTES') })
     expect(small?.manifest.tree).toMatchObject({ left_out: 1, left_out_bytes: 60_000 })
     expect((await small?.file('z-new'))?.size).toBe(60_000)
@@ -133,10 +134,10 @@ describe('what a task leaves', () => {
       await expect(keepTask({ store: dying, storage, maxBytes: 10_000_000, log: SILENT }, task, AbortSignal.timeout(30_000))).rejects.toThrow('killed')
     }
     expect((await stack.get(task.id)).kept).toBeUndefined()
-    expect(await stack.ledger.keeps(10)).toEqual([task.id])
+    expect(await stack.ledger.keeps(0, 10)).toEqual([task.id])
     await stack.worker({ keeping: KEEPING })
     expect((await (await kept(task.id)).file('a.txt')).size).toBe(300_000)
-    expect(await stack.ledger.keeps(10)).toEqual([])
+    expect(await stack.ledger.keeps(0, 10)).toEqual([])
   })
 
   test('SIGKILL of the worker that keeps: another does it', async () => {
@@ -159,4 +160,53 @@ describe('what a task leaves', () => {
     await writeFile(join(stack.root, 'blobs', file), content)
     await expect(task.diff({ path: undefined, maxBytes: 1_000 })).rejects.toMatchObject({ name: 'BlobFault', code: 'damaged' })
   })
+
+  test('a workspace that goes on to a later task in the middle is not kept as this one\'s', async () => {
+    const task = await endedTask({ 'a.txt': 'mine' })
+    const { repo } = workspaceOf(storage, task.id)
+    const moving: BlobStore = { ...store, put: async (key, source, options) => {
+      if (key.endsWith('.tar')) {
+        // The walk has it open, and goes on in it.
+        const pieces = source[Symbol.asyncIterator]()
+        const first = await pieces.next()
+        await rename(repo, `${repo}-of-the-next`)
+        await writeFile(join(`${repo}-of-the-next`, 'b.txt'), 'not mine')
+        await pieces.return?.()
+        return store.put(key, (async function* () { if (first.done !== true) yield first.value })(), options)
+      }
+      return store.put(key, source, options)
+    } }
+    const keeping = { storage, maxBytes: 1_000_000, log: SILENT }
+    await expect(keepTask({ ...keeping, store: moving }, task, AbortSignal.timeout(20_000))).rejects.toThrow('later task')
+    expect((await readdir(join(stack.root, 'blobs'), { recursive: true })).filter((name) => name.includes(task.id))).toEqual([])
+    const { edition } = await keepTask({ ...keeping, store }, task, AbortSignal.timeout(20_000))
+    await expect((await openKept(store, task.id, edition))?.archive()).rejects.toMatchObject({ code: 'file_not_found', message: expect.stringContaining('not there any more') })
+  })
+
+  test('a task that failed before it had a workspace counts as kept: what lies there can be removed', async () => {
+    const { id, ticket } = await stack.submit('x')
+    const take = await stack.ledger.take({ task_id: id, n: ticket }, 'w')
+    if (take.kind !== 'taken') throw new Error(take.reason)
+    const claim = { taskId: id, claim: take.task.claim }
+    await stack.ledger.saveHandle(claim, { v: 1, mode: 'docker', storage_id: storage.id, data: {} })
+    await mkdir(workspaceOf(storage, id).control, { recursive: true })
+    await stack.ledger.end(claim, { state: 'failed', payload: { failure: { code: 'workspace', message: 'no such ref' } } })
+    await stack.ledger.strikeDebt(id)
+    await stack.worker({ keeping: KEEPING })
+    expect((await (await kept(id)).list({ path: '/', limit: 1, cursor: undefined })).files).toEqual([])
+  })
+
+  test('any number of tasks on a storage that is gone does not stand before those of this one', async () => {
+    const { id } = await endedTask({ 'a.txt': 'a' })
+    const prefix = `{ls:${stack.deployment}}:`
+    const handle = JSON.stringify({ v: 1, mode: 'docker', storage_id: 'gone', data: {} })
+    const others = stack.redis.pipeline()
+    for (let i = 0; i < 1_001; i++) {
+      const other = taskIdFrom(randomBytes(52))
+      others.copy(`${prefix}task:${id}`, `${prefix}task:${other}`).hset(`${prefix}task:${other}`, 'handle', handle).zadd(`${prefix}keeps`, i + 1, other)
+    }
+    await others.exec()
+    await stack.worker({ keeping: KEEPING })
+    expect((await (await kept(id)).file('a.txt')).size).toBe(1)
+  }, 90_000)
 })

@@ -31,15 +31,24 @@ export function createKeeper(options: KeeperOptions): (signal: AbortSignal) => P
   const troubles = new Map<TaskId, { pauseMs: number; nextAt: number }>()
   return async (signal) => {
     const kept: TaskId[] = []
-    const waiting = await ledger.keeps(BATCH)
-    if (waiting.length === 0) return kept
-    for (const id of troubles.keys()) if (!waiting.includes(id)) troubles.delete(id)
+    const waiting = new Set<TaskId>()
+    // All of them: what is on a storage that is gone stands before the others for ever.
+    for (let after = 0, isMore = true; isMore; after += BATCH) {
+      const page = await ledger.keeps(after, BATCH)
+      for (const id of page) waiting.add(id)
+      isMore = page.length === BATCH
+    }
+    if (waiting.size === 0) return kept
+    for (const id of troubles.keys()) if (!waiting.has(id)) troubles.delete(id)
     const debts = new Set(await ledger.debts(BATCH))
     for (const id of waiting) {
       if (signal.aborted) break
       if ((troubles.get(id)?.nextAt ?? 0) > clock.now()) continue
       try {
-        if (await keepOne(options, id, debts.has(id), signal)) kept.push(id)
+        const done = await keepOne(options, id, debts.has(id), signal)
+        if (done === 'kept') kept.push(id)
+        // What is over stays where it is.
+        if (done === 'elsewhere') troubles.set(id, { pauseMs: LONGEST_PAUSE_MS, nextAt: clock.now() + LONGEST_PAUSE_MS })
       } catch (error) {
         const pauseMs = Math.min((troubles.get(id)?.pauseMs ?? FIRST_PAUSE_MS / 2) * 2, LONGEST_PAUSE_MS)
         if (!troubles.has(id)) log.warn({ task_id: id, reason: String(error) }, 'what a task left could not be kept; it is tried again, less and less often')
@@ -50,17 +59,17 @@ export function createKeeper(options: KeeperOptions): (signal: AbortSignal) => P
   }
 }
 
-async function keepOne(options: KeeperOptions, id: TaskId, hasDebt: boolean, signal: AbortSignal): Promise<boolean> {
+async function keepOne(options: KeeperOptions, id: TaskId, hasDebt: boolean, signal: AbortSignal): Promise<'kept' | 'later' | 'elsewhere'> {
   const { ledger, storage, clock, log, name } = options
   const task = await ledger.get(id)
   if (task === undefined) {
     await ledger.saveKept(id, undefined)
-    return false
+    return 'later'
   }
-  if (!isOver(task.state) || storageOf(task) !== storage.id) return false
-  if (hasDebt && clock.now() - (task.ended_at ?? 0) < DEBT_FIRST_MS) return false
+  if (storageOf(task) !== storage.id) return 'elsewhere'
+  if (!isOver(task.state) || (hasDebt && clock.now() - (task.ended_at ?? 0) < DEBT_FIRST_MS)) return 'later'
   const what = `keep:${id}`
-  if (!(await ledger.lease(what, name, LEASE_MS))) return false
+  if (!(await ledger.lease(what, name, LEASE_MS))) return 'later'
   const renewal = setInterval(() => void ledger.lease(what, name, LEASE_MS).catch(() => undefined), RENEW_MS)
   const began = performance.now()
   try {
@@ -68,10 +77,10 @@ async function keepOne(options: KeeperOptions, id: TaskId, hasDebt: boolean, sig
     if ((await ledger.get(id))?.kept === undefined) {
       const done = await keepTask(options, task, signal)
       await ledger.saveKept(id, done)
-      options.onKept(done?.bytes ?? 0)
-      log.info({ task_id: id, bytes: done?.bytes ?? 0, duration_ms: Math.round(performance.now() - began) }, 'kept what a task left')
+      options.onKept(done.bytes)
+      log.info({ task_id: id, bytes: done.bytes, duration_ms: Math.round(performance.now() - began) }, 'kept what a task left')
     } else await ledger.saveKept(id, undefined)
-    return true
+    return 'kept'
   } finally {
     clearInterval(renewal)
     await ledger.release(what, name).catch(() => undefined)

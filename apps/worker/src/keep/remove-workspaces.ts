@@ -1,4 +1,6 @@
-import { chmod, lstat, readdir, rename, rm } from 'node:fs/promises'
+import { spawn } from 'node:child_process'
+import { once } from 'node:events'
+import { lstat, readdir, rename } from 'node:fs/promises'
 import { join } from 'node:path'
 
 import { type Storage, workspaceOf } from '@longshore/backends'
@@ -8,7 +10,7 @@ import type { Ledger } from '@longshore/ledger'
 import { whyNotOurs } from '../ledger-mark.ts'
 
 export interface RemoveWorkspacesOptions {
-  ledger: Pick<Ledger, 'get' | 'debts' | 'identity' | 'lease'>
+  ledger: Pick<Ledger, 'get' | 'debts' | 'identity' | 'lease' | 'oweKeeping'>
   storage: Storage
   /** How long after its end a workspace stays. */
   retentionMs: number
@@ -44,6 +46,12 @@ export function createWorkspaceRemover(options: RemoveWorkspacesOptions): (signa
       const id = TaskId.safeParse(entry).data
       if (id === undefined || debts.has(id)) continue
       const task = await ledger.get(id).catch(() => undefined)
+      if (!isOverHere(task, storage)) continue
+      // What was never kept stays until it is: nobody else has it.
+      if (task.kept === undefined) {
+        if (!isDryRun) await ledger.oweKeeping(id)
+        continue
+      }
       if (!isDue(task, options) || (await isNamed(task, storage))) continue
       if (isDryRun) log.info({ task_id: id }, 'would remove the workspace of a task that is over')
       else if (await removeWorkspace(storage, id, log)) removed += 1
@@ -54,16 +62,17 @@ export function createWorkspaceRemover(options: RemoveWorkspacesOptions): (signa
   }
 }
 
-/** What was never kept stays: nobody else has it. */
-function isDue(task: Task | undefined, { storage, retentionMs, now }: RemoveWorkspacesOptions): boolean {
-  if (task === undefined || !isOver(task.state) || task.kept === undefined) return false
-  const where = task.handle?.storage_id ?? task.output_parts?.at(-1)?.storage_id
-  return where === storage.id && (task.ended_at ?? Infinity) + retentionMs <= now()
+function isOverHere(task: Task | undefined, storage: Storage): task is Task {
+  return task !== undefined && isOver(task.state) && (task.handle?.storage_id ?? task.output_parts?.at(-1)?.storage_id) === storage.id
+}
+
+function isDue({ ended_at: endedAt = Infinity }: Task, { retentionMs, now }: RemoveWorkspacesOptions): boolean {
+  return endedAt + retentionMs <= now()
 }
 
 /** A named workspace is where its last task was, and waits there for the next one. */
-async function isNamed(task: Task | undefined, storage: Storage): Promise<boolean> {
-  if (task?.workspace?.name === undefined) return false
+async function isNamed(task: Task, storage: Storage): Promise<boolean> {
+  if (task.workspace?.name === undefined) return false
   return lstat(workspaceOf(storage, task.id).repo).then(() => true, () => false)
 }
 
@@ -78,22 +87,20 @@ async function removeWorkspace({ root }: Storage, id: TaskId, log: Log): Promise
   return removeTree(aside, log)
 }
 
-/** Links are removed, not followed. Folders that the agent closed to us are opened, where we may. */
+/**
+ * Links are removed, not followed. Folders that the agent closed to us are opened, where we may. By programs that walk down: a tree can be deeper than a path
+ * is long, and an agent that makes one would have its workspace stay for ever.
+ */
 async function removeTree(path: string, log: Log): Promise<boolean> {
-  try {
-    await rm(path, { recursive: true, force: true }).catch(async () => {
-      await openFolders(path)
-      await rm(path, { recursive: true, force: true })
-    })
-    return true
-  } catch (error) {
-    log.warn({ reason: String(error) }, 'a workspace of a task that is over cannot be removed whole; tried again later')
-    return false
-  }
+  const remove = () => run('rm', ['-rf', '--', path])
+  if (await remove() || (await run('chmod', ['-R', 'u+rwx', '--', path]), await remove())) return true
+  log.warn({ path }, 'a workspace of a task that is over cannot be removed whole; tried again later')
+  return false
 }
 
-async function openFolders(path: string): Promise<void> {
-  if (!(await lstat(path)).isDirectory()) return
-  await chmod(path, 0o700)
-  for (const name of await readdir(path, { encoding: 'latin1' })) await openFolders(join(path, Buffer.from(name, 'latin1').toString('utf8'))).catch(() => undefined)
+/** What it complains about are names that agents chose: nobody reads them. */
+async function run(program: string, args: readonly string[]): Promise<boolean> {
+  const child = spawn(program, args, { stdio: 'ignore' })
+  const [code] = await once(child, 'close') as [number | null]
+  return code === 0
 }

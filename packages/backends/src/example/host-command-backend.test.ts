@@ -45,6 +45,20 @@ describeNeeding('namespaces', 'what the example keeps beyond the suite', () => {
   })
   afterAll(() => under.close())
 
+  test('a task begins in the workspace that it asks for, and what it chose is not left unheeded', async () => {
+    const run = async (prompt: string) => {
+      const one = record(prompt, { workspace: { name: 'app' } })
+      const execution = await under.backend.start(one.task, one.run)
+      await execution.outcome
+      await under.backend.dispose(one.handles.at(-1)!, one.run)
+      return textOf(one.events)
+    }
+    await run('echo kept > a.txt')
+    expect(await run('cat a.txt')).toBe('kept\n')
+    const one = record('echo', { model: 'a/b' })
+    await expect(under.backend.start(one.task, one.run)).rejects.toMatchObject({ code: 'not_allowed', message: expect.stringContaining('model') as string })
+  })
+
   test('a command that ended while nobody looked is adopted with its last words and its end', async () => {
     const one = record('echo first; sleep 1; echo last; exit 3')
     await under.backend.start(one.task, one.run)

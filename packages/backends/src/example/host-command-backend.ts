@@ -6,19 +6,21 @@ import { type Backend, type BackendHealth, type DeploymentId, type Execution, ty
 import { z } from 'zod'
 import { type Confinement, findConfinement } from '../places/confinement.ts'
 import { hostId, type ProcessName } from '../places/process-tree.ts'
+import { choicesWithin, NO_OFFERS } from '../task-choices.ts'
 import { redactor } from '../text.ts'
 import { createFileWatch } from '../workspace/file-watch.ts'
-import { baselineOf, prepareWorkspace } from '../workspace/prepare.ts'
-import { type Storage, type Workspace, workspaceOf } from '../workspace/storage.ts'
+import { withGitResult } from '../workspace/git-result.ts'
+import { baselineOf } from '../workspace/prepare.ts'
+import { type Workspace, workspaceOf } from '../workspace/storage.ts'
+import { prepareFor, type WorkspaceSource } from '../workspace/task-workspace.ts'
 import { followFile, openLog, parsePosition } from './follow-file.ts'
 import { endProcess, findProcesses, folderOf, startProcess } from './host-process.ts'
 
 // The example of docs/guides/write-a-backend.md: a whole backend, as small as it can be. Linux, as all places here. No worker uses it.
 
-export interface HostCommandOptions {
+export interface HostCommandOptions extends WorkspaceSource {
   mode: Mode
   deployment: DeploymentId
-  storage: Storage
   /** Gets the prompt on stdin, never in its arguments. */
   command: readonly string[]
   /** Provider keys and the like. Secret. */
@@ -79,7 +81,8 @@ async function start(here: Here, task: Task, run: RunContext): Promise<Execution
   const marker = `${prefixOf(here)}${task.id}/${run.claim}/${randomUUID()}`
   const handle = handleOf(here, { task: task.id, marker })
   await run.onHandle(handle) // before anything is there that only this handle names
-  await prepareWorkspace(workspace, here.confinement.owner)
+  choicesWithin(task, NO_OFFERS, []) // what a task chose and this cannot give is refused, not left unheeded
+  await prepareFor(here, task, run, here.confinement.owner)
   const { command, confinement } = here
   const { pid, startTicks } = await startProcess({ marker, command, prompt: task.prompt, environment: environmentOf(here, workspace), workspace, confinement }, run)
   const precise = handleOf(here, { ...handle.data, pid, start_ticks: startTicks })
@@ -114,8 +117,9 @@ async function attach(here: Here, task: Task, handle: Handle, run: RunContext): 
     position: stored?.execution === marker ? stored : { execution: marker, bytes: 0, tree: stored?.tree ?? baseline },
     clean: redactor(Object.values(here.env)),
   })
-  followed.outcome.catch(() => {}) // whoever awaits it hears of it
-  return { handle, ...followed }
+  const outcome = followed.outcome.then((ended) => withGitResult(here, task, run, ended))
+  outcome.catch(() => {}) // whoever awaits it hears of it
+  return { handle, ...followed, outcome }
 }
 
 async function end(here: Here, handle: Handle, run: Pick<RunContext, 'confirmClaim'>): Promise<void> {

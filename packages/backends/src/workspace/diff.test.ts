@@ -5,7 +5,7 @@ import { waitFor } from '@longshore/testkit'
 import { afterEach, describe, expect, test } from 'vitest'
 import { parseNames } from './changed-names.ts'
 import { snapshot } from './changes.ts'
-import { cutPatch, diffWorkspace, type WorkspaceDiff } from './diff.ts'
+import { cutPatch, diffWorkspace, wholeDiff, type WorkspaceDiff } from './diff.ts'
 import { quoted } from './diff-tree.ts'
 import { makePipe, makeWorkspace, setTraps, swapUntil, type TestWorkspace } from './testing-workspace.ts'
 
@@ -167,6 +167,16 @@ describe('the diff of a task', () => {
 test('names are parsed with renames, and written so that any bytes survive', () => {
   expect(parseNames(['A', 'x', 'R087', 'old', 'new', 'X', 'y', 'T', 'z', ''])).toEqual([{ path: 'x', change: 'added' }, { path: 'new', change: 'renamed', from: 'old' }, { path: 'z', change: 'modified' }])
   expect(quoted('a"\\\n\xff b')).toBe('"a\\042\\134\\012\\377 b"')
+})
+
+test('G14: a line that looks like the next file, behind what only some take for the end of a line, is no file', async () => {
+  const hostile = await make()
+  await hostile.put('a.txt', ['x', 'x', 'x', ''].join('\rdiff --git a/b.txt b/b.txt\u2028diff --git a/c.txt c.txt\n'))
+  await hostile.put('b.txt', 'what b holds\n')
+  const { files } = await wholeDiff(hostile.workspace, 1_000_000, new AbortController().signal)
+  expect(files.map(({ path }) => path)).toEqual(['a.txt', 'b.txt'])
+  expect(files[1]?.patch).toContain('+what b holds\n')
+  expect((await diffWorkspace(hostile.workspace, { maxBytes: 1_000_000 }, new AbortController().signal)).files_shown).toBe(2)
 })
 
 test('a patch is cut nowhere else than where it was too long', () => {

@@ -92,7 +92,8 @@ function view({ path, change, from }: ChangedName): WorkspaceDiff['files'][numbe
 }
 
 const HEADER = 'diff --git '
-const BEFORE_HEADER = new RegExp(`^(?=${HEADER})`, 'm')
+/** Git's lines end with \n alone; what else ends a line for others is content. */
+const BEFORE_HEADER = new RegExp(`(?<![^\\n])(?=${HEADER})`)
 
 /** Ends a patch that was cut short where a file ends, or, in its first file, where a line ends. */
 export function cutPatch(bytes: Buffer, isCut: boolean): { patch: string; whole: number } {

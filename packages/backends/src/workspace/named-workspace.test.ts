@@ -1,4 +1,5 @@
-import { chown, lstat, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
+import { execFileSync } from 'node:child_process'
+import { chown, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { afterAll, beforeAll, expect, test } from 'vitest'
@@ -85,4 +86,33 @@ test.skipIf(process.getuid?.() !== 0)('what belonged to the last agent\'s user, 
   await prepareFor({ storage }, one.task, one.run, { uid: 1_000, gid: 1_000 })
   const { repo } = workspaceOf(storage, one.task.id)
   expect([(await lstat(repo)).uid, (await lstat(join(repo, 'theirs'))).uid, (await lstat(join(repo, 'other'))).uid]).toEqual([1_000, 1_000, 0])
+})
+
+test('tasks that died before they had it, however many, cost the next one nothing', async () => {
+  const first = await next('stubborn')
+  await writeFile(join(first.repo, 'a.txt'), 'A\n')
+  for (let i = 0; i < 10; i++) {
+    // Noted, and the folder never came.
+    const dead = await next('stubborn')
+    await rename(dead.repo, first.repo)
+    await rm(dead.directory, { recursive: true })
+  }
+  expect(await readFile(join((await next('stubborn')).repo, 'a.txt'), 'utf8')).toBe('A\n')
+})
+
+/** Deeper than a path can be long, as a program makes it that walks down. */
+function makeDeep(folder: string): void {
+  execFileSync(process.execPath, ['-e', 'for (let i = 0; i < 25; i++) { fs.mkdirSync("d".repeat(200)); process.chdir("d".repeat(200)) }'], { cwd: folder })
+}
+
+test.skipIf(process.getuid?.() !== 0)('G14: a tree that is deeper than any path is given on, too', async () => {
+  const first = await next('deep')
+  await mkdir(join(first.repo, 'folder'))
+  makeDeep(join(first.repo, 'folder'))
+  execFileSync('chown', ['-R', '65530:65530', first.repo])
+  const one = record('x', { agent_id: 'agent-a', workspace: { name: 'deep' } })
+  await prepareFor({ storage }, one.task, one.run, { uid: 1_000, gid: 1_000 })
+  const { repo } = workspaceOf(storage, one.task.id)
+  expect([(await lstat(repo)).uid, (await lstat(join(repo, 'folder', 'd'.repeat(200)))).uid]).toEqual([1_000, 1_000])
+  execFileSync('rm', ['-r', repo])
 })

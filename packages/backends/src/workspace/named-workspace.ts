@@ -1,8 +1,10 @@
+import { execFile } from 'node:child_process'
 import { createHash } from 'node:crypto'
-import { lchown, lstat, mkdir, readdir, readFile, rename, writeFile } from 'node:fs/promises'
+import { lstat, mkdir, readFile, rename, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { promisify } from 'node:util'
 import { type AgentId, TaskFailure, TaskId } from '@longshore/contracts'
-import { GitCutShort } from './git.ts'
+import { GitCutShort, SYSTEM_PATH } from './git.ts'
 import { baselineOf, type Owner, prepareWorkspace } from './prepare.ts'
 import { type Storage, type Workspace, workspaceOf } from './storage.ts'
 
@@ -38,7 +40,9 @@ export async function prepareNamed(storage: Storage, named: Named, owner: Owner 
 
 async function bringHere(storage: Storage, workspace: Workspace, named: Named, owner: Owner | undefined): Promise<void> {
   const file = join(storage.root, HOLDERS, createHash('sha256').update(`${named.agentId}\0${named.name}`).digest('hex'))
-  const holders = await readHolders(file)
+  const holders: TaskId[] = []
+  // Who stands there without it never had it: enough of those would push out the one that has.
+  for (const holder of await readHolders(file)) if (await isFolder(workspaceOf(storage, holder).repo)) holders.push(holder)
   const draft = `${file}.${process.pid}`
   await writeFile(draft, [...new Set([named.taskId, ...holders])].slice(0, MAX_HOLDERS).join('\n'), { mode: 0o600 })
   await rename(draft, file)
@@ -46,8 +50,8 @@ async function bringHere(storage: Storage, workspace: Workspace, named: Named, o
   if (await isFolder(workspace.repo)) return
   for (const holder of holders) {
     const { repo } = workspaceOf(storage, holder)
-    if (holder === named.taskId || !(await isFolder(repo))) continue
-    await giveOn(Buffer.from(repo), (await lstat(repo)).uid, owner)
+    if (holder === named.taskId) continue
+    await giveOn(repo, owner)
     await rename(repo, workspace.repo)
     return
   }
@@ -64,12 +68,12 @@ async function readHolders(file: string): Promise<TaskId[]> {
 
 const isFolder = (path: string): Promise<boolean> => lstat(path).then((found) => found.isDirectory(), () => false)
 
-/** Where the next agent is another user than the last: what was the last one's, and nothing else, becomes the next one's. No agent runs on it meanwhile. */
-async function giveOn(path: Buffer, from: number, owner: Owner | undefined): Promise<void> {
+/**
+ * Where the next agent is another user than the last: what was the last one's, and nothing else, becomes the next one's. No agent runs on it meanwhile. By a program that walks
+ * down, since a tree can be deeper than a path is long; a folder comes after what is in it, so that after a death in between the next try still sees whose it was.
+ */
+async function giveOn(repo: string, owner: Owner | undefined): Promise<void> {
+  const { uid: from } = await lstat(repo)
   if (owner === undefined || owner.uid === from) return
-  const found = await lstat(path)
-  if (found.uid === from) await lchown(path, owner.uid, owner.gid)
-  if (found.isDirectory()) for (const name of await readdir(path, { encoding: 'buffer' })) await giveOn(Buffer.concat([path, SLASH, name]), from, owner)
+  await promisify(execFile)('chown', ['-hR', `--from=${from}`, `${owner.uid}:${owner.gid}`, '--', repo], { env: { PATH: SYSTEM_PATH, LC_ALL: 'C' } })
 }
-
-const SLASH = Buffer.from('/')

@@ -24,6 +24,13 @@ test('a tool is told when it ends, with what was said of it on the way', () => {
   expect([updates.isToolOpen(), updates.cutOff()]).toEqual([false, []])
 })
 
+test('L-40: what a tool put out is whole for the full output, and cut for the event', () => {
+  const text = 'x'.repeat(100_000)
+  const [event] = createUpdates(false).take(update({ sessionUpdate: 'tool_call', toolCallId: 't', title: 'cat', status: 'completed', content: [{ type: 'content', content: { type: 'text', text } }] }))
+  expect(event).toMatchObject({ type: 'task.tool', whole: text })
+  expect(JSON.stringify(event?.payload).length).toBeLessThan(16 * 1024)
+})
+
 test('tools that were under way when the agent ended are told once', () => {
   const updates = createUpdates(false)
   updates.take(update({ sessionUpdate: 'tool_call', toolCallId: 't', title: 'bash', kind: 'execute' }))

@@ -64,7 +64,8 @@ export function createUpdates(goesOn: boolean): Updates {
     const known = merged(open.get(update.toolCallId), update)
     if (update.status === 'completed' || update.status === 'failed') {
       open.delete(update.toolCallId)
-      return [eventOf(known, update.status === 'completed' ? 'completed' : 'error')]
+      // What an agent tells with the end is not kept meanwhile: it may be long.
+      return [eventOf(known, update.status === 'completed' ? 'completed' : 'error', saidIn(update))]
     }
     if (open.has(update.toolCallId) || open.size < MAX_OPEN_TOOLS) open.set(update.toolCallId, known)
     return []
@@ -130,8 +131,8 @@ function output(text: string): ExecutionEvent[] {
 }
 
 function merged(before: OpenTool | undefined, update: z.output<typeof Tool>): OpenTool {
-  const { title, name, kind, rawInput, content } = update
-  const said = (content ?? []).flatMap((one) => Content.safeParse(one).data?.content.text ?? []).join('\n')
+  const { title, name, kind, rawInput } = update
+  const said = saidIn(update)
   const input = rawInput == null ? before?.input : clip(JSON.stringify(rawInput), TOOL_INPUT_BYTES)
   const words = said === '' ? before?.output : clip(said, TOOL_OUTPUT_BYTES)
   return {
@@ -140,8 +141,13 @@ function merged(before: OpenTool | undefined, update: z.output<typeof Tool>): Op
   }
 }
 
-function eventOf({ tool, title, input, output: said }: OpenTool, status: 'completed' | 'error'): ExecutionEvent {
-  return { type: 'task.tool', payload: { tool, title: title === '' ? tool : title, status, ...(input === undefined ? {} : { input }), ...(said === undefined ? {} : { output: said }) } }
+function saidIn({ content }: z.output<typeof Tool>): string {
+  return (content ?? []).flatMap((one) => Content.safeParse(one).data?.content.text ?? []).join('\n')
+}
+
+/** @param whole what is not cut for the event, for the full output */
+function eventOf({ tool, title, input, output: said }: OpenTool, status: 'completed' | 'error', whole = ''): ExecutionEvent {
+  return { type: 'task.tool', ...(whole.length <= TOOL_OUTPUT_BYTES / 6 ? {} : { whole }), payload: { tool, title: title === '' ? tool : title, status, ...(input === undefined ? {} : { input }), ...(said === undefined ? {} : { output: said }) } }
 }
 
 function gapAfter(text: string): string {
