@@ -3,6 +3,7 @@ import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskIdParameter } from './parameters.ts'
+import { submitWith } from './sent-files.ts'
 import { servingMode } from './serving-mode.ts'
 import { TaskView, viewTask } from './task-view.ts'
 import { visibleTask } from './visible-task.ts'
@@ -46,7 +47,9 @@ export function replayTask(ports: Ports): Operation {
     async handle({ task_id }, call) {
       const old = await visibleTask(ports, call, task_id)
       if (!(await ports.ledger.isPoisoned(old.id))) throw notPoisoned(old)
-      const { task, ticket } = await ports.ledger.submit(await again(ports, old))
+      const next = await again(ports, old)
+      const files = old.workspace?.files
+      const { task, ticket } = await submitWith(ports, next, files === undefined ? undefined : () => ports.sent.again(next.id, files))
       if (ticket !== undefined) ports.dispatch(ticket)
       await ports.ledger.unpoison(old.id)
       return { ...viewTask(task, ports.now()), replayed_task_id: old.id, message: `Task ${task.id} does the work of ${old.id} again.` }
@@ -55,7 +58,7 @@ export function replayTask(ports: Ports): Operation {
 }
 
 async function again(ports: Ports, old: Task): Promise<NewTask> {
-  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked } = old
+  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked, workspace, permissions, input_ttl_ms } = old
   const explicit = mode_asked === true ? old.mode : undefined
   return {
     id: ports.newTaskId(),
@@ -68,6 +71,9 @@ async function again(ports: Ports, old: Task): Promise<NewTask> {
     ...(mode_asked === undefined ? {} : { mode_asked }),
     ...(budget === undefined ? {} : { budget }),
     ...(budget_asked === undefined ? {} : { budget_asked }),
+    ...(workspace === undefined ? {} : { workspace }),
+    ...(permissions === undefined ? {} : { permissions }),
+    ...(input_ttl_ms === undefined ? {} : { input_ttl_ms }),
     paused_ttl_ms: ports.limits.pausedTtlMs,
   }
 }
