@@ -1,15 +1,18 @@
-import { createHash } from 'node:crypto'
-import { chown, link, lstat, mkdir, mkdtemp, readdir, readFile, rm, stat, symlink, writeFile } from 'node:fs/promises'
+import { fork } from 'node:child_process'
+import { once } from 'node:events'
+import { chown, link, lstat, mkdir, mkdtemp, readdir, readFile, rename, rm, stat, symlink, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { BlobFault, type BlobStore, FilesToSend, packSent, type Task, type TaskWorkspace } from '@longshore/contracts'
+import { BlobFault, type BlobStore, packSent, type TaskWorkspace, unpackSent } from '@longshore/contracts'
 import { type GitServer, startGitServer } from '@longshore/testkit'
 import { afterAll, beforeAll, beforeEach, expect, test } from 'vitest'
 import { record, type Recorded } from '../fixtures/record.ts'
 import { changesBetween, snapshot } from './changes.ts'
+import { placeFiles } from './place-files.ts'
 import { baselineOf, startOf } from './prepare.ts'
 import { openStorage, type Storage, type Workspace, workspaceOf } from './storage.ts'
 import { prepareFor } from './task-workspace.ts'
+import { storeWith } from './testing-sent.ts'
 import { setTraps } from './testing-workspace.ts'
 
 type Files = readonly { path: string; content: string }[]
@@ -18,7 +21,7 @@ type Blobs = Pick<BlobStore, 'get'>
 let root: string
 let storage: Storage
 let server: GitServer
-let packed: Buffer
+let blobs: Blobs
 beforeAll(async () => {
   root = await mkdtemp(join(tmpdir(), 'longshore-sent-'))
   storage = await openStorage(join(root, 'storage'))
@@ -30,14 +33,11 @@ afterAll(async () => {
   await rm(root, { recursive: true, force: true })
 })
 
-const sha256 = (content: Buffer) => createHash('sha256').update(content).digest('hex')
-const blobs: Blobs = { get: (key) => Promise.resolve({ info: { key, bytes: packed.length, sha256: sha256(packed), storedAt: 0 }, content: (async function* () { yield packed })() }) }
-
 /** A task with files, which are in the store. */
-function taskWith(files: Files, more: TaskWorkspace = {}, task: Partial<Task> = {}): Recorded {
-  const pack = packSent(FilesToSend.parse(files))
-  packed = pack.packed
-  return record('x', { ...task, workspace: { ...more, files: { key: 'task-1.sent.l', count: pack.count, bytes: pack.bytes, sha256: sha256(packed) } } })
+function taskWith(files: Files, more: TaskWorkspace = {}): Recorded {
+  const made = storeWith(files)
+  blobs = made.blobs
+  return record('x', { workspace: { ...more, files: made.sent } })
 }
 
 async function prepare(one: Recorded, more: { blobs?: Blobs; confirm?: () => Promise<void>; owner?: { uid: number; gid: number } } = {}): Promise<Workspace> {
@@ -61,7 +61,7 @@ test('into an empty workspace: they are there, belong to the start, and the log 
   expect((await readdir(workspace.control)).filter((name) => name.startsWith('sent.'))).toEqual([])
 })
 
-test('over a clone: in place of its files, whose mode stays; a later attempt finds what the earlier one left', async () => {
+test('over a clone: in place of its files; a later attempt finds what the earlier one left', async () => {
   const { url } = await server.repository('over', { 'README.md': 'theirs\n', 'src/run.sh': '#!/bin/sh\n' })
   const one = taskWith([{ path: 'README.md', content: 'mine\n' }, { path: 'src/new.ts', content: 'new\n' }], { git: { url } })
   const workspace = await prepare(one)
@@ -73,14 +73,16 @@ test('over a clone: in place of its files, whose mode stays; a later attempt fin
   expect(await read(workspace, 'README.md')).toBe('the agent\'s')
 })
 
-test('into a named workspace: beside what is there; a link out, to a file or by another name, is neither followed nor written to', async () => {
+test('into a named workspace: beside what is there, or in its place with its mode; a link out, to a file or by another name, is neither followed nor written to', async () => {
   const first = await prepare(record('x', { workspace: { name: 'app' } }))
   await mkdir(join(first.repo, 'kept'))
   await writeFile(join(first.repo, 'kept', 'a'), 'A')
+  await writeFile(join(first.repo, 'tool'), 'old', { mode: 0o755 })
   await link(join(root, 'secret'), join(first.repo, 'hard'))
-  const second = await prepare(taskWith([{ path: 'kept/b', content: 'B' }, { path: 'hard', content: 'mine' }], { name: 'app' }))
+  const second = await prepare(taskWith([{ path: 'kept/b', content: 'B' }, { path: 'hard', content: 'mine' }, { path: 'tool', content: 'new' }], { name: 'app' }))
   expect((await readdir(join(second.repo, 'kept'))).sort()).toEqual(['a', 'b'])
   expect([await read(second, 'hard'), await readFile(join(root, 'secret'), 'utf8')]).toEqual(['mine', 'TOP SECRET'])
+  expect([await read(second, 'tool'), (await stat(join(second.repo, 'tool'))).mode & 0o777]).toEqual(['new', 0o755])
   expect(await changes(second)).toEqual([])
 })
 
@@ -128,6 +130,36 @@ test('G7: a death between two files is not taken for all of them; the next owner
   expect([await read(workspace, 'a'), await read(workspace, 'b')]).toEqual(['A', 'B'])
 })
 
+test('G7: the same for a worker that is killed at any file; nothing of its drafts is in the workspace', async () => {
+  const sent = ['a', 'b/c', 'd'].map((path) => ({ path, content: `${path} whole` }))
+  for (const asks of [1, 2, 3]) {
+    const one = taskWith(sent)
+    const workspace = workspaceOf(storage, one.task.id)
+    const files = sent.map(({ path, content }) => ({ path, parts: path.split('/'), content }))
+    const [code, signal] = await once(fork(new URL('testing-place.ts', import.meta.url), [JSON.stringify({ workspace, files, asks })], { stdio: 'inherit' }), 'exit') as [number | null, string]
+    expect([code, signal, await baselineOf(workspace)]).toEqual([null, 'SIGKILL', undefined])
+    const left = await readdir(workspace.repo, { recursive: true })
+    expect(left.filter((name) => !name.startsWith('.git') && name !== 'b').sort()).toEqual(['a', 'b/c', 'd'].slice(0, asks - 1))
+    await prepare(one)
+    expect(await Promise.all(sent.map(({ path }) => read(workspace, path)))).toEqual(sent.map(({ content }) => content))
+    expect(await changes(workspace)).toEqual([])
+  }
+})
+
+test('G14: a folder that is swapped for a link out between check and use leads nothing there', async () => {
+  const one = await prepare(record('x', {}))
+  const [folder, elsewhere, aside] = [join(one.repo, 'd'), join(root, 'elsewhere'), join(one.repo, 'aside')]
+  await mkdir(elsewhere)
+  const [file] = unpackSent(packSent([{ path: 'd/a', content: 'A' }]).packed)
+  const swap = async () => {
+    await rename(folder, aside)
+    await symlink(elsewhere, folder)
+  }
+  await placeFiles(one, file === undefined ? [] : [file], undefined, swap)
+  expect([await readdir(elsewhere), await read(one, 'aside/a')]).toEqual([[], 'A'])
+  await rm(elsewhere, { recursive: true })
+})
+
 test('G4: a worker that lost the task writes nothing over what is its agent\'s by now', async () => {
   const first = await prepare(record('x', { workspace: { name: 'fenced' } }))
   await writeFile(join(first.repo, 'a'), 'theirs')
@@ -138,14 +170,14 @@ test('G4: a worker that lost the task writes nothing over what is its agent\'s b
 })
 
 const failing = (error: Error): Blobs => ({ get: async () => { throw error } })
-test.each<[string, Blobs | (() => Blobs), string, RegExp]>([
+test.each<[string, Blobs, string, RegExp]>([
   ['gone', { get: () => Promise.resolve(undefined) }, 'workspace', /BLOBS_DIR/],
   ['not to be read', failing(new BlobFault('unavailable', 'cannot be read')), 'storage_unavailable', /BLOBS_DIR.*cannot be read/],
   ['damaged', failing(new BlobFault('damaged', 'cut')), 'workspace', /BLOBS_DIR.*cut/],
-  ['others\', though whole', () => { packed = packSent([{ path: 'a', content: 'evil' }]).packed; return blobs }, 'workspace', /not what was sent/],
+  ['others\', though whole', storeWith([{ path: 'a', content: 'evil' }]).blobs, 'workspace', /not what was sent/],
 ])('files that are %s end the task in words, and its agent never starts', async (_, store, code, words) => {
   const one = taskWith([{ path: 'a', content: 'A' }])
-  await expect(prepare(one, { blobs: typeof store === 'function' ? store() : store })).rejects.toMatchObject({ code, message: expect.stringMatching(words) as string })
+  await expect(prepare(one, { blobs: store })).rejects.toMatchObject({ code, message: expect.stringMatching(words) as string })
   expect(await baselineOf(workspaceOf(storage, one.task.id))).toBeUndefined()
 })
 
