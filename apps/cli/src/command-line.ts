@@ -26,7 +26,7 @@ function withoutCommand(args: readonly string[], commands: readonly Command[]): 
 }
 
 function parseInput(args: readonly string[], command: Command): Input {
-  const options = Object.fromEntries(Object.entries(command.options).map(([name, { type, short }]) => [name, { type, ...(short === undefined ? {} : { short }) }]))
+  const options = Object.fromEntries(Object.entries(command.options).map(([name, { type, multiple = false, short }]) => [name, { type, multiple, ...(short === undefined ? {} : { short }) }]))
   const parsed = attempt(() => parseArgs({ args: [...args], options, allowPositionals: true, strict: true }), command)
   const missing = command.words[parsed.positionals.length]
   if (missing !== undefined) throw new Complaint(`longshore ${command.name}: ${missing} is missing.\n${hint(command)}`)

@@ -15,6 +15,8 @@ export interface Context {
 
 export interface Option {
   type: 'string' | 'boolean'
+  /** May be given more than once: then its value is a list. */
+  multiple?: true
   /** One letter: `o` for `-o`. */
   short?: string
   /** What stands for the value in the help: `ID`. */
@@ -23,7 +25,7 @@ export interface Option {
 }
 
 export interface Input {
-  options: Readonly<Record<string, string | boolean | undefined>>
+  options: Readonly<Record<string, string | boolean | (string | boolean)[] | undefined>>
   words: readonly string[]
 }
 

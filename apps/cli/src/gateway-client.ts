@@ -7,6 +7,7 @@ export const TaskAnswer = z.looseObject({
   task_id: z.string(), status: TaskState, title: z.string(), agent_id: z.string(), mode: Mode, attempt: z.int(), created_at: z.string(), completed_at: z.string().optional(),
   undelivered_messages: z.array(z.string()).optional(), messages_waiting: z.int().optional(),
   inputs: z.array(z.looseObject({ input_id: z.string(), kind: z.string(), question: z.string(), choices: z.array(z.string()), free_text: z.boolean(), expires_at: z.string().optional() })).optional(),
+  sent_files: z.array(z.object({ path: z.string(), size: z.int() })).optional(),
   timeout_ms: z.int().optional(), queue_ttl_ms: z.int().optional(),
   worker: z.string().optional(), duration_ms: z.int().optional(), output: z.string().optional(), files_changed: z.int().optional(),
   git: z.looseObject({ commit: z.string(), branch: z.string().optional(), push_error: z.string().optional() }).optional(),

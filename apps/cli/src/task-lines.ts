@@ -27,6 +27,7 @@ export function showTask(task: TaskAnswer, terminal: Terminal): void {
     ...(task.attempt > 1 ? [['attempt', String(task.attempt)]] : []),
     ...(task.duration_ms === undefined ? [] : [['duration', duration(task.duration_ms)]]),
     ...(task.files_changed === undefined ? [] : [['files', `${task.files_changed} changed`]]),
+    ...(task.sent_files === undefined ? [] : [['sent', plain(task.sent_files.map(({ path, size }) => `${path} (${size} bytes)`).join(', '), 1_000)]]),
     ...(task.inputs ?? []).flatMap((input) => inputRows(input, task.task_id)),
     ...(task.git === undefined ? [] : [['git', gitLine(task.git)]]),
     ...(task.messages_waiting === undefined ? [] : [['messages', `${task.messages_waiting} not read yet`]]),

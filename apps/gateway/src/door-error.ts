@@ -44,14 +44,19 @@ export function toInputError(error: z.ZodError, allowed: readonly string[]): Lon
   const issue = error.issues[0]
   if (issue?.code === 'unrecognized_keys') {
     const names = issue.keys.map((key) => JSON.stringify(key.slice(0, 80))).join(', ')
-    const within = issue.path.join('.')
+    const within = fieldOf(issue.path)
     if (within !== '') return new LongshoreError('invalid_input', `${within}: has no field ${names}`, { field: within, next: 'Leave it out.' })
     return new LongshoreError('invalid_input', `unknown parameter ${names}`, {
       field: issue.keys[0]?.slice(0, 80) ?? '', next: `Allowed: ${allowed.join(', ') || 'no parameters'}.`,
     })
   }
-  const field = issue?.path.join('.') ?? ''
+  const field = fieldOf(issue?.path ?? [])
   return new LongshoreError('invalid_input', `${field === '' ? 'the input' : field}: ${issue?.message ?? 'is not allowed'}`, field === '' ? {} : { field })
+}
+
+/** As callers write it: `workspace.files[3].path`. */
+function fieldOf(path: readonly PropertyKey[]): string {
+  return path.map((step, i) => (typeof step === 'number' ? `[${step}]` : `${i === 0 ? '' : '.'}${String(step)}`)).join('')
 }
 
 /** A thrown value for the log. Only these three: ioredis errors carry the failed command with its arguments (G14). */

@@ -20,6 +20,7 @@ import { newTaskId } from './new-task-id.ts'
 import { keptFirst } from './operations/kept-files.ts'
 import { modeStatuses } from './operations/mode-status.ts'
 import type { Ports } from './operations/operation.ts'
+import { createSentFiles } from './operations/sent-files.ts'
 import { operationTable } from './operations/table.ts'
 import { createTaskFiles } from './operations/task-files-port.ts'
 import { processHealth } from './process-health.ts'
@@ -126,6 +127,7 @@ function buildFront({ settings, profiles, version, log }: GatewayOptions, parts:
     workers: parts.heartbeats.list,
     drains: parts.drains,
     files: keptFirst(store, createTaskFiles({ workers: parts.heartbeats.list, secret: createFilesSecret(parts.redis, settings.LONGSHORE_DEPLOYMENT) })),
+    sent: createSentFiles({ store, ledgerId: async () => (await parts.ledger.identity()).id, log }),
     newTaskId,
     now: Date.now,
     version,

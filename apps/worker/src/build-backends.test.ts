@@ -1,6 +1,7 @@
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 
+import { openSharedDirectory } from '@longshore/blobs'
 import { SILENT } from '@longshore/contracts'
 import { loadSettings } from '@longshore/runtime'
 
@@ -39,6 +40,6 @@ test('agents on this host see neither the state of `npm start` nor the socket of
 
 test.each([dockerOptions, opencodeOptions])('%o: servers and sessions are watched as the settings say', (optionsOf) => {
   const env = { OPENCODE_SERVER_HEALTH_CHECK_INTERVAL_MS: '700', OPENCODE_SERVER_RETRY_DELAY_MS: '300', OPENCODE_SERVER_MAX_RETRIES: '7', STALL_MS: '61000', STALL_TOOL_MS: '62000' }
-  const { patience } = optionsOf({ settings: loadSettings(env), env, uid: 1, gid: 1, profiles: {}, storage: { id: 's', root: '/s' }, log: SILENT })
+  const { patience } = optionsOf({ settings: loadSettings(env), env, uid: 1, gid: 1, profiles: {}, storage: { id: 's', root: '/s' }, blobs: openSharedDirectory('/b'), log: SILENT })
   expect(patience).toEqual({ lookEveryMs: 700, retryDelayMs: 300, unreachableMs: 2_100, stallMs: 61_000, stallToolMs: 62_000 })
 })

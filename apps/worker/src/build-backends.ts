@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 
 import { createDockerMode, createOpencodeMode, type DockerModeOptions, type DockerProfile, type GitAccess, type ModelAccess, type Offers, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
-import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules, type Profile, type Profiles } from '@longshore/contracts'
+import { type Backend, type BlobStore, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules, type Profile, type Profiles } from '@longshore/contracts'
 import { allowedFrom, bytesOf, type Settings } from '@longshore/runtime'
 import { z } from 'zod'
 
@@ -14,6 +14,8 @@ export interface BuildBackendsOptions {
   gid: number | undefined
   profiles: Profiles
   storage: Storage
+  /** Where files are that were sent along with tasks. */
+  blobs: BlobStore
   log: Log
 }
 
@@ -36,19 +38,19 @@ export function hiddenPaths({ LONGSHORE_HOME: home, BLOBS_DIR: blobs, DOCKER_HOS
   return [resolve(home), ...named, ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
-export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {
+export function opencodeOptions({ settings, env, storage, blobs, log }: BuildBackendsOptions): OpencodeModeOptions {
   const { OPENCODE_SERVER_URL: url, OPENCODE_SERVER_USERNAME: username, OPENCODE_SERVER_PASSWORD: password } = settings
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, storage, git: gitAccess(settings), model: modelAccess(settings, env), offers: offersOf(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, storage, git: gitAccess(settings), blobs, model: modelAccess(settings, env), offers: offersOf(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
     ...(url === undefined ? {} : { server: { url, username, ...(password === undefined ? {} : { password }) } }),
   }
 }
 
-export function dockerOptions({ settings, env, uid, gid, profiles, storage, log }: BuildBackendsOptions): DockerModeOptions {
+export function dockerOptions({ settings, env, uid, gid, profiles, storage, blobs, log }: BuildBackendsOptions): DockerModeOptions {
   const model = modelAccess(settings, env)
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, git: gitAccess(settings), image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings), policy: policyOf(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, git: gitAccess(settings), blobs, image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings), policy: policyOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
     limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: bytesOf(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },

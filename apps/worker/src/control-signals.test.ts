@@ -1,4 +1,5 @@
 import { openStorage } from '@longshore/backends'
+import { openSharedDirectory } from '@longshore/blobs'
 import { type Backend, SILENT, TASK_STATES, type TaskState } from '@longshore/contracts'
 import { loadSettings, readProfiles } from '@longshore/runtime'
 import { sharedRedisUrl } from '@longshore/testkit'
@@ -54,7 +55,7 @@ async function answerOf(signal: (typeof SIGNALS)[number], state: TaskState): Pro
 async function backends(env: Record<string, string>): Promise<Backend[]> {
   const storage = await openStorage(join(root, 'workspaces'))
   const settings = loadSettings({ LONGSHORE_HOME: root, ...env })
-  return buildBackends({ settings, profiles: await readProfiles(settings), env: {}, uid: 1000, gid: 1000, storage, log: SILENT })
+  return buildBackends({ settings, profiles: await readProfiles(settings), env: {}, uid: 1000, gid: 1000, storage, blobs: openSharedDirectory(join(root, 'blobs')), log: SILENT })
 }
 
 async function capabilityRows(): Promise<string[]> {

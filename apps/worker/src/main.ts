@@ -25,7 +25,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const store = openSharedDirectory(resolve(settings.BLOBS_DIR ?? join(settings.LONGSHORE_HOME, 'blobs')))
   await sayIfUnusable(store, log)
   const profiles = await readProfiles(settings)
-  const backends = await buildBackends({ settings, profiles, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, log })
+  const backends = await buildBackends({ settings, profiles, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, blobs: store, log })
   // Background connections wait for Redis to come back; readiness must answer while it is away.
   const [redis, bells, probe] = [connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'caller', log)]
   await untilReady(redis, REDIS_WAIT_MS)

@@ -1,4 +1,4 @@
-import { type Backend, DEFAULT_PROFILE, type DeploymentId, type Handle, type Log, type PolicyRules, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type BlobStore, DEFAULT_PROFILE, type DeploymentId, type Handle, type Log, type PolicyRules, type Task, TaskFailure } from '@longshore/contracts'
 import { backendOf, type DockerProfile, type ProfileBackend, type ProfileContext } from './docker-profile.ts'
 import { DEFAULT_PATIENCE, type Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
@@ -16,6 +16,8 @@ export interface DockerModeOptions {
   storage: Storage
   /** Which repositories tasks may have; default: none. */
   git?: GitAccess
+  /** Where files are that were sent along with tasks; default: they cannot be had. */
+  blobs?: Pick<BlobStore, 'get'>
   /** The image of the profile `opencode`; `RUNNER_IMAGE`. */
   image: string
   model: ModelAccess
@@ -38,7 +40,7 @@ export interface DockerModeOptions {
 /** Docker mode: a container per task on one engine. The profile of the task says what runs in it. */
 export function createDockerMode(options: DockerModeOptions): Backend {
   const { log } = options
-  const source = { storage: options.storage, ...(options.git === undefined ? {} : { git: options.git }) }
+  const source = { storage: options.storage, ...(options.git === undefined ? {} : { git: options.git }), ...(options.blobs === undefined ? {} : { blobs: options.blobs }) }
   const origin = options.modelOnHost === undefined ? undefined : new URL(options.modelOnHost)
   const containers = createContainers({
     deployment: options.deployment, engine: options.engine, storage: options.storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log,

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { type Backend, type Choice, DEFAULT_PROFILE, type DeploymentId, type Log, type PolicyRules } from '@longshore/contracts'
+import { type Backend, type BlobStore, type Choice, DEFAULT_PROFILE, type DeploymentId, type Log, type PolicyRules } from '@longshore/contracts'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
@@ -15,6 +15,8 @@ export interface OpencodeModeOptions {
   storage: Storage
   /** Which repositories tasks may have; default: none. */
   git?: GitAccess
+  /** Where files are that were sent along with tasks; default: they cannot be had. */
+  blobs?: Pick<BlobStore, 'get'>
   /** A server of the deployment (`OPENCODE_SERVER_URL`), which brings its own model and configuration; without it one is started per task. */
   server?: RemotePlaceOptions
   /** For servers that are started here. */
@@ -37,7 +39,7 @@ export interface OpencodeModeOptions {
 /** OpenCode mode: sessions on a server of the deployment, or on one that is supervised per task. */
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
   const { storage, model, server, log, offers = NO_OFFERS } = options
-  const shared = { mode: 'opencode', storage, model, offers, ...(options.git === undefined ? {} : { git: options.git }), ...(options.policy === undefined ? {} : { policy: options.policy }), ...(options.patience === undefined ? {} : { patience: options.patience }) } as const
+  const shared = { mode: 'opencode', storage, model, offers, ...(options.git === undefined ? {} : { git: options.git }), ...(options.blobs === undefined ? {} : { blobs: options.blobs }), ...(options.policy === undefined ? {} : { policy: options.policy }), ...(options.patience === undefined ? {} : { patience: options.patience }) } as const
   if (server !== undefined) return withChoices(createOpencodeBackend({ ...shared, place: remotePlace(server, storage) }), [])
   const binary = options.binary ?? bundledOpencode()
   const place = await supervisedPlace({ deployment: options.deployment, binary, model, offers, path: options.path, storage, hidden: options.hidden ?? [] })

@@ -12,7 +12,7 @@ import { PermissionPolicy } from './permission.ts'
 import { ProfileName } from './profile.ts'
 import { TaskState } from './state.ts'
 import { Budget } from './usage.ts'
-import { WorkspaceRequest } from './workspace.ts'
+import { TaskWorkspace } from './workspace.ts'
 
 /** The agent's words. Counted in bytes: that is what Redis holds. */
 export const Prompt = z
@@ -58,7 +58,7 @@ export const NewTask = z.object({
   budget_asked: Budget.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
   /** Absent: an empty one. */
-  workspace: WorkspaceRequest.optional(),
+  workspace: TaskWorkspace.optional(),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
   idempotency_key: IdempotencyKey.optional(),
 })

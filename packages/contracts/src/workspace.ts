@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { FilesToSend, SentFiles } from './sent-files.ts'
 
 /** Nothing that a server could decode into another path, or a program take for an option. */
 const URL_PATH = /^\/(?:[A-Za-z0-9._~+@,=/-]|%20)+$/
@@ -34,8 +35,7 @@ export const CredentialName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'a c
 
 export const WorkspaceName = z.string().regex(/^[a-z0-9][a-z0-9-]{0,39}$/, 'a workspace\'s name is 1 to 40 of a-z 0-9 -')
 
-/** What a task's agent finds in its workspace when it starts. Names of secrets, never secrets. */
-export const WorkspaceRequest = z.strictObject({
+const SHAPE = {
   git: z.strictObject({
     url: GitUrl.describe('Address of the repository, https://…, without user and password.'),
     ref: GitRef.optional().describe('Branch, tag, or commit (40 digits). Default: the repository\'s default branch.'),
@@ -44,8 +44,20 @@ export const WorkspaceRequest = z.strictObject({
   }).refine(({ push, credential }) => push === undefined || credential !== undefined, { path: ['credential'], error: 'must name a credential when push is true' })
     .optional().describe('A clone of one commit of a git repository, without submodules and LFS files.'),
   name: WorkspaceName.optional().describe('A workspace that this agent\'s tasks have one after the other: each finds what the one before left. Begins empty; not together with git.'),
-}).refine(({ git, name }) => git === undefined || name === undefined, { path: ['name'], error: 'must not stand beside git: a task has one workspace' })
+}
+const ONE_PLACE = { path: ['name'], error: 'must not stand beside git: a task has one workspace' }
+const isOnePlace = ({ git, name }: { git?: unknown; name?: unknown }): boolean => git === undefined || name === undefined
+
+/** What a task's agent finds in its workspace when it starts, as callers ask for it. Names of secrets, never secrets. */
+export const WorkspaceRequest = z.strictObject({
+  ...SHAPE,
+  files: FilesToSend.optional().describe('Files to put into the workspace before the agent starts, over what a clone or a named workspace has there: at most 200, and 1 MiB together.'),
+}).refine(isOnePlace, ONE_PLACE)
 export type WorkspaceRequest = z.infer<typeof WorkspaceRequest>
+
+/** The same in a task's record: its files are in the blob store. */
+export const TaskWorkspace = z.strictObject({ ...SHAPE, files: SentFiles.optional() }).refine(isOnePlace, ONE_PLACE)
+export type TaskWorkspace = z.infer<typeof TaskWorkspace>
 export type GitRequest = NonNullable<WorkspaceRequest['git']>
 
 /** What became of a task's repository. */

@@ -53,8 +53,13 @@ function usedUp(agentId: string, [tokens, cost]: [number, number]): LongshoreErr
 function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms' | 'budget_asked' | 'workspace' | 'permissions' | 'input_ttl_ms' | Choice>): string {
   const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms, budget_asked, workspace, permissions, input_ttl_ms } = task
   // What came later counts only where it is given: earlier builds wrote prints without it, and those still hold.
-  const later = [queue_ttl_ms, budget_asked, workspace, choicesOf(task), permissions, input_ttl_ms === undefined ? undefined : { input_ttl_ms }].filter((value) => value !== undefined)
+  const later = [queue_ttl_ms, budget_asked, contentOf(workspace), choicesOf(task), permissions, input_ttl_ms === undefined ? undefined : { input_ttl_ms }].filter((value) => value !== undefined)
   return sha256(JSON.stringify([prompt, timeout_ms, profile, observers, max_attempts, ...later]))
+}
+
+/** Each submit has a blob of its own: what is in it counts, not its name. */
+function contentOf(workspace: Task['workspace']): object | undefined {
+  return workspace?.files === undefined ? workspace : { ...workspace, files: workspace.files.sha256 }
 }
 
 function sha256(text: string): string {

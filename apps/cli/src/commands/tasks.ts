@@ -30,7 +30,7 @@ const submit: Command = {
     sync: { type: 'boolean', about: 'Follow the task until it is over; exit code 0 only when it completed.' },
     url: URL_OPTION, json: JSON_OPTION,
   },
-  notes: ['longshore submit "Fix the failing test in src/parse.ts" --git https://git.example/team/app.git --sync'],
+  notes: ['longshore submit "Fix the failing test in src/parse.ts" --git https://git.example/team/app.git --sync', 'longshore submit "Summarise notes.md" --file ~/notes.md --sync'],
   async run(input, context) {
     const { options, words } = input
     const mode = options['mode'] === undefined ? undefined : parseMode(options['mode'] as string)
@@ -44,7 +44,7 @@ const submit: Command = {
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
       ...choicesIn(options), ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
       ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }), ...(permissions === undefined ? {} : { permissions }),
-      ...workspaceFrom(options),
+      ...await workspaceFrom(options),
     })
     if (options['sync'] === true) return follow(task.task_id, input, context)
     if (options['json'] === true) context.terminal.say(JSON.stringify(task, null, 2))

@@ -5,6 +5,7 @@ import { z } from 'zod'
 import { actingAgent } from './acting-agent.ts'
 import { type Call, defineOperation, type Operation, type Ports } from './operation.ts'
 import { knownProfile, servingMode, type Wanted } from './serving-mode.ts'
+import { submitWith } from './sent-files.ts'
 import { TaskView, viewTask } from './task-view.ts'
 
 const Input = z.strictObject({
@@ -56,7 +57,8 @@ export function executeTask(ports: Ports): Operation {
     patienceMs: (input) => (input.sync ? ports.limits.syncWaitMs : 0),
     async handle(input, call) {
       const { task: asked, isServed } = await newTask(ports, input, call)
-      const { task, isNew, ticket } = await ports.ledger.submit(asked, ports.limits.agentsDay)
+      const files = input.workspace?.files ?? []
+      const { task, isNew, ticket } = await submitWith(ports, asked, files.length === 0 ? undefined : () => ports.sent.put(asked.id, files), ports.limits.agentsDay)
       if (ticket !== undefined) ports.dispatch(ticket)
       if (!input.sync) return answer(ports, task, isNew, isServed)
       const waited = await waitForEnd(ports, task, call.signal)
@@ -91,12 +93,17 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     ...(input.input_ttl_ms === undefined ? {} : { input_ttl_ms: input.input_ttl_ms }),
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
-    ...(input.workspace?.git === undefined && input.workspace?.name === undefined ? {} : { workspace: input.workspace }),
+    ...workspaceOf(input.workspace),
     max_attempts: attemptsOf(ports, input.max_attempts),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
   }
   return { task, isServed }
+}
+
+/** Without its files, which come to it when they are put away. */
+function workspaceOf({ git, name }: Partial<WorkspaceRequest> = {}): Pick<NewTask, 'workspace'> {
+  return git === undefined && name === undefined ? {} : { workspace: { ...(git === undefined ? {} : { git }), ...(name === undefined ? {} : { name }) } }
 }
 
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input that names what is allowed */

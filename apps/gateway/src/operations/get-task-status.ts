@@ -15,7 +15,7 @@ export function getTaskStatus(ports: Ports): Operation {
     title: 'Task status',
     description: 'How a task stands: status, times, what its agent wants to know, last events, and its output or error once it is over.',
     input: z.strictObject({ task_id: TaskIdParameter }),
-    output: z.object({ ...TaskView.shape, inputs: z.array(InputView).optional().describe('What the agent wants to know and nobody has answered yet.'), recent_events: z.array(EventView).describe(`The last ${RECENT_EVENTS} events, oldest first.`) }),
+    output: z.object({ ...TaskView.shape, sent_files: z.array(z.object({ path: z.string(), size: z.int() })).optional().describe('The files that were sent along, by path, as long as they are kept for its start.'), inputs: z.array(InputView).optional().describe('What the agent wants to know and nobody has answered yet.'), recent_events: z.array(EventView).describe(`The last ${RECENT_EVENTS} events, oldest first.`) }),
     hints: { readOnlyHint: true, destructiveHint: false, idempotentHint: true, openWorldHint: false },
     scope: 'tasks',
     route: { method: 'GET', path: '/api/tasks/{task_id}' },
@@ -24,7 +24,8 @@ export function getTaskStatus(ports: Ports): Operation {
       const task = await visibleTask(ports, call, task_id)
       const page = await ports.ledger.read(task.id, { seq: Math.max(0, task.seq - RECENT_EVENTS), id: '' }, RECENT_EVENTS)
       const inputs = (task.asking ?? 0) > 0 ? viewInputs(await ports.ledger.inputs(task.id)) : []
-      return { ...viewTask(task, ports.now()), ...(inputs.length === 0 ? {} : { inputs }), recent_events: page?.kind === 'events' ? page.events.map(viewEvent) : [] }
+      const sent = task.workspace?.files === undefined ? undefined : await ports.sent.list(task.workspace.files)
+      return { ...viewTask(task, ports.now()), ...(sent === undefined ? {} : { sent_files: sent }), ...(inputs.length === 0 ? {} : { inputs }), recent_events: page?.kind === 'events' ? page.events.map(viewEvent) : [] }
     },
   })
 }

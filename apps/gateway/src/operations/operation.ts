@@ -4,6 +4,7 @@ import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
 import type { z } from 'zod'
 import type { ModeStatus } from './mode-status.ts'
+import type { SentFilesPort } from './sent-files.ts'
 import type { TaskFiles } from './task-files-port.ts'
 
 /** Who calls, as the API key says (G11). */
@@ -39,6 +40,8 @@ export interface Ports {
   workers(): Promise<Heartbeat[]>
   drains: DrainRequests
   files: TaskFiles
+  /** Files that are sent along with tasks. */
+  sent: SentFilesPort
   newTaskId(): Task['id']
   /** Milliseconds since the epoch. */
   now(): number

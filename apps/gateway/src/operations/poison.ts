@@ -3,6 +3,7 @@ import { chooseMode } from '@longshore/rollout'
 import { z } from 'zod'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskIdParameter } from './parameters.ts'
+import { submitWith } from './sent-files.ts'
 import { servingMode } from './serving-mode.ts'
 import { TaskView, viewTask } from './task-view.ts'
 import { visibleTask } from './visible-task.ts'
@@ -46,7 +47,9 @@ export function replayTask(ports: Ports): Operation {
     async handle({ task_id }, call) {
       const old = await visibleTask(ports, call, task_id)
       if (!(await ports.ledger.isPoisoned(old.id))) throw notPoisoned(old)
-      const { task, ticket } = await ports.ledger.submit(await again(ports, old))
+      const next = await again(ports, old)
+      const files = old.workspace?.files
+      const { task, ticket } = await submitWith(ports, next, files === undefined ? undefined : () => ports.sent.again(next.id, files))
       if (ticket !== undefined) ports.dispatch(ticket)
       await ports.ledger.unpoison(old.id)
       return { ...viewTask(task, ports.now()), replayed_task_id: old.id, message: `Task ${task.id} does the work of ${old.id} again.` }

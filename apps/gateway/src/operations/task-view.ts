@@ -1,4 +1,4 @@
-import { Budget, Choices, choicesOf, GitResult, InputKind, isOver, Mode, type StoredInput, TimeLimit, Usage } from '@longshore/contracts'
+import { Budget, Choices, choicesOf, GitResult, InputKind, isOver, Mode, type StoredInput, type TaskWorkspace, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
@@ -54,7 +54,7 @@ export const TaskView = z.object({
   undelivered_messages: z.array(z.string()).optional().describe('Ids of messages that had not reached the agent when the task ended.'),
   budget: Budget.optional().describe('What all its attempts may use together.'),
   spent: z.object({ tokens: z.int(), cost_micros: z.int() }).optional().describe('What it has used of that, also while it runs: tokens without those read from the provider\'s cache.'),
-  workspace: z.object({ git: z.object({ url: z.string(), ref: z.string().optional(), credential: z.string().optional(), push: z.boolean().optional() }).optional(), name: z.string().optional() }).optional().describe('What the agent found in its workspace at its start. Absent: an empty repository.'),
+  workspace: z.object({ git: z.object({ url: z.string(), ref: z.string().optional(), credential: z.string().optional(), push: z.boolean().optional() }).optional(), name: z.string().optional(), files: z.object({ count: z.int(), bytes: z.int(), sha256: z.string() }).optional().describe('Files that were sent along.') }).optional().describe('What the agent found in its workspace at its start. Absent: an empty repository.'),
   git: GitResult.optional().describe('The commit that the agent started from, and where the result was pushed, or why not.'),
   output: z.string().optional().describe('The last of what the agent said.'),
   output_truncated: z.boolean().optional(),
@@ -97,10 +97,15 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     ...(task.undelivered === undefined ? {} : { undelivered_messages: task.undelivered }),
     ...(result === undefined ? {} : { output: result.output, output_truncated: result.output_truncated, files_changed: result.files_changed }),
     ...(result?.exit_code === undefined ? {} : { exit_code: result.exit_code }),
-    ...(task.workspace === undefined ? {} : { workspace: task.workspace }),
+    ...(task.workspace === undefined ? {} : { workspace: viewWorkspace(task.workspace) }),
     ...(result?.git === undefined ? {} : { git: result.git }),
     ...(result?.usage === undefined ? {} : { usage: result.usage }),
     ...(failure === undefined ? {} : { error: failure.message, error_code: failure.code }),
     ...(task.limit === undefined ? {} : { limit: task.limit }),
   }
+}
+
+/** Where its files lie is the deployment's own affair. */
+function viewWorkspace({ files, ...rest }: TaskWorkspace): TaskView['workspace'] {
+  return files === undefined ? rest : { ...rest, files: { count: files.count, bytes: files.bytes, sha256: files.sha256 } }
 }

@@ -1,11 +1,11 @@
-import { KEPT_BLOBS, keptPrefix } from '@longshore/blobs'
-import { type BlobKey, type BlobStore, type GoneReason, type Log, TaskId } from '@longshore/contracts'
+import { KEPT_BLOBS, keptPrefix, parseSentKey } from '@longshore/blobs'
+import { type BlobKey, type BlobStore, type GoneReason, isOver, type Log, TaskId } from '@longshore/contracts'
 import type { KeptTask, Ledger } from '@longshore/ledger'
 
 import { type Collect, type KeepLimits, whatToCollect } from './what-to-collect.ts'
 
 export interface CollectBlobsOptions {
-  ledger: Pick<Ledger, 'keptTasks' | 'saveGone' | 'forgetKept' | 'get' | 'lease'>
+  ledger: Pick<Ledger, 'keptTasks' | 'saveGone' | 'forgetKept' | 'get' | 'isPoisoned' | 'identity' | 'lease'>
   store: BlobStore
   limits: KeepLimits
   /** Only says what it would remove. */
@@ -14,7 +14,7 @@ export interface CollectBlobsOptions {
   name: string
   /** Redis ms. */
   now: () => number
-  onCollected(why: GoneReason | 'nameless' | 'half-written', count: number): void
+  onCollected(why: GoneReason | 'nameless' | 'sent' | 'half-written', count: number): void
   log: Log
 }
 
@@ -27,7 +27,8 @@ const OURS: ReadonlySet<string> = new Set([...KEPT_BLOBS, 'manifest'])
 
 /**
  * Removes what of ended tasks is kept beyond its time or beyond what may be kept. Readers are told first: cut short anywhere, the next round goes on, and
- * nobody ever sees a half. Then what no record names: editions that were never finished.
+ * nobody ever sees a half. Then what no record names: editions that were never finished,
+ * and files that were sent along with tasks that are over or were never accepted.
  * @returns a round
  */
 export function createBlobCollector(options: CollectBlobsOptions): (signal: AbortSignal) => Promise<void> {
@@ -42,12 +43,13 @@ export function createBlobCollector(options: CollectBlobsOptions): (signal: Abor
       else await remove(options, one)
     }
     if (collect.length > 0) log.info({ tasks: collect.length, bytes: collect.reduce((sum, { bytes }) => sum + bytes, 0), of: kept.length, dry_run: isDryRun }, 'collected what was kept')
-    const nameless = await collectNameless(options, signal)
+    const { nameless, sent } = await collectNameless(options, signal)
     if (isDryRun) return
     const halves = await store.tidy(Date.now())
     if (nameless > 0) onCollected('nameless', nameless)
+    if (sent > 0) onCollected('sent', sent)
     if (halves > 0) onCollected('half-written', halves)
-    if (nameless + halves > 0) log.info({ nameless, half_written: halves }, 'removed blobs that nothing names')
+    if (nameless + sent + halves > 0) log.info({ nameless, sent, half_written: halves }, 'removed blobs that nothing names')
   }
 }
 
@@ -64,24 +66,46 @@ async function remove({ ledger, store, onCollected }: CollectBlobsOptions, { id,
   onCollected(why, 1)
 }
 
-/** What a keeping left that was cut short, or that another overtook. Of tasks that this ledger does not know nothing is touched (G10). */
-async function collectNameless({ ledger, store, isDryRun, log }: CollectBlobsOptions, signal: AbortSignal): Promise<number> {
-  let found = 0
+/** What a keeping left that was cut short, or that another overtook, and what no task needs for its start any more. */
+async function collectNameless({ ledger, store, isDryRun, log }: CollectBlobsOptions, signal: AbortSignal): Promise<{ nameless: number; sent: number }> {
+  const found = { nameless: 0, sent: 0 }
+  const { id: ledgerId } = await ledger.identity()
   for await (const { key, storedAt } of store.list()) {
     if (signal.aborted) return found
-    if (!isOurs(key) || Date.now() - storedAt < NAMELESS_MS) continue
-    const [id, edition] = key.split('.')
-    const taskId = TaskId.safeParse(id).data
-    const task = taskId === undefined ? undefined : await ledger.get(taskId).catch(() => undefined)
-    if (task === undefined || (task.kept?.edition === edition && task.kept?.gone === undefined)) continue
-    found += 1
+    if (Date.now() - storedAt < NAMELESS_MS) continue
+    const what = isOurs(key) ? 'nameless' : 'sent'
+    if (!(what === 'nameless' ? await isNameless(ledger, key) : await isSpent(ledger, key, ledgerId))) continue
+    found[what] += 1
     if (isDryRun) log.info({ key }, 'would remove a blob that nothing names')
     else await store.delete(key)
   }
   return found
 }
 
-/** Files that were sent along with a task, and whatever else others keep, have other names. */
+/** Of tasks that this ledger does not know nothing is touched (G10). */
+async function isNameless(ledger: CollectBlobsOptions['ledger'], key: BlobKey): Promise<boolean> {
+  const [id, edition] = key.split('.')
+  const taskId = TaskId.safeParse(id).data
+  const task = taskId === undefined ? undefined : await ledger.get(taskId).catch(() => undefined)
+  return task !== undefined && (task.kept?.edition !== edition || task.kept?.gone !== undefined)
+}
+
+/**
+ * Files that were sent along, of a task that is over, or that this ledger never accepted: it is this ledger that they were put there for (G10). Those of a poisoned task wait for its
+ * replay, those of a record that cannot be read for whoever can.
+ */
+async function isSpent(ledger: CollectBlobsOptions['ledger'], key: BlobKey, ledgerId: string): Promise<boolean> {
+  const sent = parseSentKey(key)
+  if (sent?.ledgerId !== ledgerId) return false
+  try {
+    const task = await ledger.get(sent.taskId)
+    return task === undefined || (isOver(task.state) && !(await ledger.isPoisoned(task.id)))
+  } catch {
+    return false
+  }
+}
+
+/** Files that were sent along with a task have other names, and whatever else others keep. */
 function isOurs(key: BlobKey): boolean {
   const words = key.split('.')
   return words.length === 3 && OURS.has(words[2] ?? '')

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { afterAll, afterEach, beforeAll, beforeEach, describe, expect, test } from 'vitest'
 
 import { openStorage, type Storage, workspaceOf } from '@longshore/backends'
-import { KEPT_BLOBS, keptKey, openSharedDirectory } from '@longshore/blobs'
+import { KEPT_BLOBS, keptKey, openSharedDirectory, sentKey } from '@longshore/blobs'
 import { type BlobStore, type NewTask, SILENT, type TaskId } from '@longshore/contracts'
 import { startRedis, type RedisServer } from '@longshore/testkit'
 
@@ -110,6 +110,37 @@ describe('what is kept for too long', () => {
     expect((await blobsOf(id)).length).toBe(5)
     expect(await blobsOf(unknown)).toEqual([keptKey(unknown, 'e0', 'tar')])
     expect(counted).toEqual(['nameless 1'])
+  })
+})
+
+describe('files that were sent along', () => {
+  const collector = (counted: string[] = [], more: Partial<Parameters<typeof createBlobCollector>[0]> = {}) => createBlobCollector({
+    ledger: stack.ledger, store, limits: { retentionMs: DAY, totalBytes: 1_000_000, agentBytes: undefined }, isDryRun: false, name: 'w', now: Date.now, onCollected: (why, n) => counted.push(`${why} ${n}`), log: SILENT, ...more,
+  })
+  async function put(key: string, isOld = true): Promise<string> {
+    await store.put(key, text('x'))
+    const old = new Date(Date.now() - 2 * DAY)
+    for (const name of await readdir(join(stack.root, 'blobs'), { recursive: true })) if (isOld && name.endsWith(key)) await utimes(join(stack.root, 'blobs', name), old, old)
+    return key
+  }
+  const there = async () => (await readdir(join(stack.root, 'blobs'), { recursive: true })).filter((name) => name.includes('.sent.')).map((name) => name.replace(/.*\//, '')).toSorted()
+
+  test('stay with tasks that are live or poisoned; go, after a day, with those that are over or were never accepted; G10: another ledger\'s stay', async () => {
+    const { id: ours } = await stack.ledger.identity()
+    const [live, over, young, poisoned] = [(await stack.submit('x')).id, await ended(), await ended(), await ended()]
+    await stack.redis.zadd(`{ls:${stack.deployment}}:poisoned`, 1, poisoned)
+    const refused = `task-${'r'.repeat(26)}`
+    const unreadable = await ended()
+    await stack.redis.hset(`{ls:${stack.deployment}}:task:${unreadable}`, 'brief', '{')
+    await expect(stack.ledger.get(unreadable)).rejects.toThrow('JSON')
+    const stay = await Promise.all([put(sentKey(live, ours)), put(sentKey(young, ours), false), put(sentKey(poisoned, ours)), put(sentKey(refused, 'another-ledger')), put(sentKey(over, 'another-ledger')), put(sentKey(unreadable, ours))])
+    const go = await Promise.all([put(sentKey(over, ours)), put(sentKey(refused, ours))])
+    const counted: string[] = []
+    await collector(counted, { isDryRun: true })(NEVER)
+    expect(await there()).toEqual([...stay, ...go].toSorted())
+    await collector(counted)(NEVER)
+    expect(await there()).toEqual(stay.toSorted())
+    expect(counted).toEqual(['sent 2'])
   })
 })
 

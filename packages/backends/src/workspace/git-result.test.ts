@@ -8,6 +8,7 @@ import { record, type Recorded } from '../fixtures/record.ts'
 import { withGitResult } from './git-result.ts'
 import { openStorage, type Workspace, workspaceOf } from './storage.ts'
 import { prepareFor, type WorkspaceSource } from './task-workspace.ts'
+import { storeWith } from './testing-sent.ts'
 import { setTraps } from './testing-workspace.ts'
 
 vi.setConfig({ testTimeout: 60_000 })
@@ -61,6 +62,19 @@ test('what a task changed is one commit on a branch of its own, the same at a se
   expect(await ended(one)).toEqual(result)
   await expect(access(witness)).rejects.toThrow('ENOENT')
   expect(JSON.stringify([result, one.events])).not.toContain(TOKEN)
+})
+
+test('of files that were sent along a push holds only what the task made of them', async () => {
+  const { url, commit, git } = await server.repository('sent', { 'a.txt': 'A\n', 'b.txt': 'B\n' })
+  const { sent, blobs } = storeWith([{ path: 'a.txt', content: 'sent' }, { path: 'b.txt', content: 'sent' }, { path: 'changed', content: 'sent' }, { path: 'gone', content: 'sent' }, { path: 'kept', content: 'sent' }])
+  const one = record('x', { workspace: { git: { url, credential: 'bot', push: true }, files: sent } })
+  await prepareFor({ ...source, blobs }, one.task, one.run, undefined)
+  const { repo } = workspaceOf(source.storage, one.task.id)
+  await rm(join(repo, 'gone'))
+  await Promise.all(['b.txt', 'changed', 'new'].map((name) => writeFile(join(repo, name), 'the agent\'s')))
+  const result = await ended(one)
+  expect(result).toMatchObject({ commit, branch: `longshore/${one.task.id}` })
+  expect((await git('diff-tree', '-r', '--name-status', commit, String(result?.branch))).split('\n')).toEqual(['M\tb.txt', 'A\tchanged', 'A\tnew'])
 })
 
 test('without a push there is the start alone, and the server is not asked', async () => {

@@ -5,7 +5,7 @@ import { join } from 'node:path'
 import { promisify } from 'node:util'
 import { type AgentId, TaskFailure, TaskId } from '@longshore/contracts'
 import { GitCutShort, SYSTEM_PATH } from './git.ts'
-import { baselineOf, type Owner, prepareWorkspace } from './prepare.ts'
+import { baselineOf, type Filling, type Owner, prepareWorkspace } from './prepare.ts'
 import { type Storage, type Workspace, workspaceOf } from './storage.ts'
 
 // A named workspace has no place of its own: it is the `repo` of the task that had it last, and moves to the next one. So everything that knows
@@ -19,20 +19,19 @@ const MAX_HOLDERS = 8
 
 /**
  * Makes a task's workspace of what the last task of that name left; of nothing where it is the first.
- * @param confirm rejects when another worker owns the task
  * @throws TaskFailure `storage_unavailable`, `workspace`
  */
-export async function prepareNamed(storage: Storage, named: Named, owner: Owner | undefined, confirm: () => Promise<void>): Promise<void> {
+export async function prepareNamed(storage: Storage, named: Named, owner: Owner | undefined, filling: Filling): Promise<void> {
   const workspace = workspaceOf(storage, named.taskId)
   if ((await baselineOf(workspace)) !== undefined) return
   try {
-    await confirm()
+    await filling.confirm()
     await mkdir(join(storage.root, HOLDERS), { recursive: true, mode: 0o700 })
     await bringHere(storage, workspace, named, owner)
   } catch (error) {
     throw new TaskFailure('storage_unavailable', `cannot bring the workspace "${named.name}" to its next task: ${String(error)}`, { cause: error })
   }
-  await prepareWorkspace(workspace, owner).catch((error: unknown) => {
+  await prepareWorkspace(workspace, owner, filling).catch((error: unknown) => {
     if (error instanceof TaskFailure && error.cause instanceof GitCutShort) throw new TaskFailure('workspace', `the workspace "${named.name}" cannot be looked at any more: ${error.cause.message}`, { cause: error })
     throw error
   })

@@ -2,12 +2,13 @@ import { randomBytes } from 'node:crypto'
 import { constants } from 'node:fs'
 import { chmod, cp, lchown, lstat, mkdir, open, readdir, rename, rm, writeFile } from 'node:fs/promises'
 import { basename, dirname, join } from 'node:path'
-import { GitRef, LongshoreError, TaskFailure } from '@longshore/contracts'
+import { GitRef, LongshoreError, TaskFailure, type UnpackedFile } from '@longshore/contracts'
 import { z } from 'zod'
 import { createBaseline, snapshot, type TreeId } from './changes.ts'
 import type { Cloned } from './clone.ts'
 import { GitCutShort, gitOf, runGit } from './git.ts'
 import { goneOn } from './open-beneath.ts'
+import { placeFiles } from './place-files.ts'
 import { withOwnFolder } from './own-folder.ts'
 import type { Workspace } from './storage.ts'
 
@@ -18,9 +19,11 @@ export interface Owner { uid: number; gid: number }
 
 /** What fills a workspace before its agent starts. */
 export interface Filling {
-  /** Makes the repository in `draft`, with git's own folder in `folder` meanwhile. @throws TaskFailure */
-  clone(folder: string, draft: string): Promise<Cloned>
-  /** Rejects when another worker owns the task: a clone takes long. */
+  /** Makes the repository in `draft`, with git's own folder in `folder` meanwhile. Default: an empty one. @throws TaskFailure */
+  clone?(folder: string, draft: string): Promise<Cloned>
+  /** Files that go into `repo` then, over what is there. @throws TaskFailure */
+  files?(): Promise<UnpackedFile[]>
+  /** Rejects when another worker owns the task: a clone takes long, and a file is written over what may be an agent's by now. */
   confirm(): Promise<void>
 }
 
@@ -49,15 +52,17 @@ export async function prepareWorkspace(workspace: Workspace, owner?: Owner, fill
     for (const folder of [workspace.control, workspace.baseline]) await mkdir(folder, { recursive: true, mode: 0o700 })
     await mkdir(workspace.state, { recursive: true, mode: 0o700 })
     for (const folder of STATE_FOLDERS) await mkdir(join(workspace.state, folder), { recursive: true, mode: 0o700 })
+    const files = await filling?.files?.() ?? []
     await makeRepository(workspace, owner, filling)
     await createBaseline(workspace)
-    if (filling !== undefined) await beginWithClone(workspace)
+    if (filling?.clone !== undefined) await beginWithClone(workspace)
+    if (filling !== undefined && files.length > 0) await beginWithFiles(workspace, files, owner, filling)
     const tree = await snapshot(workspace)
     if (owner !== undefined) await giveTo(workspace.state, owner)
     await writeAtomically(join(workspace.control, BASELINE_FILE), tree) // last: it says that all of this was done
   } catch (error) {
     if (error instanceof TaskFailure) throw error
-    if (filling !== undefined && error instanceof GitCutShort) throw new TaskFailure('workspace', `the repository cannot be looked at: ${error.message}`, { cause: error })
+    if ((filling?.clone !== undefined || filling?.files !== undefined) && error instanceof GitCutShort) throw new TaskFailure('workspace', `the repository cannot be looked at: ${error.message}`, { cause: error })
     throw new TaskFailure('storage_unavailable', `cannot prepare the workspace ${workspace.directory}: ${String(error)}`, { cause: error })
   }
 }
@@ -98,9 +103,9 @@ export async function passwordOf(workspace: Workspace): Promise<string | undefin
  */
 async function makeRepository(workspace: Workspace, owner: Owner | undefined, filling: Filling | undefined): Promise<void> {
   const { directory, repo } = workspace
-  if (filling !== undefined && (await lstat(repo).catch(() => undefined)) !== undefined) return
+  if (filling?.clone !== undefined && (await lstat(repo).catch(() => undefined)) !== undefined) return
   const draft = `${repo}.${randomBytes(4).toString('hex')}`
-  await withOwnFolder((folder) => (filling === undefined ? initInto(folder, draft) : fill(workspace, filling, folder, draft))).catch(async (error: unknown) => {
+  await withOwnFolder((folder) => (filling?.clone === undefined ? initInto(folder, draft) : fill(workspace, { ...filling, clone: filling.clone }, folder, draft))).catch(async (error: unknown) => {
     await rm(draft, { recursive: true, force: true })
     throw error
   })
@@ -119,7 +124,7 @@ async function initInto(folder: string, draft: string): Promise<void> {
 }
 
 /** What it was made of is written down before it gets its name: a repository that is there is whole, and known. */
-async function fill({ control }: Workspace, filling: Filling, folder: string, draft: string): Promise<void> {
+async function fill({ control }: Workspace, filling: Filling & Required<Pick<Filling, 'clone'>>, folder: string, draft: string): Promise<void> {
   const cloned = await filling.clone(folder, draft)
   await filling.confirm()
   await writeAtomically(join(control, SOURCE_FILE), JSON.stringify(cloned))
@@ -144,6 +149,13 @@ async function beginWithClone(workspace: Workspace): Promise<void> {
   await cp(join(workspace.repo, '.git', 'objects'), join(workspace.baseline, 'objects'), { recursive: true })
   await gitOf(workspace, ['read-tree', commit])
   const names = await gitOf(workspace, ['ls-files', '-z', '--cached'])
+  await gitOf(workspace, ['update-index', '--add', '--remove', '--replace', '-z', '--stdin'], names, { timeoutMs: FIRST_LOOK_MS })
+}
+
+/** All of them again where a worker died in between: until the start is known, none was. They count as known to the repository, also what it ignores. */
+async function beginWithFiles(workspace: Workspace, files: readonly UnpackedFile[], owner: Owner | undefined, { confirm }: Filling): Promise<void> {
+  await placeFiles(workspace, files, owner, confirm)
+  const names = files.map(({ path }) => `${path}\0`).join('')
   await gitOf(workspace, ['update-index', '--add', '--remove', '--replace', '-z', '--stdin'], names, { timeoutMs: FIRST_LOOK_MS })
 }
 
