@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SILENT } from '@longshore/contracts'
+import { layersOf, NO_RULES, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DIRECTIVES } from '../../fixtures/dialects.ts'
@@ -51,8 +51,8 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     const mirror = createAcpMirror({
       baseline, isResumed: more.session !== undefined, run, files: createFileWatch(workspace, SILENT), clean: (text) => text, position: positionFor(pipe.id, parseAcpPosition(task.position), baseline, more.session === undefined),
     })
-    const plan: Plan = { cwd: workspace.repo, prompt: task.prompt, permission: 'allow', onSession: () => Promise.resolve(), ...more }
-    return driveAcp({ pipe, plan, mirror, run, patience: PATIENCE })
+    const plan: Plan = { cwd: workspace.repo, prompt: task.prompt, onSession: () => Promise.resolve(), ...more }
+    return driveAcp({ pipe, plan, mirror, run, layers: layersOf(NO_RULES, task), clean: (text) => text, patience: PATIENCE })
   }
 
   test('completes: words, tools, files and usage are told', { timeout: 90_000 }, async () => {
