@@ -13,11 +13,11 @@ test.each([
   expect(commandsOf(line)).toEqual(commands)
 })
 
-test('no quote, comment or here-document hides a command (G14)', () => {
-  for (const line of [
-    'echo $(git push)', 'echo `git push`', 'echo "$(git push)"', 'echo "`git push`"', '(git push)', '{ git push; }', 'echo "$(date)" && git push "x"', 'echo "$(date); it\'s" && git push \'x\'',
-    'echo $\'\\\'\' && git push && echo \'\'', '# it\'s\ngit push \'x\'', 'cat <<E\nit\'s\nE\ngit push \'x\'', 'true &&git push', 'true\n\tgit push', '\'a\' ; git push',
-  ]) expect(commandsOf(line).some((command) => command.startsWith('git push')), line).toBe(true)
+test.each([
+  'echo $(git push)', 'echo `git push`', 'echo "$(git push)"', 'echo "`git push`"', '(git push)', '{ git push; }', 'echo "$(date)" && git push "x"', 'echo "$(date); it\'s" && git push \'x\'',
+  'echo $\'\\\'\' && git push && echo \'\'', '# it\'s\ngit push \'x\'', 'cat <<E\nit\'s\nE\ngit push \'x\'', 'true &&git push', 'true\n\tgit push', '\'a\' ; git push',
+])('no quote, comment or here-document hides a command: %j (G14)', (line) => {
+  expect(commandsOf(line).filter((command) => command.startsWith('git push'))).not.toEqual([])
 })
 
 test('a line that is made to take for ever does not', () => {

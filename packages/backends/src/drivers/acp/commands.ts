@@ -3,7 +3,7 @@ const BEFORE = /^(?:(?:(?:if|then|else|elif|while|until|do|time|!|\{)|[A-Za-z_]\
 /** A quoted text in which no command can stand, an escaped character, a beginning of commands within a word, or any character. */
 const PIECES = /'[^']*'|"(?:[^"\\`$]|\\[^]|\$(?!\())*"|\\[^]|\$\(|<<|\$'|[^]/g
 /** Behind these, quotes may mean something else than they seem to. */
-const UNSURE = ['\'', '"', '#', '<<', '$\'']
+const UNSURE = new Set(['\'', '"', '#', '<<', '$\''])
 
 /**
  * The single commands of a line of shell, so that a policy's pattern meets each of them (`cd x && git push` is `cd x` and `git push`), those in
@@ -20,7 +20,7 @@ export function commandsOf(line: string): string[] {
     else if (piece !== '\\\n') found[found.length - 1] = word + piece
   }
   for (const [piece] of line.matchAll(PIECES)) {
-    isSure &&= !UNSURE.includes(piece)
+    isSure &&= !UNSURE.has(piece)
     if (isSure || piece === '$(') add(piece)
     else for (const character of piece) add(character)
   }

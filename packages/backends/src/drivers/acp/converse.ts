@@ -47,7 +47,7 @@ export async function converse(stream: Stream, plan: Plan, asks: Pick<Asks, 'req
 
 function connect(stream: Stream, asks: Pick<Asks, 'request'>): ClientConnection {
   return client({ name: 'longshore' })
-    .onRequest(methods.client.session.requestPermission, ({ params, requestId, signal }) => asks.request(params, requestId, signal))
+    .onRequest(methods.client.session.requestPermission, ({ params, requestId, signal }) => asks.request({ id: requestId, params, signal }))
     .connect(stream)
 }
 

@@ -35,7 +35,7 @@ export function createKnownCalls(): KnownCalls {
 
 /** What is too large to keep is as if it had not been said. */
 function small(input: unknown): unknown {
-  return (JSON.stringify(input) ?? '').length > MAX_INPUT_CHARACTERS ? undefined : input
+  return JSON.stringify([input]).length > MAX_INPUT_CHARACTERS ? undefined : input
 }
 
 function fields(input: unknown): object {
