@@ -92,6 +92,20 @@ test('what the policies settle asks nobody, and the log shows what they refused'
   expect(one.events).toContainEqual({ type: 'task.tool', payload: { tool: 'bash', title: 'bash: cd x, git push [redacted]', status: 'error', output: 'refused by the policy' } })
 })
 
+test('what an agent does not say, no pattern decides: a person does, and nobody after this by less', { timeout: 60_000 }, async () => {
+  const one = record(JSON.stringify({ kind: 'read', title: 'a file' }))
+  drive(one, {}, [{ read: { '*': 'allow', '*.env': 'deny' } }]).catch(() => {})
+  const { tool, subjects, question } = await asked(one)
+  expect({ tool, subjects, question }).toEqual({ tool: undefined, subjects: undefined, question: 'read: a file' })
+})
+
+test('a request that is none is refused, and the run goes on (G14)', { timeout: 60_000 }, async () => {
+  const one = record(JSON.stringify({ toolCallId: 7, kind: ['x'], rawInput: 'x', locations: {} }))
+  drive(one, {}, [{ '*': 'ask' }]).catch(() => {})
+  await waitFor(() => given().includes('7'), { what: 'an answer', timeoutMs: 30_000 })
+  expect([agent.given().at(-1), one.asks]).toEqual([expect.stringContaining('error'), []])
+})
+
 test('a worker that has lost the claim answers nothing (G4)', { timeout: 60_000 }, async () => {
   const one = record(PUSH)
   drive(one, {}, ASK).catch(() => {})
