@@ -1,10 +1,9 @@
-import { type Backend, type Choices, type Execution, type Handle, type RunContext, type Task, TaskFailure, TaskId } from '@longshore/contracts'
+import { type Backend, type Choices, type Execution, type Handle, layersOf, NO_RULES, type PermissionPolicy, type PolicyRules, type RunContext, type Task, TaskFailure, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 import { cleanOutcome } from './clean-events.ts'
 import type { Plan } from './drivers/acp/converse.ts'
 import { type AcpRun, driveAcp } from './drivers/acp/drive.ts'
 import { type AcpMirror, createAcpMirror, parseAcpPosition, positionFor } from './drivers/acp/mirror.ts'
-import type { PermissionPolicy } from './drivers/acp/permission.ts'
 import { createReader, readOnce } from './drivers/acp/read.ts'
 import { relayed } from './drivers/acp/relay-script.ts'
 import { containerOf, handleIn, isThere, listHandles, removeContainer } from './places/container-handle.ts'
@@ -27,7 +26,7 @@ export interface AcpBackendOptions extends WorkspaceSource {
   image: string
   /** The agent: it speaks the Agent Client Protocol on its stdin and stdout. */
   command: readonly string[]
-  environment(workspace: Workspace, network: TaskNetwork, choices: Choices): Record<string, string>
+  environment(workspace: Workspace, network: TaskNetwork, choices: Choices, layers: readonly PermissionPolicy[]): Record<string, string>
   /** What must not appear in events. */
   secrets: readonly string[]
   /** One of the agent's ways to log in, for those that want to be told. */
@@ -39,18 +38,23 @@ export interface AcpBackendOptions extends WorkspaceSource {
   /** What tasks may choose. */
   offers: Offers
   patience: AcpRun['patience']
-  permission: PermissionPolicy
+  /** What agents may do without asking; default: nothing beyond the built-in policy. */
+  policy?: PolicyRules
+  /** What the profile says besides: `deny` to everything that its agent asks for. */
+  permission: 'allow' | 'deny'
 }
 
 /** What the driver adds to a container's handle. `session`: known once the agent made it. `kept`: the agent can go on with it. `resumed`: it was made by an earlier execution. */
 const Session = z.object({ session: z.string().optional(), kept: z.boolean().optional(), resumed: z.boolean().optional() })
+
+const NOTHING: PermissionPolicy = { '*': 'deny' }
 
 /** Runs any agent that speaks the Agent Client Protocol, in a container per task. */
 export function createAcpBackend(options: AcpBackendOptions): Backend {
   const { containers, image } = options
   return {
     mode: 'docker',
-    capabilities: { isolation: 'container', adopt: true, resume: true, steer: false, ask: false, pause: true, usage: true, files: true },
+    capabilities: { isolation: 'container', adopt: true, resume: true, steer: false, ask: true, pause: true, usage: true, files: true },
     probe: () => containers.probe(image),
     engineId: () => containers.engineId(),
     list: () => listHandles(options),
@@ -79,7 +83,7 @@ async function launch(options: AcpBackendOptions, task: Task, run: RunContext, k
   await run.onHandle(handle)
   await prepareFor(options, task, run, containers.user)
   const command = relayed(options.command, watchdogSeconds(run.deadlineAt, Date.now()))
-  const environment = (network: TaskNetwork): Record<string, string> => options.environment(workspace, network, choices)
+  const environment = (network: TaskNetwork): Record<string, string> => options.environment(workspace, network, choices, layersOf(options.policy ?? NO_RULES, task))
   const id = await containers.start({ taskId: task.id, claim: run.claim, image: choices.image ?? image, command, environment, workspace, run, hasInput: true, limits: { ...limits, ...limitsOfTask(choices) } })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
@@ -135,7 +139,7 @@ async function follow(options: AcpBackendOptions, task: Task, handle: Handle, ru
   const mirror = await mirrorOf(options, task, handle, run)
   const { session, resumed } = Session.parse(handle.data)
   const plan: Plan = {
-    cwd: workspaceOf(options.storage, task.id).repo, prompt, permission: options.permission,
+    cwd: workspaceOf(options.storage, task.id).repo, prompt,
     ...(session !== undefined && resumed === true ? { session } : {}),
     ...(options.authMethod === undefined ? {} : { authMethod: options.authMethod }), ...(task.model === undefined || options.isModelInEnvironment ? {} : { model: task.model }),
     onSession: async (id, isKept) => {
@@ -145,7 +149,9 @@ async function follow(options: AcpBackendOptions, task: Task, handle: Handle, ru
     },
   }
   const pipe = containerPipe(options.containers, containerOf(handle), run.log)
-  const outcome = driveAcp({ pipe, plan, mirror, run, patience: options.patience }).then((end) => withGitResult(options, task, run, cleanOutcome(end, redactor(secretsHere(options)))))
+  const clean = redactor(secretsHere(options))
+  const layers = [...layersOf(options.policy ?? NO_RULES, task), ...(options.permission === 'deny' ? [NOTHING] : [])]
+  const outcome = driveAcp({ pipe, plan, mirror, run, layers, clean, patience: options.patience }).then((end) => withGitResult(options, task, run, cleanOutcome(end, clean)))
   outcome.catch(() => {}) // whoever awaits it hears of it
   return { get handle() { return current }, outcome, result: () => mirror.result() }
 }

@@ -54,8 +54,8 @@ export interface SuiteOptions {
   resumes: boolean
   /** Whether its executions can be told something. A profile may lack it in a backend where others do not. Default: no. */
   steers?: boolean
-  /** Whether its agents ask before they do what the policies say, and follow the scripted model's directives. Default: no. */
-  asks?: boolean
+  /** Whether its agents ask before they do what the policies say, and follow the scripted model's directives; `permissions`: yes or no, and no questions. Default: no. */
+  asks?: boolean | 'permissions'
   /** What the backend says of itself that it cannot do; what is owed for it then falls away. Default: nothing. */
   lacks?: readonly ('adopt' | 'files')[]
 }
@@ -99,7 +99,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     test('says that it is ready, and what it can do', async () => {
       expect(can()).toMatchObject({ adopt: !lacks.includes('adopt'), files: !lacks.includes('files') })
       expect(can().steer || !steers).toBe(true)
-      expect(can().ask || !asks).toBe(true)
+      expect(can().ask || asks === false).toBe(true)
       expect(await under.backend.probe()).toEqual({ ok: true })
     })
 
@@ -271,7 +271,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     })
 
     if (steers) describeSteer({ under: () => under, dialect, recorded, track, dispose, adopts: !lacks.includes('adopt'), resumes })
-    if (asks) describeAsks({ under: () => under, recorded, track, dispose })
+    if (asks !== false) describeAsks({ questions: asks === true, under: () => under, recorded, track, dispose })
     if (resumes) describeResume({ under: () => under, dialect, recorded, track, dispose, nothingLeft: (one) => nothingLeft(one.task) })
   })
 }

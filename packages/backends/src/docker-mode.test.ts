@@ -41,5 +41,5 @@ async function make(deployment: string): Promise<BackendUnderTest> {
 describeNeeding(['docker', 'opencode'], 'docker mode', () => {
   describeBackend('OpenCode in a container', { make: () => make('suite-opencode'), dialect: DIRECTIVES, profile: 'opencode', ownPlace: true, resumes: true, steers: true, asks: true })
   describeBackend('a plain command in a container', { make: () => make('suite-command'), dialect: SHELL, profile: 'shell', ownPlace: true, resumes: false })
-  describeBackend('OpenCode over the Agent Client Protocol in a container', { make: () => make('suite-acp'), dialect: { ...DIRECTIVES, fail: { prompt: '[[status 400]]', code: 'agent_error' } }, profile: 'acp', ownPlace: true, resumes: true })
+  describeBackend('OpenCode over the Agent Client Protocol in a container', { make: () => make('suite-acp'), dialect: { ...DIRECTIVES, fail: { prompt: '[[status 400]]', code: 'agent_error' } }, profile: 'acp', ownPlace: true, resumes: true, asks: 'permissions' })
 })

@@ -1,8 +1,8 @@
-import type { Backend, Choice, Choices, PolicyRules } from '@longshore/contracts'
+import type { Backend, Choice, Choices, PermissionPolicy, PolicyRules } from '@longshore/contracts'
 import { createAcpBackend } from './acp-backend.ts'
 import { COMMAND_CHOICES, createCommandBackend } from './command-backend.ts'
-import type { PermissionPolicy } from './drivers/acp/permission.ts'
 import type { Patience } from './drivers/opencode/patience.ts'
+import { askingOverAcp, layersOverAcp } from './drivers/opencode/over-acp.ts'
 import { type ModelAccess, secretsOf, serverEnvironment } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
 import { containerPlace, withOrigin } from './places/container-place.ts'
@@ -18,7 +18,7 @@ export type DockerProfile = { image: string; limits?: Partial<Limits> } & (
   /** Its own OpenCode server. */
   | { driver: 'opencode' }
   /** Any agent that speaks the Agent Client Protocol. */
-  | { driver: 'acp'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string>; authMethod?: string; permission: PermissionPolicy; isOpencode: boolean }
+  | { driver: 'acp'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string>; authMethod?: string; permission: 'allow' | 'deny'; isOpencode: boolean }
   /** Any program; it gets the prompt on its stdin. */
   | { driver: 'command'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string> }
 )
@@ -51,9 +51,9 @@ export function backendOf(profile: DockerProfile, context: ProfileContext): Prof
     case 'acp': {
       const { image, command, permission, authMethod, isOpencode } = profile
       const backend = createAcpBackend({
-        containers, ...source, offers, patience, image, command, permission, isModelInEnvironment: isOpencode, ...limited,
+        containers, ...source, offers, patience, image, command, permission, isModelInEnvironment: isOpencode, ...limited, ...(policy === undefined ? {} : { policy }),
         ...(authMethod === undefined ? {} : { authMethod }),
-        environment: (workspace, network, choices) => agentEnvironment(profile, context, workspace, network, choices),
+        environment: (workspace, network, choices, layers) => agentEnvironment(profile, context, workspace, network, choices, layers),
         secrets: [...Object.values(profile.env), ...(isOpencode ? secretsOf(model, undefined) : [])],
       })
       return { backend, choices: EVERY_CHOICE }
@@ -64,11 +64,11 @@ export function backendOf(profile: DockerProfile, context: ProfileContext): Prof
 }
 
 /** A home beside `repo`, and what the profile and the task name; nothing of the worker's. An OpenCode gets what its server would get, which nobody but the worker talks to: no password. */
-function agentEnvironment(profile: DockerProfile & { driver: 'acp' }, context: ProfileContext, workspace: Workspace, { gateway }: TaskNetwork, choices: Choices): Record<string, string> {
+function agentEnvironment(profile: DockerProfile & { driver: 'acp' }, context: ProfileContext, workspace: Workspace, { gateway }: TaskNetwork, choices: Choices, layers: readonly PermissionPolicy[]): Record<string, string> {
   const { hostOrigin, offers } = context
-  const model = profile.isOpencode ? modelOfTask(context.model, choices, offers) : { config: {}, env: envOf(choices, offers) }
+  const model = profile.isOpencode ? askingOverAcp(modelOfTask(context.model, choices, offers)) : { config: {}, env: envOf(choices, offers) }
   const named: ModelAccess = { ...model, env: { ...model.env, ...profile.env, ...profile.set } }
   const reachable = hostOrigin === undefined ? named : withOrigin(named, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
-  const all = serverEnvironment(workspace, reachable, '', { temporary: '/tmp' })
+  const all = serverEnvironment(workspace, reachable, '', { temporary: '/tmp', permissions: layersOverAcp(layers) })
   return Object.fromEntries(Object.entries(all).filter(([name]) => profile.isOpencode ? name !== 'OPENCODE_SERVER_PASSWORD' : !name.startsWith('OPENCODE_')))
 }

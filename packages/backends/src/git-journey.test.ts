@@ -6,7 +6,7 @@ import { describeNeeding, engineHost, type GitServer, runnerImage, startGitServe
 import { expect, test, vi } from 'vitest'
 import { record } from './fixtures/record.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
-import { createDockerMode } from './docker-mode.ts'
+import { createDockerMode, type DockerModeOptions } from './docker-mode.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import type { GitAccess } from './workspace/git-access.ts'
 import { diffWorkspace } from './workspace/diff.ts'
@@ -62,7 +62,16 @@ describeNeeding('opencode', 'A repository in a supervised process', () => {
 })
 
 describeNeeding(['docker', 'opencode'], 'A repository in a container', () => {
+  const container = (profiles: (image: string) => NonNullable<DockerModeOptions['profiles']>): Make => async ({ storage, git }, { model, origin }) => {
+    const image = await runnerImage()
+    return createDockerMode({ deployment: 'suite-git', engine: await engineHost(), image, storage, git, model, modelOnHost: origin, profiles: profiles(image), log: SILENT })
+  }
+
   test('goes from a clone to a pushed branch', async () => {
-    expect(await journey(async ({ storage, git }, { model, origin }) => createDockerMode({ deployment: 'suite-git', engine: await engineHost(), image: await runnerImage(), storage, git, model, modelOnHost: origin, log: SILENT }))).toMatchObject({ kind: 'completed' })
+    expect(await journey(container(() => ({})))).toMatchObject({ kind: 'completed' })
+  })
+
+  test('goes from a clone to a pushed branch with an agent of the Agent Client Protocol', async () => {
+    expect(await journey(container((image) => ({ opencode: { driver: 'acp', image, command: ['opencode', 'acp'], env: {}, permission: 'allow', isOpencode: true } })))).toMatchObject({ kind: 'completed' })
   })
 })

@@ -23,7 +23,7 @@ export const Profile = z.strictObject({
   opencode_config: z.boolean().default(false),
   /** `acp`: one of the agent's ways to log in, for agents that want to be told. */
   auth_method: z.string().min(1).max(100).optional(),
-  /** `acp`: what an agent hears when it asks whether it may do something. */
+  /** `acp`: `deny` refuses whatever its agent asks for; with `allow` the policies decide. */
   permission: z.enum(['allow', 'deny']).default('allow'),
   /** Default: RUNNER_CPU_LIMIT and RUNNER_MEMORY_LIMIT. */
   cpu: Cpus.optional(),

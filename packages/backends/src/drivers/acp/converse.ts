@@ -2,8 +2,8 @@ import { client, type ClientConnection, type ClientContext, type InitializeRespo
 import { TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { clip } from '../../text.ts'
+import type { Asks } from './asks.ts'
 import { failureOfRefusal } from './ending.ts'
-import { decidePermission, type PermissionPolicy } from './permission.ts'
 
 /** It is stored in the task's handle. */
 const SessionId = z.string().min(1).max(500)
@@ -20,7 +20,6 @@ export interface Plan {
   authMethod?: string
   /** One of the models that it offers. */
   model?: string
-  permission: PermissionPolicy
   /** Called, and awaited, before the prompt is sent. `isKept`: another execution can go on with it. */
   onSession(id: string, isKept: boolean): Promise<void>
 }
@@ -29,8 +28,8 @@ export interface Plan {
 export const RESUMING: readonly string[] = [methods.agent.session.resume, methods.agent.session.load]
 
 /** Says everything, in order, and waits for the end of the turn. @throws TaskFailure, or what `onSession` threw */
-export async function converse(stream: Stream, plan: Plan): Promise<{ answer: unknown; stopReason: string }> {
-  const connection = connect(stream, plan.permission)
+export async function converse(stream: Stream, plan: Plan, asks: Pick<Asks, 'request'>): Promise<{ answer: unknown; stopReason: string }> {
+  const connection = connect(stream, asks)
   try {
     const agent = connection.agent
     const initialized = await asked(methods.agent.initialize, agent.request(methods.agent.initialize, { protocolVersion: PROTOCOL_VERSION, clientCapabilities: {}, clientInfo: { name: 'longshore', version: '1' } }))
@@ -46,9 +45,9 @@ export async function converse(stream: Stream, plan: Plan): Promise<{ answer: un
   }
 }
 
-function connect(stream: Stream, policy: PermissionPolicy): ClientConnection {
+function connect(stream: Stream, asks: Pick<Asks, 'request'>): ClientConnection {
   return client({ name: 'longshore' })
-    .onRequest(methods.client.session.requestPermission, ({ params }) => decidePermission(params, policy))
+    .onRequest(methods.client.session.requestPermission, ({ params, requestId, signal }) => asks.request({ id: requestId, params, signal }))
     .connect(stream)
 }
 

@@ -2,7 +2,7 @@ import { mkdtemp, readFile, rm } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { SILENT } from '@longshore/contracts'
+import { type AgentAsk, layersOf, NO_RULES, type PermissionPolicy, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { DIRECTIVES } from '../../fixtures/dialects.ts'
@@ -12,6 +12,7 @@ import { scriptedModel } from '../../fixtures/scripted-model.ts'
 import { createFileWatch } from '../../workspace/file-watch.ts'
 import { baselineOf, prepareWorkspace } from '../../workspace/prepare.ts'
 import { openStorage, type Workspace, workspaceOf } from '../../workspace/storage.ts'
+import { askingOverAcp, layersOverAcp } from '../opencode/over-acp.ts'
 import { serverEnvironment } from '../opencode/server-settings.ts'
 import type { Plan } from './converse.ts'
 import { driveAcp } from './drive.ts'
@@ -24,7 +25,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
   let root: string
   let provider: ScriptedProvider
   let workspace: Workspace
-  let environment: Record<string, string>
+  let environmentFor: (layers: readonly PermissionPolicy[]) => Record<string, string>
   let agents: LocalAgent[]
   beforeEach(async () => {
     root = await mkdtemp(join(tmpdir(), 'longshore-acp-'))
@@ -32,7 +33,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     provider = model.provider
     workspace = workspaceOf(await openStorage(root), record('x').task.id)
     await prepareWorkspace(workspace)
-    environment = serverEnvironment(workspace, model.model, 'none', { path: process.env['PATH'] ?? '', temporary: root })
+    environmentFor = (layers) => serverEnvironment(workspace, askingOverAcp(model.model), 'none', { path: process.env['PATH'] ?? '', temporary: root, permissions: layersOverAcp(layers) })
     agents = []
   })
   afterEach(async () => {
@@ -41,8 +42,8 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     await rm(root, { recursive: true, force: true, maxRetries: 5 })
   })
 
-  function startAgent(): LocalAgent {
-    const agent = startLocalAgent([createRequire(import.meta.url).resolve('opencode-ai/bin/opencode.exe'), 'acp'], { cwd: workspace.repo, env: environment })
+  function startAgent(permissions: PermissionPolicy = {}): LocalAgent {
+    const agent = startLocalAgent([createRequire(import.meta.url).resolve('opencode-ai/bin/opencode.exe'), 'acp'], { cwd: workspace.repo, env: environmentFor(layersOf(NO_RULES, { agent_id: '', permissions })) })
     agents.push(agent)
     return agent
   }
@@ -51,8 +52,8 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     const mirror = createAcpMirror({
       baseline, isResumed: more.session !== undefined, run, files: createFileWatch(workspace, SILENT), clean: (text) => text, position: positionFor(pipe.id, parseAcpPosition(task.position), baseline, more.session === undefined),
     })
-    const plan: Plan = { cwd: workspace.repo, prompt: task.prompt, permission: 'allow', onSession: () => Promise.resolve(), ...more }
-    return driveAcp({ pipe, plan, mirror, run, patience: PATIENCE })
+    const plan: Plan = { cwd: workspace.repo, prompt: task.prompt, onSession: () => Promise.resolve(), ...more }
+    return driveAcp({ pipe, plan, mirror, run, layers: layersOf(NO_RULES, task), clean: (text) => text, patience: PATIENCE })
   }
 
   test('completes: words, tools, files and usage are told', { timeout: 90_000 }, async () => {
@@ -74,7 +75,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     const second = drive(agent, next)
     await waitFor(() => textOf(next.events) !== '', { what: 'more of it', timeoutMs: 60_000 })
     agent.cut()
-    const outcome = await second
+    const outcome = await second;
     expect(outcome).toMatchObject({ kind: 'completed' })
     const all = textOf([...one.events, ...next.events])
     expect(all.match(/line-\d+/g)).toEqual(Array.from({ length: 20 }, (_, i) => `line-${i + 1}`))
@@ -98,9 +99,31 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     expect(textOf([...one.events, ...next.events]).replaceAll(/\s+/g, ' ')).toBe('before after')
   })
 
+  async function asked(one: Recorded): Promise<AgentAsk> {
+    await waitFor(() => one.asks.length > 0, { what: 'the agent to ask', timeoutMs: 60_000 })
+    return one.asks[0] as AgentAsk
+  }
+
+  test('asks for what a policy leaves to be asked, and goes on after a yes and a no', { timeout: 120_000 }, async () => {
+    const permissions: PermissionPolicy = { edit: 'ask', bash: { '*': 'allow', 'cat *': 'ask', 'rm *': 'deny' } }
+    const one = record(`${DIRECTIVES.write('a.txt', 'hello')} [[bash echo x && rm a.txt]] [[bash echo y; cat a.txt]] ${DIRECTIVES.say('the end')}`, { permissions })
+    const outcome = drive(startAgent(permissions), one)
+    outcome.catch(() => {})
+    for (const [choice, tool, subjects] of [['allow', 'edit', ['a.txt']], ['deny', 'bash', ['echo y', 'cat a.txt']]] as const) {
+      const ask = await asked(one)
+      expect(ask).toMatchObject({ kind: 'permission', tool, subjects })
+      expect(await ask.answer({ choices: [choice] })).toBe('answered')
+      await waitFor(() => one.asks[0]?.id !== ask.id, { what: 'it to be asked no more' })
+    }
+    expect(await outcome).toMatchObject({ kind: 'completed', result: { output: 'the end', files_changed: 1 } })
+    expect(one.events.filter(({ type }) => type === 'task.tool').map(({ payload }) => payload)).toMatchObject([
+      { tool: 'edit', status: 'completed' }, { title: 'bash: echo x, rm a.txt', output: 'refused by the policy' }, { title: 'echo x && rm a.txt', status: 'error' }, { title: 'echo y; cat a.txt', status: 'error' },
+    ])
+  })
+
   test('an agent that says no, that is none, or that ends is a failure that says why', { timeout: 90_000 }, async () => {
     expect(await drive(startAgent(), record('[[status 400]]'))).toMatchObject({ kind: 'failed', failure: { code: 'agent_error', message: expect.stringContaining('status 400') as string } })
-    const mute = startLocalAgent(['sh', '-c', 'echo "not a message"; echo "no key" >&2; exit 3'], { cwd: root, env: environment })
+    const mute = startLocalAgent(['sh', '-c', 'echo "not a message"; echo "no key" >&2; exit 3'], { cwd: root, env: environmentFor([]) })
     expect(await drive(mute, record('x'))).toMatchObject({ kind: 'failed', failure: { code: 'agent_error', message: expect.stringContaining('no key') as string } })
   })
 })

@@ -1,6 +1,7 @@
 import { setTimeout as delay } from 'node:timers/promises'
 import { methods } from '@agentclientprotocol/sdk'
-import { type ExecutionOutcome, type Failure, type RunContext, TaskFailure } from '@longshore/contracts'
+import { type ExecutionOutcome, type Failure, type PermissionPolicy, type RunContext, TaskFailure } from '@longshore/contracts'
+import { createAsks } from './asks.ts'
 import { converse, type Plan } from './converse.ts'
 import { failureOfStop } from './ending.ts'
 import type { AcpMirror } from './mirror.ts'
@@ -16,28 +17,38 @@ export interface AcpRun {
   plan: Plan
   mirror: AcpMirror
   run: RunContext
+  /** What the agent may do without asking. */
+  layers: readonly PermissionPolicy[]
+  clean(text: string): string
   /** As STALL_MS and STALL_TOOL_MS have it. */
   patience: { stallMs: number; stallToolMs: number }
 }
 
 /** Has the conversation, and mirrors what the agent says, until it is over. Rejects only when the signal aborts or the claim is lost. */
-export async function driveAcp({ pipe, plan, mirror, run, patience }: AcpRun): Promise<ExecutionOutcome> {
+export async function driveAcp({ pipe, plan, mirror, run, layers, clean, patience }: AcpRun): Promise<ExecutionOutcome> {
   const over = new AbortController()
   const signal = AbortSignal.any([run.signal, over.signal])
   const sender = createSender(pipe, run, plan.prompt === undefined ? methods.agent.session.prompt : undefined)
   const wire = createWire(sender)
   let lastSign = performance.now()
+  const sign = (): void => {
+    lastSign = performance.now()
+  }
+  const asks = createAsks({ pipeId: pipe.id, layers, cwd: plan.cwd, sender, run, clean, changed: sign })
   const reader = createReader(mirror, plan.session !== undefined, {
     noted: sender.noted,
     heard: (message) => {
-      lastSign = performance.now()
+      sign()
+      asks.heard(message)
       wire.heard(message)
     },
   })
   const parts = [
-    converse(wire.stream, plan),
+    converse(wire.stream, plan, asks),
     readOn(pipe, reader, mirror, signal),
-    whenStalled(() => stallOf(patience, performance.now() - lastSign, mirror.isToolRunning()), signal),
+    // Who waits for an answer shows no sign of life, and has not stalled.
+    whenStalled(() => (asks.isWaiting() ? undefined : stallOf(patience, performance.now() - lastSign, mirror.isToolRunning())), signal),
+    asks.tellOn(signal),
     whenAborted(run.signal),
   ] as const
   for (const part of parts) part.catch(() => {}) // the race tells of the first only
