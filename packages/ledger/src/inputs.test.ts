@@ -145,3 +145,12 @@ test('a hand-over to somebody who adopts goes through the queue, though the task
   expect(await ledger.requeue(claimOf(task), { reason: 'handover' })).toMatchObject({ state: 'queued', asking: 1 })
   expect(await ledger.answer(task.id, ID, answers(['a']))).toMatchObject({ task: { state: 'queued', answers_waiting: 1 } })
 })
+
+test('G7: a task with a limit for its time in the queue, whose owner dies while it waits for a person, is taken over, not ended', async () => {
+  const task = await world.running({ queue_ttl_ms: 1_000 })
+  await ledger.saveHandle(claimOf(task), aHandle)
+  await ledger.ask(claimOf(task), input())
+  // Long ago: the time in the queue is over since.
+  await world.redis.hset(world.keys.task(task.id), 'created_at', '1')
+  expect(await world.taken(await world.now(task.id), 'w2')).toMatchObject({ state: 'running', attempt: 1 })
+})

@@ -221,11 +221,11 @@ end
 
 /**
  * Ends a task that was never started within its time in the queue, by the clock of the caller's step; whether it did. After the first
- * start there is a deadline, and waiting counts against that; paused time counts against neither.
+ * start there is a deadline, though it may stand still, and waiting counts against that; paused time counts against neither.
  */
 export const EXPIRE = `
 local function expire(t, at, eventId)
-  if t.deadline_at then return false end
+  if t.started_at then return false end
   local ttl = brief(t).queue_ttl_ms
   local r = redis.call('HMGET', taskKey(t.id), 'created_at', 'paused_ms')
   if not ttl or at < r[1] + (r[2] or 0) + ttl then return false end
