@@ -154,3 +154,11 @@ test('G7: a task with a limit for its time in the queue, whose owner dies while 
   await world.redis.hset(world.keys.task(task.id), 'created_at', '1')
   expect(await world.taken(await world.now(task.id), 'w2')).toMatchObject({ state: 'running', attempt: 1 })
 })
+
+test('G4: a pause never goes past an owner that is just stopping the agent', async () => {
+  const task = await waiting()
+  await ledger.saveHandle(claimOf(task), { ...aHandle, checkpoint: true })
+  expect(await ledger.pause(task.id, 'op')).toMatchObject({ outcome: 'requested', before: 'input_required' })
+  expect(await ledger.requeue(claimOf(task), { reason: 'answer' })).toMatchObject({ state: 'paused' })
+  expect(await ledger.resume(task.id, 'op')).toMatchObject({ task: { state: 'input_required' } })
+})

@@ -32,7 +32,7 @@ if over(before) then return { 'already_over', before, record(id) } end
 if before == 'paused' then return { 'unchanged', before, record(id) } end
 local at = now()
 local handle = t.handle and cjson.decode(t.handle)
-if before == 'running' or handle and not handle.checkpoint and not handle.discard then
+if held(t) or handle and not handle.checkpoint and not handle.discard then
   redis.call('HSETNX', taskKey(id), 'pause', with(request, { 'at', at }))
   ring(id, 'control')
   return { 'requested', before, record(id) }
