@@ -171,3 +171,14 @@ test('G12: an answer that comes before the next owner has heard what the agent w
   await answer(task, input, ['b'])
   expect(await outputOf(task)).toBe('heard b\n')
 })
+
+test('an answer that waits for others before it goes to the agent does not keep the slot, and is not lost with the session', async () => {
+  await worker({ graceMs: 200 }, { through: (asks) => asks.map((ask) => ({ ...ask, answer: () => Promise.resolve('kept' as const) })) })
+  const task = await stack.submit(`if [ -e notes ]; then cat notes; else echo 'q1|question|Which?|a,b' >> asks; ${asking('q2', 'And?', ['c'])}; fi`)
+  await waitFor(async () => (await stack.get(task.id)).asking === 2, { what: 'both questions' })
+  const [first, second] = await stack.ledger.inputs(task.id)
+  await answer(task, first as StoredInput, ['b'])
+  await waitFor(async () => (await stack.get(task.id)).worker === undefined, { what: 'the slot to be free' })
+  await answer(task, second as StoredInput, ['c'])
+  expect(await outputOf(task)).toMatch(/The answer \(from op\): b[^]*The answer \(from op\): c/)
+})

@@ -86,8 +86,7 @@ async function take(run: Run, step: InquiryStep, { seen, given, done }: Memory):
       seen.add(step.id)
       return
     case 'reply':
-      await reply(run, step, given)
-      done.add(step.ask.id)
+      if ((await reply(run, step, given)) !== 'kept') done.add(step.ask.id)
       return
     case 'tell': return tell(run, step.input)
     case 'settle':
@@ -106,19 +105,21 @@ async function ask({ deps: { ledger, inputs }, task, claim, log }: Run, { ask: w
 }
 
 /** What nobody waits for is left as it is: the session may ask again, or is told in words. */
-async function reply(run: Run, { ask: wish, answer, id }: Extract<InquiryStep, { do: 'reply' }>, given: Memory['given']): Promise<void> {
+async function reply(run: Run, { ask: wish, answer, id }: Extract<InquiryStep, { do: 'reply' }>, given: Memory['given']): Promise<'answered' | 'kept' | 'gone'> {
   await run.context.confirmClaim()
   const said = await wish.answer(answer)
-  if (said === 'gone') return
+  if (said === 'gone') return said
   if (id !== undefined) {
     given.add(id)
+    // Not used yet: whoever takes over gives it again, and a session that is interrupted hears it in words.
+    if (said === 'kept') return said
     await run.deps.ledger.settleInput(run.claim, id, 'used')
     run.log.info({ input_id: id }, 'the agent has an answer')
-    return
+  } else if (answer.choices[0] !== 'allow') {
+    // Refused without anybody's word: whoever reads the log is to see why the agent went another way.
+    await run.mirror.emit([{ type: 'task.tool', payload: { tool: wish.tool ?? wish.kind, title: wish.question.slice(0, 300), status: 'error', output: 'refused by the policy' } }])
   }
-  if (answer.choices[0] === 'allow') return
-  // Refused without anybody's word: whoever reads the log is to see why the agent went another way.
-  await run.mirror.emit([{ type: 'task.tool', payload: { tool: wish.tool ?? wish.kind, title: wish.question.slice(0, 300), status: 'error', output: 'refused by the policy' } }])
+  return said
 }
 
 async function tell(run: Run, input: StoredInput): Promise<void> {

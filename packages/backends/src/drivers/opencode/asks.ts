@@ -14,7 +14,7 @@ type Api = Pick<SessionApi, 'asks' | 'parentOf' | 'allow' | 'refuse' | 'answerQu
 /** What the session or its sub-agents wait for; with more than one question in a request each is an ask of its own, and the request is answered when all are. */
 export function createAsks(api: Api, sessionId: string, clean: (text: string) => string, run: Pick<RunContext, 'confirmClaim'>): { list(): Promise<AgentAsk[]> } {
   const family = new Map<string, boolean>()
-  /** Answers to some questions of a request, until all are there. */
+  /** Answers to some questions of a request, until all are there; kept after that, for a server that did not take them. */
   const partial = new Map<string, Map<number, readonly string[]>>()
   const isFamily = async (session: string): Promise<boolean> => {
     const known = family.get(session)
@@ -56,12 +56,11 @@ function permissionAsk(api: Api, { id, permission, patterns }: PermissionAsk, cl
 }
 
 function questionAsks(api: Api, { id, questions }: QuestionAsk, clean: (text: string) => string, run: Pick<RunContext, 'confirmClaim'>, partial: Map<string, Map<number, readonly string[]>>): AgentAsk[] {
-  const answerOne = async (i: number, { choices }: Pick<InputAnswer, 'choices'>): Promise<'answered' | 'gone'> => {
+  const answerOne = async (i: number, { choices }: Pick<InputAnswer, 'choices'>): Promise<'answered' | 'kept' | 'gone'> => {
     await run.confirmClaim()
     const answers = partial.get(id) ?? new Map<number, readonly string[]>()
     partial.set(id, answers.set(i, choices.length === 0 ? [NO_ANSWER] : choices))
-    if (answers.size < questions.length) return 'answered'
-    partial.delete(id)
+    if (answers.size < questions.length) return 'kept'
     return called(api.answerQuestion(id, questions.map((_, n) => [...(answers.get(n) ?? [])])))
   }
   return questions.map(({ question, options, multiple, custom }, i) => ({
