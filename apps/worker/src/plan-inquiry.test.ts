@@ -69,6 +69,8 @@ test('what is allowed always is not asked again; allowed once, it is', () => {
   const policy: PermissionPolicy = { bash: 'ask' }
   expect(said(plan([later], [stored(first, 'used', ['always'])], { policy }))).toEqual(['reply allow policy'])
   expect(said(plan([later], [stored(first, 'used', ['allow'])], { policy }))).toEqual(['open'])
+  // What was allowed for good does not outlive a policy that forbids it now.
+  expect(said(plan([later], [stored(first, 'used', ['always'])], { policy: { bash: { 'git push*': 'deny' } } }))).toEqual(['reply deny policy'])
   expect(said(plan([permission('p3', 'git push --force')], [stored(first, 'used', ['always'])], { policy }))).toEqual(['open'])
 })
 

@@ -44,8 +44,8 @@ export function planInquiry({ asks, inputs, layers, ...memory }: InquiryView): I
     if (known?.status === 'open') steps.push({ do: 'open', ask, id: known.input_id, print: known.print })
     else if (known?.answer !== undefined && known.status !== 'used') steps.push({ do: 'reply', ask, answer: known.answer, id: known.input_id })
     else if (known?.status === 'used') continue // answered already: it is only still shown
-    else if (action === 'allow' || isAllowedAlways(print, inputs)) steps.push({ do: 'reply', ask, answer: { choices: ['allow'] }, id: undefined })
     else if (action === 'deny') steps.push({ do: 'reply', ask, answer: deny(ask, REFUSED), id: undefined })
+    else if (action === 'allow' || isAllowedAlways(print, inputs)) steps.push({ do: 'reply', ask, answer: { choices: ['allow'] }, id: undefined })
     else if (room <= 0 || inputs.length >= MAX_INPUTS) steps.push({ do: 'reply', ask, answer: deny(ask, TOO_MANY), id: undefined })
     else {
       room -= 1
