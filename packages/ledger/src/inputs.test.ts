@@ -116,6 +116,16 @@ test('a pause over an open question: its time stands still, resumed it is asked 
   expect(await ledger.resume(task.id, 'op')).toMatchObject({ task: { state: 'queued', answers_waiting: 1 }, ticket: { task_id: task.id } })
 })
 
+test('G14: half a character in what an agent says does not keep its task from being resumed', async () => {
+  const task = await waiting({ tool: 'x\ud83d', question: '"ttl_ms":1 \udc00' })
+  await ledger.saveHandle(claimOf(task), { ...aHandle, checkpoint: true })
+  await ledger.requeue(claimOf(task), { reason: 'answer' })
+  await ledger.pause(task.id, 'op')
+  expect(await ledger.resume(task.id, 'op')).toMatchObject({ outcome: 'resumed', task: { state: 'input_required' } })
+  const [open] = await ledger.inputs(task.id)
+  expect((open?.expires_at ?? 0) - ((await world.now(task.id)).waiting_at ?? 0)).toBe(60_000)
+})
+
 test('what nobody answered in time is answered as its policy says, once', async () => {
   const [question, permission] = [await parked(), await waiting({ input_id: OTHER, kind: 'permission', choices: ['allow', 'always', 'deny'], unanswered: 'deny' })]
   expect(await ledger.answerExpired(10)).toBe(0)

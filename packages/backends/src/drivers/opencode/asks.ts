@@ -6,6 +6,8 @@ import { asCallFailure, type PermissionAsk, type QuestionAsk, type SessionApi } 
 const MAX_DEPTH = 8
 /** Commands or paths of one wish; the rest is as if it were not asked for, so such a wish is refused. */
 const MAX_SUBJECTS = 50
+/** No policy names a longer one. */
+const MAX_TOOL_CHARACTERS = 200
 /** A question that is rejected ends the run; one that is answered so does not. */
 const NO_ANSWER = 'Nobody answers this. Decide for yourself, and go on.'
 
@@ -45,7 +47,7 @@ async function descends(api: Pick<SessionApi, 'parentOf'>, session: string, from
 
 function permissionAsk(api: Api, { id, permission, patterns }: PermissionAsk, clean: (text: string) => string, run: Pick<RunContext, 'confirmClaim'>): AgentAsk {
   return {
-    id, kind: 'permission', tool: permission, subjects: patterns.slice(0, MAX_SUBJECTS), choices: [], freeText: false, multiple: false,
+    id, kind: 'permission', tool: clip(permission, MAX_TOOL_CHARACTERS), subjects: patterns.slice(0, MAX_SUBJECTS), choices: [], freeText: false, multiple: false,
     question: clean(clip(`${permission}: ${patterns.join(', ')}`, MAX_QUESTION_CHARACTERS)),
     answer: async ({ choices: [choice], message }) => {
       await run.confirmClaim()
