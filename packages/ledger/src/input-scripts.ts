@@ -72,6 +72,8 @@ if isExpired == '1' and before == 'paused' then
   redis.call('ZREM', expiring, id .. ' ' .. inputId)
   return { 'no_such_input', before, record(id) }
 end
+-- it was asked again since somebody saw that its time was over
+if isExpired == '1' and at < tonumber(redis.call('ZSCORE', expiring, id .. ' ' .. inputId) or 0) then return { 'not_open', before, record(id) } end
 if not status then
   redis.call('ZREM', expiring, id .. ' ' .. inputId)
   return { 'no_such_input', before, record(id) }

@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest'
 
-import type { Task, TaskInput } from '@longshore/contracts'
+import { MAX_EVENT_BYTES, type Task, type TaskInput } from '@longshore/contracts'
 
 import { ClaimLost, type Ledger } from './ledger.ts'
 import { aHandle, claimOf, completed, connect, ticket, type World } from './testing/world.ts'
@@ -114,6 +114,21 @@ test('a pause over an open question: its time stands still, resumed it is asked 
   await ledger.pause(task.id, 'op')
   expect(await ledger.answer(task.id, ID, answers(['a']))).toMatchObject({ outcome: 'answered', task: { state: 'paused' } })
   expect(await ledger.resume(task.id, 'op')).toMatchObject({ task: { state: 'queued', answers_waiting: 1 }, ticket: { task_id: task.id } })
+})
+
+test('an answer is an event as any other: no larger than one may be', async () => {
+  const task = await waiting({ multiple: true, free_text: true })
+  await ledger.answer(task.id, ID, answers(Array.from({ length: 20 }, () => 'x'.repeat(2_000))))
+  expect(Buffer.byteLength((await world.redis.lindex(world.keys.log(task.id), -1)) ?? '')).toBeLessThanOrEqual(MAX_EVENT_BYTES)
+  expect((await ledger.inputs(task.id))[0]?.answer?.choices.join('')).toHaveLength(40_000)
+})
+
+test('a record that cannot be read keeps no other task waiting', async () => {
+  const [broken, task] = [await waiting(), await waiting()]
+  await letExpire(broken)
+  await letExpire(task)
+  await world.redis.hset(world.keys.inputs(broken.id), ID, '{}')
+  expect(await ledger.answerExpired(10)).toBe(1)
 })
 
 test('G14: half a character in what an agent says does not keep its task from being resumed', async () => {
