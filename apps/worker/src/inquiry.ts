@@ -46,7 +46,12 @@ export function openInquiry(run: Run): Inquiry {
       noted = reason
     }
   }
-  const next = (): Promise<void> => (turn = turn.catch(() => undefined).then(look))
+  const forget = async (): Promise<void> => {
+    heard = undefined
+    for (const id of memory.seen) await run.deps.ledger.settleInput(run.claim, id, 'unheard')
+    for (const one of Object.values(memory)) one.clear()
+  }
+  const next = (step = look): Promise<void> => (turn = turn.catch(() => undefined).then(step))
   return {
     hear: (asks) => {
       const isQuiet = asks.length === 0 && heard?.length === 0 && memory.seen.size === 0
@@ -54,11 +59,7 @@ export function openInquiry(run: Run): Inquiry {
       return isQuiet ? Promise.resolve() : next()
     },
     bring: () => next().catch(() => undefined), // the claim is lost: others notice
-    forget: () => (turn = turn.catch(() => undefined).then(async () => {
-      heard = undefined
-      for (const id of memory.seen) await run.deps.ledger.settleInput(run.claim, id, 'unheard')
-      for (const one of Object.values(memory)) one.clear()
-    })),
+    forget: () => next(forget),
   }
 }
 

@@ -137,8 +137,8 @@ test('G14: half a character in what an agent says does not keep its task from be
   await ledger.requeue(claimOf(task), { reason: 'answer' })
   await ledger.pause(task.id, 'op')
   expect(await ledger.resume(task.id, 'op')).toMatchObject({ outcome: 'resumed', task: { state: 'input_required' } })
-  const [open] = await ledger.inputs(task.id)
-  expect((open?.expires_at ?? 0) - ((await world.now(task.id)).waiting_at ?? 0)).toBe(60_000)
+  const [asked] = await ledger.inputs(task.id)
+  expect((asked?.expires_at ?? 0) - ((await world.now(task.id)).waiting_at ?? 0)).toBe(60_000)
 })
 
 test('what nobody answered in time is answered as its policy says, once', async () => {

@@ -20,9 +20,10 @@ async function follow(dir: string, outcome: Promise<unknown>, run: RunContext): 
   const over = new AbortController()
   outcome.then(() => over.abort(), () => over.abort())
   const until = AbortSignal.any([over.signal, run.signal])
-  while (!until.aborted) {
+  const isOver = () => until.aborted
+  while (!isOver()) {
     const asks = await waiting(dir, run)
-    if (until.aborted) return
+    if (isOver()) return
     await run.onAsks(asks)
     await sleep(50)
   }
