@@ -81,6 +81,13 @@ test('which of two is meant must be said; free texts and several choices are tak
   expect(await callRefused(client, 'answer_task_input', { task_id, answer: 'red' })).toMatchObject({ code: 'invalid_input', next: expect.stringContaining('Nothing is to be answered') as string })
 })
 
+test('a choice is taken as the agent wrote it, blanks at its ends included', async () => {
+  const task_id = await asking({ choices: [' red', 'blue '] })
+  expect(await callOk(await operator(), 'answer_task_input', { task_id, answer: 'blue ' })).toMatchObject({ answer: ['blue '] })
+  const other = await asking({ choices: [' red', 'blue '] })
+  expect(await callOk(await operator(), 'answer_task_input', { task_id: other, answer: 'red' })).toMatchObject({ answer: [' red'] })
+})
+
 test('what is over is not answered any more, and an answer for another task is none', async () => {
   const [task_id, other] = [await asking({}), await asking()]
   const client = await operator()

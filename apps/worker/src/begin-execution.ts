@@ -55,6 +55,7 @@ export async function beginExecution(run: Run, isTakeover: boolean): Promise<Exe
  */
 export async function resumeLost(run: Run, failure: Failure): Promise<Execution | undefined> {
   run.log.warn({ code: failure.code, reason: failure.message }, 'the execution was lost')
+  await run.inquiry.forget()
   return patiently(run, () => resume(run, `its execution was lost (${failure.message})`))
 }
 

@@ -1,7 +1,10 @@
+import { readFile } from 'node:fs/promises'
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 
-import { DEFAULT_INPUT_TTL_MS, NO_RULES, type PermissionPolicy, type StoredInput, type Task } from '@longshore/contracts'
+import { type AgentAsk, type Backend, DEFAULT_INPUT_TTL_MS, NO_RULES, type PermissionPolicy, type RunContext, type StoredInput, type Task } from '@longshore/contracts'
 
 import type { WorkerSettings } from './create-worker.ts'
 import { asking } from './testing/shell-asks.ts'
@@ -16,10 +19,18 @@ afterEach(() => stack.stop())
 
 const RULES = { policy: NO_RULES, ttlMs: DEFAULT_INPUT_TTL_MS, unanswered: 'deny', graceMs: 60_000 } as const
 const QUESTION = asking('q1', 'Which?', ['a', 'b'])
-const worker = (inputs: WorkerSettings['inputs'] = {}, more: { name?: string } = {}) => stack.worker({
-  concurrency: 1, inputs: { ...RULES, ...inputs }, ...more,
-  backends: [createShellBackend('docker', stack.root, { capabilities: { ask: true, pause: true, steer: true } })],
+const worker = (inputs: WorkerSettings['inputs'] = {}, more: { name?: string; through?: Through } = {}) => stack.worker({
+  concurrency: 1, inputs: { ...RULES, ...inputs }, ...(more.name === undefined ? {} : { name: more.name }),
+  backends: [heardThrough(createShellBackend('docker', stack.root, { capabilities: { ask: true, pause: true, steer: true } }), more.through)],
 })
+/** What becomes of the asks of an execution before its worker hears of them. */
+type Through = (asks: readonly AgentAsk[]) => Promise<readonly AgentAsk[]> | readonly AgentAsk[]
+function heardThrough(backend: Backend, through: Through = (asks) => asks): Backend {
+  const hearing = (run: RunContext): RunContext => ({ ...run, onAsks: async (asks) => run.onAsks(await through(asks)) })
+  return { ...backend, start: (task, run) => backend.start(task, hearing(run)), attach: (task, handle, run) => backend.attach(task, handle, hearing(run)), resume: (task, handle, run, note) => backend.resume(task, handle, hearing(run), note) }
+}
+/** The line of a script that asks nothing and waits for a message. */
+const HEARS = 'while [ ! -e mail ]; do sleep 0.02; done; cat mail'
 const untilAsked = ({ id }: Task): Promise<StoredInput> => waitFor(async () => (await stack.ledger.inputs(id)).find(({ status }) => status === 'open'), { what: 'a question' })
 async function answer({ id }: Task, { input_id }: StoredInput, choices: string[], message?: string) {
   const done = await stack.ledger.answer(id, input_id, { choices, by: 'op', ...(message === undefined ? {} : { message }) })
@@ -130,4 +141,44 @@ test('what nobody answers in time is answered by the policy, and the agent goes 
   const task = await stack.submit(asking('p1', 'ls', 'permission'), { permissions: { sh: 'ask' } })
   expect(await outputOf(task)).toBe('heard allow\n')
   expect((await stack.events(task.id)).flatMap((event) => (event.known && event.type === 'task.input_answered' ? [event.payload] : []))).toMatchObject([{ by: 'policy', why: 'expired', answer: 'allow' }])
+})
+
+test('G7: a session that is lost while its worker lives does not lose what it had asked: the answer reaches the agent', async () => {
+  await worker()
+  const task = await stack.submit(`if [ -e notes ]; then ${HEARS}; else ${QUESTION}; fi`)
+  const input = await untilAsked(task)
+  process.kill(-Number(await readFile(`${stack.root}/${task.id}-1/pid`, 'utf8')), 'SIGKILL')
+  await waitFor(async () => (await stack.types(task.id)).includes('task.resumed'), { what: 'the session to go on' })
+  expect(await stack.until(task.id, 'running')).toMatchObject({ asking: 1, deadline_at: expect.any(Number) as number })
+  expect(await answer(task, input, ['b'])).toMatchObject({ outcome: 'answered' })
+  expect(await outputOf(task)).toMatch(/You asked: Which\?.*The answer \(from op\): b/)
+})
+
+test('an answer for which nobody waits any more is told in words, not lost', async () => {
+  await worker({}, { through: (asks) => asks.map((ask) => ({ ...ask, answer: () => Promise.resolve('gone' as const) })) })
+  const task = await stack.submit(`echo 'q1|question|Which?|a,b' >> asks; ${HEARS}`)
+  await answer(task, await untilAsked(task), ['b'])
+  expect(await outputOf(task)).toMatch(/The answer \(from op\): b/)
+})
+
+test('G12: an answer that comes before the next owner has heard what the agent waits for reaches it once, where it waits', async () => {
+  const first = await worker()
+  const task = await stack.submit(`${QUESTION}; if [ -e mail ]; then cat mail; fi`)
+  const input = await untilAsked(task)
+  await worker({}, { through: (asks) => sleep(1_000, asks) }) // a server that is slow to say what its agents wait for
+  await first.stop()
+  await waitFor(async () => (await stack.types(task.id)).includes('task.adopted'), { what: 'the next owner' })
+  await answer(task, input, ['b'])
+  expect(await outputOf(task)).toBe('heard b\n')
+})
+
+test('an answer that waits for others before it goes to the agent does not keep the slot, and is not lost with the session', async () => {
+  await worker({ graceMs: 200 }, { through: (asks) => asks.map((ask) => ({ ...ask, answer: () => Promise.resolve('kept' as const) })) })
+  const task = await stack.submit(`if [ -e notes ]; then cat notes; else echo 'q1|question|Which?|a,b' >> asks; ${asking('q2', 'And?', ['c'])}; fi`)
+  await waitFor(async () => (await stack.get(task.id)).asking === 2, { what: 'both questions' })
+  const [first, second] = await stack.ledger.inputs(task.id)
+  await answer(task, first as StoredInput, ['b'])
+  await waitFor(async () => (await stack.get(task.id)).worker === undefined, { what: 'the slot to be free' })
+  await answer(task, second as StoredInput, ['c'])
+  expect(await outputOf(task)).toMatch(/The answer \(from op\): b[^]*The answer \(from op\): c/)
 })

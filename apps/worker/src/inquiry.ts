@@ -1,4 +1,4 @@
-import { type AgentAsk, type InputAnswer, layersOf, PERMISSION_CHOICES, type PolicyRules, type StoredInput, TaskFailure } from '@longshore/contracts'
+import { type AgentAsk, type InputAnswer, type InputId, layersOf, PERMISSION_CHOICES, type PolicyRules, type StoredInput, TaskFailure } from '@longshore/contracts'
 import { ClaimLost } from '@longshore/ledger'
 
 import { type InquiryStep, planInquiry } from './plan-inquiry.ts'
@@ -21,15 +21,19 @@ export interface Inquiry {
   hear(asks: readonly AgentAsk[]): Promise<void>
   /** Somebody has answered. Never rejects. */
   bring(): Promise<void>
+  /** The execution is lost: nobody waits until the next one is heard. What is open stays so. */
+  forget(): Promise<void>
 }
 
 /** One look at a time, each with the newest that was heard. */
 export function openInquiry(run: Run): Inquiry {
-  const memory: Memory = { seen: new Set(), done: new Set() }
-  let heard: readonly AgentAsk[] = []
+  const memory: Memory = { seen: new Set(), given: new Set(), done: new Set() }
+  let heard: readonly AgentAsk[] | undefined
   let turn: Promise<void> = Promise.resolve()
   let noted = ''
   const look = async (): Promise<void> => {
+    // Who has not said yet what it waits for may wait for the very answer: it is not told in words, too.
+    if (heard === undefined) return
     try {
       await attend(run, heard, memory)
       noted = ''
@@ -42,32 +46,38 @@ export function openInquiry(run: Run): Inquiry {
       noted = reason
     }
   }
-  const next = (): Promise<void> => (turn = turn.catch(() => undefined).then(look))
+  const forget = async (): Promise<void> => {
+    heard = undefined
+    for (const id of memory.seen) await run.deps.ledger.settleInput(run.claim, id, 'unheard')
+    for (const one of Object.values(memory)) one.clear()
+  }
+  const next = (step = look): Promise<void> => (turn = turn.catch(() => undefined).then(step))
   return {
     hear: (asks) => {
-      const isQuiet = asks.length === 0 && heard.length === 0 && memory.seen.size === 0
+      const isQuiet = asks.length === 0 && heard?.length === 0 && memory.seen.size === 0
       heard = asks
       return isQuiet ? Promise.resolve() : next()
     },
     bring: () => next().catch(() => undefined), // the claim is lost: others notice
+    forget: () => next(forget),
   }
 }
 
-/** `seen`: inputs for which this execution was heard waiting. `done`: what it may still name though it has the answer, or though nobody waits for it (as after an abort). */
-interface Memory { seen: Set<string>; done: Set<string> }
+/** `seen`: inputs for which this execution was heard waiting. `given`: those of which it took the answer. `done`: what it may still name though it has the answer, or though nobody waits for it (as after an abort). */
+type Memory = Record<'seen' | 'given', Set<InputId>> & { done: Set<string> }
 
-async function attend(run: Run, heard: readonly AgentAsk[], { seen, done }: Memory): Promise<void> {
+async function attend(run: Run, heard: readonly AgentAsk[], memory: Memory): Promise<void> {
   const { deps, task } = run
-  const asks = heard.filter(({ id }) => !done.has(id))
+  const asks = heard.filter(({ id }) => !memory.done.has(id))
   const inputs = await deps.ledger.inputs(task.id)
-  for (const step of planInquiry({ asks, inputs, layers: layersOf(deps.inputs.policy, task), seen })) {
+  for (const step of planInquiry({ asks, inputs, layers: layersOf(deps.inputs.policy, task), ...memory })) {
     if (run.context.signal.aborted) return
-    await take(run, step, { seen, done })
+    await take(run, step, memory)
   }
 }
 
 /** First the agent, then the log: a death in between brings the same answer again, and nobody waits for it then. */
-async function take(run: Run, step: InquiryStep, { seen, done }: Memory): Promise<void> {
+async function take(run: Run, step: InquiryStep, { seen, given, done }: Memory): Promise<void> {
   const { deps: { ledger }, claim } = run
   switch (step.do) {
     case 'open':
@@ -77,8 +87,7 @@ async function take(run: Run, step: InquiryStep, { seen, done }: Memory): Promis
       seen.add(step.id)
       return
     case 'reply':
-      await reply(run, step)
-      done.add(step.ask.id)
+      if ((await reply(run, step, given)) !== 'kept') done.add(step.ask.id)
       return
     case 'tell': return tell(run, step.input)
     case 'settle':
@@ -97,23 +106,27 @@ async function ask({ deps: { ledger, inputs }, task, claim, log }: Run, { ask: w
 }
 
 /** What nobody waits for is left as it is: the session may ask again, or is told in words. */
-async function reply(run: Run, { ask: wish, answer, id }: Extract<InquiryStep, { do: 'reply' }>): Promise<void> {
+async function reply(run: Run, { ask: wish, answer, id }: Extract<InquiryStep, { do: 'reply' }>, given: Memory['given']): Promise<'answered' | 'kept' | 'gone'> {
   await run.context.confirmClaim()
   const said = await wish.answer(answer)
-  if (said === 'gone') return
+  if (said === 'gone') return said
   if (id !== undefined) {
+    given.add(id)
+    // Not used yet: whoever takes over gives it again, and a session that is interrupted hears it in words.
+    if (said === 'kept') return said
     await run.deps.ledger.settleInput(run.claim, id, 'used')
     run.log.info({ input_id: id }, 'the agent has an answer')
-    return
+  } else if (answer.choices[0] !== 'allow') {
+    // Refused without anybody's word: whoever reads the log is to see why the agent went another way.
+    await run.mirror.emit([{ type: 'task.tool', payload: { tool: wish.tool ?? wish.kind, title: wish.question.slice(0, 300), status: 'error', output: 'refused by the policy' } }])
   }
-  if (answer.choices[0] === 'allow') return
-  // Refused without anybody's word: whoever reads the log is to see why the agent went another way.
-  await run.mirror.emit([{ type: 'task.tool', payload: { tool: wish.tool ?? wish.kind, title: wish.question.slice(0, 300), status: 'error', output: 'refused by the policy' } }])
+  return said
 }
 
 async function tell(run: Run, input: StoredInput): Promise<void> {
-  if (run.execution?.tell === undefined) return
-  if ((await run.execution.tell({ id: input.input_id, text: toldOf(input) })) === 'over') return
+  if (run.execution === undefined) return
+  // Who cannot be told anything gets the answer when it asks again.
+  if ((await run.execution.tell?.({ id: input.input_id, text: toldOf(input) })) === 'over') return
   await run.deps.ledger.settleInput(run.claim, input.input_id, 'told')
 }
 

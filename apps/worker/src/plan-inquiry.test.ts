@@ -6,8 +6,8 @@ import { type InquiryStep, planInquiry } from './plan-inquiry.ts'
 
 const question = (id: string, text = 'Which?'): AgentAsk => ({ id, kind: 'question', question: text, choices: ['a', 'b'], freeText: false, multiple: false, answer: () => Promise.resolve('answered') })
 const permission = (id: string, ...subjects: string[]): AgentAsk => ({ id, kind: 'permission', question: `bash: ${subjects.join(', ')}`, choices: [], freeText: false, multiple: false, tool: 'bash', subjects, answer: () => Promise.resolve('answered') })
-const plan = (asks: AgentAsk[], inputs: StoredInput[] = [], { seen = [], policy = {} }: { seen?: string[]; policy?: PermissionPolicy } = {}) =>
-  planInquiry({ asks, inputs, layers: layersOf({ ...NO_RULES, permissions: policy }, { agent_id: 'a' }), seen: new Set(seen) })
+const plan = (asks: AgentAsk[], inputs: StoredInput[] = [], { seen = [], given = [], policy = {} }: { seen?: string[]; given?: string[]; policy?: PermissionPolicy } = {}) =>
+  planInquiry({ asks, inputs, layers: layersOf({ ...NO_RULES, permissions: policy }, { agent_id: 'a' }), seen: new Set(seen), given: new Set(given) })
 /** What is done, without the asks themselves. */
 const said = (steps: InquiryStep[]) => steps.map((step) => (step.do === 'reply' ? `reply ${step.answer.choices.join(',') || '-'} ${step.id === undefined ? 'policy' : 'person'}` : step.do === 'settle' ? `settle ${step.how}` : step.do))
 /** The input that the ledger keeps of an ask. */
@@ -54,12 +54,13 @@ test('two that ask the same at a time are two inputs', () => {
   expect(new Set(steps.map((step) => (step.do === 'open' ? step.id : ''))).size).toBe(2)
 })
 
-test('what the agent asks no more is withdrawn, or used, if it was heard here; else an answer is told in words', () => {
+test('what the agent asks no more is withdrawn if it was heard here; an answer that it did not take is told in words', () => {
   const ask = question('q1')
   const id = stored(ask, 'open').input_id
   expect(said(plan([], [stored(ask, 'open')], { seen: [id] }))).toEqual(['settle withdrawn'])
   expect(said(plan([], [stored(ask, 'open')]))).toEqual([])
-  expect(said(plan([], [stored(ask, 'answered', ['a'])], { seen: [id] }))).toEqual(['settle used'])
+  expect(said(plan([], [stored(ask, 'answered', ['a'])], { seen: [id], given: [id] }))).toEqual(['settle used'])
+  expect(said(plan([], [stored(ask, 'answered', ['a'])], { seen: [id] }))).toEqual(['tell'])
   expect(said(plan([], [stored(ask, 'answered', ['a'])]))).toEqual(['tell'])
 })
 
@@ -68,6 +69,8 @@ test('what is allowed always is not asked again; allowed once, it is', () => {
   const policy: PermissionPolicy = { bash: 'ask' }
   expect(said(plan([later], [stored(first, 'used', ['always'])], { policy }))).toEqual(['reply allow policy'])
   expect(said(plan([later], [stored(first, 'used', ['allow'])], { policy }))).toEqual(['open'])
+  // What was allowed for good does not outlive a policy that forbids it now.
+  expect(said(plan([later], [stored(first, 'used', ['always'])], { policy: { bash: { 'git push*': 'deny' } } }))).toEqual(['reply deny policy'])
   expect(said(plan([permission('p3', 'git push --force')], [stored(first, 'used', ['always'])], { policy }))).toEqual(['open'])
 })
 

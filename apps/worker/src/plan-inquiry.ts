@@ -18,6 +18,8 @@ export interface InquiryView {
   layers: readonly PermissionPolicy[]
   /** Inputs for which this execution was seen waiting. */
   seen: ReadonlySet<string>
+  /** Inputs of which it took the answer. */
+  given: ReadonlySet<string>
 }
 
 /** In one session: so many that nobody reads them any more; an agent that asks on and on is answered by the policy. */
@@ -30,7 +32,7 @@ const ALWAYS = 'always'
  * One input for each wish, whoever hears of it and how often (G5): its id is made of the agent's own name for it. A session that was resumed asks
  * again under another name: then the input that is kept is the same one, and an answer that came meanwhile is used at once.
  */
-export function planInquiry({ asks, inputs, layers, seen }: InquiryView): InquiryStep[] {
+export function planInquiry({ asks, inputs, layers, ...memory }: InquiryView): InquiryStep[] {
   const live = new Map<string, AgentAsk>()
   const steps: InquiryStep[] = []
   let room = MAX_OPEN_INPUTS - inputs.filter(({ status }) => status === 'open').length
@@ -42,22 +44,22 @@ export function planInquiry({ asks, inputs, layers, seen }: InquiryView): Inquir
     if (known?.status === 'open') steps.push({ do: 'open', ask, id: known.input_id, print: known.print })
     else if (known?.answer !== undefined && known.status !== 'used') steps.push({ do: 'reply', ask, answer: known.answer, id: known.input_id })
     else if (known?.status === 'used') continue // answered already: it is only still shown
-    else if (action === 'allow' || isAllowedAlways(print, inputs)) steps.push({ do: 'reply', ask, answer: { choices: ['allow'] }, id: undefined })
     else if (action === 'deny') steps.push({ do: 'reply', ask, answer: deny(ask, REFUSED), id: undefined })
+    else if (action === 'allow' || isAllowedAlways(print, inputs)) steps.push({ do: 'reply', ask, answer: { choices: ['allow'] }, id: undefined })
     else if (room <= 0 || inputs.length >= MAX_INPUTS) steps.push({ do: 'reply', ask, answer: deny(ask, TOO_MANY), id: undefined })
     else {
       room -= 1
       steps.push({ do: 'open', ask, id: inputIdOf(ask.id), print })
     }
   }
-  return [...steps, ...inputs.filter(({ input_id }) => !live.has(input_id)).flatMap((input) => unheard(input, seen))]
+  return [...steps, ...inputs.filter(({ input_id }) => !live.has(input_id)).flatMap((input) => unheard(input, memory))]
 }
 
-/** For what the agent does not wait any more: it has the answer, or asked for something else, or its session was interrupted meanwhile and hears the answer in words. */
-function unheard(input: StoredInput, seen: ReadonlySet<string>): InquiryStep[] {
-  const wasSeen = seen.has(input.input_id)
-  if (input.status === 'answered') return [wasSeen ? { do: 'settle', id: input.input_id, how: 'used' } : { do: 'tell', input }]
-  return input.status === 'open' && wasSeen ? [{ do: 'settle', id: input.input_id, how: 'withdrawn' }] : []
+/** For what the agent does not wait any more: it has the answer, or asked for something else, or its session was interrupted meanwhile: what it may not have heard it hears in words. */
+function unheard(input: StoredInput, { seen, given }: Pick<InquiryView, 'seen' | 'given'>): InquiryStep[] {
+  const { input_id: id, status } = input
+  if (status === 'answered') return [given.has(id) ? { do: 'settle', id, how: 'used' } : { do: 'tell', input }]
+  return status === 'open' && seen.has(id) ? [{ do: 'settle', id, how: 'withdrawn' }] : []
 }
 
 /** The input of this very wish, else one of the same content for which nobody waits under its own name. */

@@ -65,7 +65,7 @@ export function watchRun(run: Run): RunWatch {
     if (cancel !== undefined) stopWith({ kind: 'cancel', request: cancel })
     else if (pause !== undefined) stopWith({ kind: 'pause' })
     else if (over !== undefined) stopWith({ kind: 'budget', message: over })
-    else if (waitingAt !== undefined && answers === 0 && deps.clock.now() - waitingAt > deps.inputs.graceMs && mayLeave(run)) stopWith({ kind: 'wait' })
+    else if (waitingAt !== undefined && deps.clock.now() - waitingAt > deps.inputs.graceMs && mayLeave(run)) stopWith({ kind: 'wait' })
     else {
       // Not waited for: an agent's server may be slow to answer, and a cancel must not be.
       if (messages > 0) void run.mailbox.deliver()

@@ -98,6 +98,20 @@ export function describeAsks({ questions, under, recorded, track, dispose }: Ask
     await dispose(next)
   })
 
+  test.each([['a question', QUESTION, {}], ['a permission', WRITE, { permissions: { bash: { '*': 'allow', 'echo *': 'ask' } } }]] as const)('%s of a session that was stopped is not asked any more when that goes on', { timeout: 120_000 }, async (_what, asking, more) => {
+    const { one } = await begin(`${asking} [[say went on]]`, more)
+    one.letGo.abort()
+    const handle = one.handles.at(-1) as Handle
+    await under().backend.checkpoint(handle, one.run)
+    const next = track(successorOf(one))
+    const again: AgentAsk[] = []
+    const hearing = { ...next.run, onAsks: (asks: readonly AgentAsk[]) => Promise.resolve(void again.push(...asks)) }
+    const execution = await under().backend.resume(next.task, handle, hearing, 'Go on.')
+    expect(await execution?.outcome).toMatchObject({ kind: 'completed' })
+    expect(again).toEqual([])
+    await dispose(next)
+  })
+
   test('a worker that has lost the claim answers nothing (G4)', { timeout: 120_000 }, async () => {
     const { one, ask } = await begin(`${anything} [[say went on]]`, anyPolicy)
     one.run.confirmClaim = () => Promise.reject(new Error('the claim is another\'s'))

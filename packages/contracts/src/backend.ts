@@ -83,8 +83,8 @@ export interface AgentAsk {
   /** Of a permission: the tool, and what it is to be used on, unshortened: policies decide by it. It may hold secrets and is stored nowhere. */
   tool?: string
   subjects?: readonly string[]
-  /** `gone`: nobody waits for it any more. Throws TaskFailure when the place does not answer, ClaimLost when another owns the task. */
-  answer(answer: Pick<InputAnswer, 'choices' | 'message'>): Promise<'answered' | 'gone'>
+  /** `gone`: nobody waits for it any more. `kept`: it goes to the agent with others that are still to come; who forgets them gives it again. Throws TaskFailure when the place does not answer, ClaimLost when another owns the task. */
+  answer(answer: Pick<InputAnswer, 'choices' | 'message'>): Promise<'answered' | 'kept' | 'gone'>
 }
 
 /** One running attempt. */

@@ -17,6 +17,14 @@ test('of several policies the strictest decides: a later one takes away and neve
   expect(layersOf({ permissions: {}, agents: {} }, { agent_id: '__proto__' })).toHaveLength(1)
 })
 
+test('what no pattern fits is not allowed by that: it is as if the tool were not named', () => {
+  const of = (permissions: PermissionPolicy, tool: string, subject: string) => decide(layersOf({ permissions, agents: {} }, { agent_id: 'a' }), tool, [subject])
+  expect([of({ '*': 'deny', bash: { 'ls*': 'allow' } }, 'bash', 'rm x'), of({ '*': 'deny', bash: { 'ls*': 'allow' } }, 'bash', 'ls')]).toEqual(['deny', 'allow'])
+  expect([of({ external_directory: { '/data/*': 'allow' } }, 'external_directory', '/etc/*'), of({ external_directory: { '/data/*': 'allow' } }, 'external_directory', '/data/x')]).toEqual(['deny', 'allow'])
+  expect([of({ bash: { 'git push*': 'ask' } }, 'bash', 'ls'), of({ '*': { 'a*': 'allow' } }, 'edit', 'b')]).toEqual(['allow', 'allow'])
+  expect(decideTool([{ '*': 'deny', bash: { 'ls*': 'allow' } }], 'bash')).toBe('ask')
+})
+
 test('for a tool as a whole: allowed only where nothing depends on what it is used on', () => {
   expect([decideTool([{ '*': 'allow' }], 'bash'), decideTool([{ bash: { '*': 'allow' } }], 'bash'), decideTool([{ '*': 'allow' }, { bash: 'deny' }], 'bash'), decideTool([{ bash: 'ask' }, {}], 'bash')]).toEqual(['allow', 'ask', 'deny', 'ask'])
 })

@@ -13,7 +13,8 @@ const Pattern = z.string().min(1).max(MAX_PATTERN_CHARACTERS).refine((pattern) =
 
 /**
  * What an agent may do without asking, tool by tool; `*` stands for every tool that is not named. Instead of one action a tool may have
- * patterns, of which the last that fits decides: `{"*":"allow","bash":{"*":"allow","git push*":"ask"}}`. `*` fits anything, `?` one character.
+ * patterns, of which the last that fits decides, else what is said of `*`: `{"*":"allow","bash":{"*":"allow","git push*":"ask"}}`. `*` fits anything,
+ * `?` one character.
  */
 export const PermissionPolicy = z
   .record(ToolName, z.union([PermissionAction, z.record(Pattern, PermissionAction).refine((patterns) => Object.keys(patterns).length <= MAX_PATTERNS, `at most ${MAX_PATTERNS} patterns`)]))
@@ -39,7 +40,17 @@ export const NO_RULES: PolicyRules = { permissions: {}, agents: {} }
 /** The policies that hold for a task, of which the strictest decides. */
 export function layersOf({ permissions, agents }: PolicyRules, task: { agent_id: string; permissions?: PermissionPolicy | undefined }): PermissionPolicy[] {
   const own = Object.hasOwn(agents, task.agent_id) ? agents[task.agent_id] : undefined
-  return [{ ...DEFAULT_POLICY, ...permissions }, ...(own === undefined ? [] : [own]), ...(task.permissions === undefined ? [] : [task.permissions])]
+  return [overBuiltIn(permissions), ...(own === undefined ? [] : [own]), ...(task.permissions === undefined ? [] : [task.permissions])]
+}
+
+/** What the patterns of a tool leave open stays as it was: who opens one folder does not open all. */
+function overBuiltIn(permissions: PermissionPolicy): PermissionPolicy {
+  const policy = { ...DEFAULT_POLICY, ...permissions }
+  for (const [tool, action] of Object.entries(DEFAULT_POLICY)) {
+    const own = policy[tool]
+    if (typeof own === 'object' && typeof action === 'string' && !Object.hasOwn(own, '*')) policy[tool] = { '*': action, ...own }
+  }
+  return policy
 }
 
 /** The strictest of several. */
@@ -47,9 +58,12 @@ function strictest(actions: readonly PermissionAction[]): PermissionAction {
   return PERMISSION_ACTIONS.findLast((action) => actions.includes(action)) ?? 'allow'
 }
 
-/** What one policy says; undefined: nothing. A tool that is named is not `*`'s any more. */
+/** What one policy says; undefined: nothing. A tool that is named is `*`'s only where none of its patterns fits. */
 function actionOf(policy: PermissionPolicy, tool: string, subject: string): PermissionAction | undefined {
-  const rule = ruleOf(policy, tool)
+  return actionIn(ruleOf(policy, tool), subject) ?? actionIn(policy['*'], subject)
+}
+
+function actionIn(rule: PermissionPolicy[string] | undefined, subject: string): PermissionAction | undefined {
   if (rule === undefined || typeof rule === 'string') return rule
   return Object.entries(rule).findLast(([pattern]) => fits(pattern, subject))?.[1]
 }

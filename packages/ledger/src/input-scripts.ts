@@ -1,8 +1,9 @@
 import { script } from './script.ts'
 
 // Inputs of a task: HASH `inputs:<task>`, of each input `<id>` (JSON, as it was asked), `<id> status`, `<id> event` (payload of its event),
-// `<id> answer` (JSON). `asking` and `answers` in the record count the open and the answered ones. ZSET `expiring`: `<task> <id>` by the time at
-// which nobody will answer any more; what is paused is not in it.
+// `<id> answer` (JSON). `asking` and `answers` in the record count the open and the answered ones. SET `waits:<task>`: the open ones for which the
+// agent waits now; a take empties it, for what is alive is heard again. ZSET `expiring`: `<task> <id>` by the time at which nobody will answer any
+// more; what is paused is not in it.
 
 /** ARGV: id, claim, input id, input JSON, event payload, event id, ttl ms. Asked once, however often it is heard; the task waits as long as it is open. */
 export const ASK = script(`
@@ -18,19 +19,25 @@ if not status then
   redis.call('ZADD', P .. 'expiring', int(at + ttl), id .. ' ' .. inputId)
   append(t, 'task.input_required', with(payload, { 'expires_at', at + ttl }), eventId, at)
 end
-if status == 'open' then wait(t, at) end
+if status == 'open' then
+  redis.call('SADD', P .. 'waits:' .. id, inputId)
+  wait(t, at)
+end
 save(t)
 return 1
 `)
 
-/** ARGV: id, claim, input id, status (used, told, withdrawn), event payload of a withdrawal, event id. When nothing is open and the agent has every answer, it works again. */
+/** ARGV: id, claim, input id, status (used, told, withdrawn; unheard: it stays open), event payload of a withdrawal, event id. When the agent waits for nothing and has every answer, it works again. */
 export const SETTLE = script(`
 local id, claim, inputId, status, payload, eventId = unpack(ARGV)
 local t = owned(id, claim)
 if not t then return 0 end
 local inputs, at = P .. 'inputs:' .. id, now()
 local before = redis.call('HGET', inputs, inputId .. ' status')
-if before == 'open' and status == 'withdrawn' then
+if before == 'open' then redis.call('SREM', P .. 'waits:' .. id, inputId) end
+if status == 'unheard' then
+  status = nil
+elseif before == 'open' and status == 'withdrawn' then
   redis.call('HINCRBY', taskKey(id), 'asking', -1)
   redis.call('ZREM', P .. 'expiring', id .. ' ' .. inputId)
   append(t, 'task.input_answered', payload, eventId, at)
@@ -40,14 +47,17 @@ elseif before ~= 'told' then
   status = nil
 end
 if status then redis.call('HSET', inputs, inputId .. ' status', status) end
-if asking(id) <= 0 and (tonumber(redis.call('HGET', taskKey(id), 'answers')) or 0) <= 0 then awake(t, at, 'running') end
+if t.state == 'input_required' and not isAwaited(id) then
+  count(t, at)
+  if (tonumber(redis.call('HGET', taskKey(id), 'answers')) or 0) <= 0 then awake(t, at, 'running') end
+end
 save(t)
 return 1
 `)
 
 /**
  * ARGV: id, input id, event payload, answer JSON, event id, queued event id, '1' when nobody answered in time. The first answer counts; sent again after a lost answer it changes
- * nothing. A task that nobody holds goes on when nothing else is open.
+ * nothing. When the agent waits for nothing else time counts again (G9), and a task that nobody holds goes on.
  */
 export const ANSWER = script(`
 local id, inputId, payload, answer, eventId, queuedId, isExpired = unpack(ARGV)
@@ -62,6 +72,8 @@ if isExpired == '1' and before == 'paused' then
   redis.call('ZREM', expiring, id .. ' ' .. inputId)
   return { 'no_such_input', before, record(id) }
 end
+-- it was asked again since somebody saw that its time was over
+if isExpired == '1' and at < tonumber(redis.call('ZSCORE', expiring, id .. ' ' .. inputId) or 0) then return { 'not_open', before, record(id) } end
 if not status then
   redis.call('ZREM', expiring, id .. ' ' .. inputId)
   return { 'no_such_input', before, record(id) }
@@ -74,24 +86,29 @@ redis.call('HSET', inputs, inputId .. ' status', 'answered', inputId .. ' answer
 redis.call('HINCRBY', taskKey(id), 'asking', -1)
 redis.call('HINCRBY', taskKey(id), 'answers', 1)
 redis.call('ZREM', expiring, id .. ' ' .. inputId)
+redis.call('SREM', P .. 'waits:' .. id, inputId)
 append(t, 'task.input_answered', payload, eventId, at)
-if before == 'input_required' and not held(t) and asking(id) <= 0 then
-  awake(t, at, 'queued')
-  queue(t, 'answer', at, 0, queuedId)
+if before == 'input_required' and not isAwaited(id) then
+  if held(t) then count(t, at)
+  else
+    awake(t, at, 'queued')
+    queue(t, 'answer', at, 0, queuedId)
+  end
 end
 return { 'answered', before, saved('answered', t)[2] }
 `)
 
-/** Lua: asks again what is still open after a pause; its time begins anew. */
+/** Lua: after a pause the time of what is still open begins anew, and what the agent waits for is asked again. */
 export const ASK_AGAIN = `
 local function askAgain(t, by, eventIds, at)
   local inputs = P .. 'inputs:' .. t.id
   for _, field in ipairs(redis.call('HKEYS', inputs)) do
     local r = redis.call('HMGET', inputs, field, field .. ' status', field .. ' event')
     if r[2] == 'open' then
-      local due = at + cjson.decode(r[1]).ttl_ms
+      -- not decoded: half a character, which JSON can write, would be an error in the middle of this. In a string the quotes would be escaped
+      local due = at + string.match(r[1], '"ttl_ms":(%d+)')
       redis.call('ZADD', P .. 'expiring', int(due), t.id .. ' ' .. field)
-      append(t, 'task.input_required', with('{"by":' .. by .. ',' .. string.sub(r[3], 2), { 'expires_at', due }), table.remove(eventIds), at)
+      if redis.call('SISMEMBER', P .. 'waits:' .. t.id, field) == 1 then append(t, 'task.input_required', with('{"by":' .. by .. ',' .. string.sub(r[3], 2), { 'expires_at', due }), table.remove(eventIds), at) end
     end
   end
 end

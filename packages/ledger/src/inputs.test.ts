@@ -1,6 +1,6 @@
 import { beforeEach, expect, test } from 'vitest'
 
-import type { Task, TaskInput } from '@longshore/contracts'
+import { MAX_EVENT_BYTES, type Task, type TaskInput } from '@longshore/contracts'
 
 import { ClaimLost, type Ledger } from './ledger.ts'
 import { aHandle, claimOf, completed, connect, ticket, type World } from './testing/world.ts'
@@ -43,7 +43,7 @@ test('G9: a task that waits for a person is asked once, its deadline stands stil
   expect(now).not.toHaveProperty('deadline_at')
   expect(await payloads(task, 'task.input_required')).toEqual([{ input_id: ID, kind: 'question', question: 'Which "one"?', choices: ['a', 'b'], free_text: false, multiple: false, expires_at: expect.any(Number) as number }])
   expect(await ledger.answer(task.id, ID, answers(['b']))).toMatchObject({ outcome: 'answered', before: 'input_required', task: { state: 'input_required', answers_waiting: 1, asking: 0 } })
-  expect(await ledger.requests(claimOf(task))).toMatchObject({ answers: 1, waitingAt: expect.any(Number) as number })
+  expect(await ledger.requests(claimOf(task))).toMatchObject({ answers: 1, deadlineAt: expect.any(Number) as number })
   await ledger.settleInput(claimOf(task), ID, 'used')
   const running = await world.now(task.id)
   expect(running).toMatchObject({ state: 'running', asking: 0, answers_waiting: 0, deadline_at: expect.any(Number) as number })
@@ -116,6 +116,31 @@ test('a pause over an open question: its time stands still, resumed it is asked 
   expect(await ledger.resume(task.id, 'op')).toMatchObject({ task: { state: 'queued', answers_waiting: 1 }, ticket: { task_id: task.id } })
 })
 
+test('an answer is an event as any other: no larger than one may be', async () => {
+  const task = await waiting({ multiple: true, free_text: true })
+  await ledger.answer(task.id, ID, answers(Array.from({ length: 20 }, () => 'x'.repeat(2_000))))
+  expect(Buffer.byteLength((await world.redis.lindex(world.keys.log(task.id), -1)) ?? '')).toBeLessThanOrEqual(MAX_EVENT_BYTES)
+  expect((await ledger.inputs(task.id))[0]?.answer?.choices.join('')).toHaveLength(40_000)
+})
+
+test('a record that cannot be read keeps no other task waiting', async () => {
+  const [broken, task] = [await waiting(), await waiting()]
+  await letExpire(broken)
+  await letExpire(task)
+  await world.redis.hset(world.keys.inputs(broken.id), ID, '{}')
+  expect(await ledger.answerExpired(10)).toBe(1)
+})
+
+test('G14: half a character in what an agent says does not keep its task from being resumed', async () => {
+  const task = await waiting({ tool: 'x\ud83d', question: '"ttl_ms":1 \udc00' })
+  await ledger.saveHandle(claimOf(task), { ...aHandle, checkpoint: true })
+  await ledger.requeue(claimOf(task), { reason: 'answer' })
+  await ledger.pause(task.id, 'op')
+  expect(await ledger.resume(task.id, 'op')).toMatchObject({ outcome: 'resumed', task: { state: 'input_required' } })
+  const [asked] = await ledger.inputs(task.id)
+  expect((asked?.expires_at ?? 0) - ((await world.now(task.id)).waiting_at ?? 0)).toBe(60_000)
+})
+
 test('what nobody answered in time is answered as its policy says, once', async () => {
   const [question, permission] = [await parked(), await waiting({ input_id: OTHER, kind: 'permission', choices: ['allow', 'always', 'deny'], unanswered: 'deny' })]
   expect(await ledger.answerExpired(10)).toBe(0)
@@ -144,4 +169,66 @@ test('a hand-over to somebody who adopts goes through the queue, though the task
   const task = await waiting()
   expect(await ledger.requeue(claimOf(task), { reason: 'handover' })).toMatchObject({ state: 'queued', asking: 1 })
   expect(await ledger.answer(task.id, ID, answers(['a']))).toMatchObject({ task: { state: 'queued', answers_waiting: 1 } })
+})
+
+test('G7: a task with a limit for its time in the queue, whose owner dies while it waits for a person, is taken over, not ended', async () => {
+  const task = await world.running({ queue_ttl_ms: 1_000 })
+  await ledger.saveHandle(claimOf(task), aHandle)
+  await ledger.ask(claimOf(task), input())
+  // Long ago: the time in the queue is over since.
+  await world.redis.hset(world.keys.task(task.id), 'created_at', '1')
+  expect(await world.taken(await world.now(task.id), 'w2')).toMatchObject({ state: 'running', attempt: 1 })
+})
+
+test('what a session had asked before it was interrupted, and does not ask again, stays open and holds nothing up', async () => {
+  const task = await waiting()
+  const heir = await world.taken(await world.now(task.id), 'w2')
+  await ledger.ask(claimOf(heir), input({ input_id: OTHER, question: 'In other words?' }))
+  await ledger.answer(task.id, OTHER, answers(['a']))
+  await ledger.settleInput(claimOf(heir), OTHER, 'used')
+  expect(await world.now(task.id)).toMatchObject({ state: 'running', asking: 1, deadline_at: expect.any(Number) as number })
+  await ledger.saveHandle(claimOf(heir), { ...aHandle, checkpoint: true })
+  await ledger.pause(task.id, 'op')
+  await ledger.requeue(claimOf(heir), { reason: 'resume' })
+  expect(await ledger.resume(task.id, 'op')).toMatchObject({ task: { state: 'queued', asking: 1 } })
+  expect(await payloads(task, 'task.input_required')).toHaveLength(2)
+  await letExpire(task)
+  expect(await ledger.answerExpired(10)).toBe(1)
+})
+
+test('without an owner, too, only what the agent waits for holds its task up', async () => {
+  const task = await waiting()
+  const heir = await world.taken(await world.now(task.id), 'w2')
+  await ledger.ask(claimOf(heir), input({ input_id: OTHER, question: 'In other words?' }))
+  await ledger.saveHandle(claimOf(heir), { ...aHandle, checkpoint: true })
+  expect(await ledger.requeue(claimOf(heir), { reason: 'answer' })).toMatchObject({ state: 'input_required', asking: 2 })
+  expect(await ledger.answer(task.id, OTHER, answers(['a']))).toMatchObject({ task: { state: 'queued', asking: 1 } })
+})
+
+test('a session that is interrupted while its worker lives waits for nobody; it may ask again', async () => {
+  const task = await waiting()
+  await ledger.settleInput(claimOf(task), ID, 'unheard')
+  expect(await world.now(task.id)).toMatchObject({ state: 'running', asking: 1, deadline_at: expect.any(Number) as number })
+  await ledger.ask(claimOf(task), input())
+  expect(await world.now(task.id)).toMatchObject({ state: 'input_required', asking: 1 })
+  expect(await payloads(task, 'task.input_required')).toHaveLength(1)
+})
+
+test('G9: with the answer time counts again, whether or not it can be brought to the agent', async () => {
+  const task = await waiting()
+  expect(await ledger.answer(task.id, ID, answers(['b']))).toMatchObject({ before: 'input_required', task: { state: 'input_required', answers_waiting: 1, deadline_at: expect.any(Number) as number } })
+  await ledger.ask(claimOf(task), input({ input_id: OTHER, question: 'And?' }))
+  expect(await world.now(task.id)).not.toHaveProperty('deadline_at')
+  await ledger.answer(task.id, OTHER, answers(['b']))
+  await ledger.settleInput(claimOf(task), OTHER, 'used')
+  await ledger.settleInput(claimOf(task), ID, 'used')
+  expect(await world.now(task.id)).toMatchObject({ state: 'running', answers_waiting: 0, deadline_at: expect.any(Number) as number })
+})
+
+test('G4: a pause never goes past an owner that is just stopping the agent', async () => {
+  const task = await waiting()
+  await ledger.saveHandle(claimOf(task), { ...aHandle, checkpoint: true })
+  expect(await ledger.pause(task.id, 'op')).toMatchObject({ outcome: 'requested', before: 'input_required' })
+  expect(await ledger.requeue(claimOf(task), { reason: 'answer' })).toMatchObject({ state: 'paused' })
+  expect(await ledger.resume(task.id, 'op')).toMatchObject({ task: { state: 'input_required' } })
 })

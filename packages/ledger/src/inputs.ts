@@ -12,11 +12,21 @@ import { lost } from './owner-writes.ts'
 import { fieldsOf } from './record.ts'
 
 /** What agents want to know: asked and settled by the owner, answered by whoever may. */
-export function inputs({ redis, keys, run }: LedgerContext): Pick<Ledger, 'ask' | 'settleInput' | 'inputs' | 'answer' | 'answerExpired'> {
+export function inputs({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'ask' | 'settleInput' | 'inputs' | 'answer' | 'answerExpired'> {
   const answer: Ledger['answer'] = async (taskId, inputId, words, why) => {
     const { choices, by, message } = words
-    const payload = { input_id: inputId, answer: choices.join(', '), by, ...(message === undefined ? {} : { message }), ...(why === undefined ? {} : { why }) }
-    return withTicket('answered', await run(ANSWER, taskId, inputId, JSON.stringify(payload), JSON.stringify(words), newEventId(), newEventId(), why === 'expired' ? 1 : 0))
+    // The log may have to cut it, the agent gets all of it.
+    const [event] = fitEvents([{ type: 'task.input_answered', payload: { input_id: inputId, answer: choices.join(', '), by, ...(message === undefined ? {} : { message }), ...(why === undefined ? {} : { why }) } }])
+    return withTicket('answered', await run(ANSWER, taskId, inputId, JSON.stringify(event?.payload), JSON.stringify(words), newEventId(), newEventId(), why === 'expired' ? 1 : 0))
+  }
+  const answerFor = async (member: string): Promise<boolean> => {
+    const [id, inputId] = member.split(' ')
+    const taskId = TaskId.parse(id)
+    const input = (await inputsOf(redis, keys, taskId)).find(({ input_id }) => input_id === inputId)
+    const answered = await answer(taskId, InputId.parse(inputId), { choices: input?.kind === 'permission' ? [input.unanswered] : [], by: 'policy' }, 'expired')
+    // Of a record that is not there nobody else would take it off.
+    if (answered === undefined) await redis.zrem(keys.expiring, member)
+    return answered?.outcome === 'answered'
   }
   return {
     async ask(claim, input) {
@@ -34,13 +44,9 @@ export function inputs({ redis, keys, run }: LedgerContext): Pick<Ledger, 'ask' 
       const [seconds = 0, micros = 0] = await redis.time()
       let count = 0
       for (const member of await redis.zrangebyscore(keys.expiring, '-inf', seconds * 1_000 + Math.floor(micros / 1_000), 'LIMIT', 0, limit)) {
-        const [id, inputId] = member.split(' ')
-        const taskId = TaskId.parse(id)
-        const input = (await inputsOf(redis, keys, taskId)).find(({ input_id }) => input_id === inputId)
-        const answered = await answer(taskId, InputId.parse(inputId), { choices: input?.kind === 'permission' ? [input.unanswered] : [], by: 'policy' }, 'expired')
-        // Of a record that is not there nobody else would take it off.
-        if (answered === undefined) await redis.zrem(keys.expiring, member)
-        if (answered?.outcome === 'answered') count += 1
+        // One that cannot be read is not to keep the others waiting.
+        const isAnswered = await answerFor(member).catch((error: unknown) => log.warn({ err: error, member }, 'a question that nobody answered in time could not be dealt with'))
+        if (isAnswered === true) count += 1
       }
       return count
     },

@@ -16,6 +16,8 @@ export interface Keys {
   told(id: TaskId): string
   /** HASH: what the agent of this attempt asked (input-scripts.ts). */
   inputs(id: TaskId): string
+  /** SET: those of them that are open and for which it waits. */
+  waits(id: TaskId): string
   /** ZSET by the time after which nobody will answer: `<task id> <input id>`. */
   expiring: string
   /** STREAM: (task, seq, type) of every event of the deployment. */
@@ -67,6 +69,7 @@ export function keysOf(deployment: string): Keys {
     mail: (id) => `${prefix}mail:${id}`,
     told: (id) => `${prefix}told:${id}`,
     inputs: (id) => `${prefix}inputs:${id}`,
+    waits: (id) => `${prefix}waits:${id}`,
     expiring: `${prefix}expiring`,
     fleet: `${prefix}fleet`,
     tasks: `${prefix}tasks`,

@@ -112,8 +112,8 @@ export interface Ledger {
   retell(claim: Claim): Promise<void>
   /** The agent waits for a person, and so does the task: its deadline stands still. The same input again changes nothing. @throws ClaimLost */
   ask(claim: Claim, input: Omit<TaskInput, 'asked_at'>): Promise<void>
-  /** The agent has the answer, or does not ask any more. When nothing is open the task runs again. @throws ClaimLost */
-  settleInput(claim: Claim, inputId: InputId, how: 'used' | 'told' | 'withdrawn'): Promise<void>
+  /** The agent has the answer, or does not ask any more; `unheard`: its session was interrupted and may ask again. When it waits for nothing else the task runs again. @throws ClaimLost */
+  settleInput(claim: Claim, inputId: InputId, how: 'used' | 'told' | 'withdrawn' | 'unheard'): Promise<void>
   /**
    * Back into the queue with a reason, which is orderly: no crash counts any more. Records the next ticket as pending in the same step. Ends it instead when a cancel was asked for,
    * pauses it when a pause was, and leaves it waiting when it waits for a person and nothing of it may be alive. `resume`: the owner stopped for a pause, which may have been

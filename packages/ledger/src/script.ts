@@ -124,30 +124,35 @@ local function queue(t, reason, at, delay, eventId, by)
   local payload = '{"reason":"' .. reason .. '","mode":"' .. b.mode .. '","title":' .. cjson.encode(b.title) .. (by and ',"by":' .. by or '') .. '}'
   append(t, 'task.queued', with(payload, delay > 0 and { 'ticket', t.ticket, 'delay_ms', delay } or { 'ticket', t.ticket }), eventId, at)
 end
-local function asking(id) return tonumber(redis.call('HGET', taskKey(id), 'asking')) or 0 end
+-- whether its agent waits for a person: what a session had asked before it was interrupted stays open, and holds nothing up
+local function isAwaited(id) return redis.call('EXISTS', P .. 'waits:' .. id) == 1 end
 -- whether an owner, alive or dead, holds it
 local function held(t) return t.state == 'running' or t.state == 'input_required' and redis.call('HEXISTS', taskKey(t.id), 'worker') == 1 end
 -- time that waits for a person does not count (G9)
 local function wait(t, at)
-  if t.state ~= 'running' then return end
+  if t.state == 'input_required' and not t.deadline_at then return end
   move(t, 'input_required')
   set(t, 'waiting_at', at)
   if not t.deadline_at then return end
   set(t, 'remaining_ms', math.max(0, t.deadline_at - at))
   redis.call('HDEL', taskKey(t.id), 'deadline_at')
 end
-local function awake(t, at, to)
-  if t.state ~= 'input_required' then return end
+-- it does again as soon as nobody is waited for, however long it takes to bring the agent its answer
+local function count(t, at)
   local left = redis.call('HGET', taskKey(t.id), 'remaining_ms')
   if left then set(t, 'deadline_at', at + left) end
   redis.call('HDEL', taskKey(t.id), 'remaining_ms', 'waiting_at')
+end
+local function awake(t, at, to)
+  if t.state ~= 'input_required' then return end
+  count(t, at)
   move(t, to)
 end
 -- what an agent that is gone wanted to know
 local function leaveInputs(t)
   if not t.asking then return end
   for _, field in ipairs(redis.call('HKEYS', P .. 'inputs:' .. t.id)) do redis.call('ZREM', P .. 'expiring', t.id .. ' ' .. field) end
-  redis.call('DEL', P .. 'inputs:' .. t.id)
+  redis.call('DEL', P .. 'inputs:' .. t.id, P .. 'waits:' .. t.id)
   redis.call('HDEL', taskKey(t.id), 'asking', 'answers', 'waiting_at')
 end
 -- paused time does not count (G9): what is left of the deadline is kept instead of its hour
@@ -225,11 +230,11 @@ end
 
 /**
  * Ends a task that was never started within its time in the queue, by the clock of the caller's step; whether it did. After the first
- * start there is a deadline, and waiting counts against that; paused time counts against neither.
+ * start there is a deadline, though it may stand still, and waiting counts against that; paused time counts against neither.
  */
 export const EXPIRE = `
 local function expire(t, at, eventId)
-  if t.deadline_at then return false end
+  if t.started_at then return false end
   local ttl = brief(t).queue_ttl_ms
   local r = redis.call('HMGET', taskKey(t.id), 'created_at', 'paused_ms')
   if not ttl or at < r[1] + (r[2] or 0) + ttl then return false end

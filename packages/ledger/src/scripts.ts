@@ -74,6 +74,7 @@ if isHeld then
   -- an owner that let go is alive
   if before[1] ~= '' then set(t, 'crashes', isSoon and (tonumber(before[3]) or 0) + 1 or 1) end
 end
+if t.asking then redis.call('DEL', P .. 'waits:' .. id) end
 awake(t, at, 'running')
 move(t, 'running')
 set(t, 'claim', t.claim + 1)
@@ -172,7 +173,7 @@ if pausing then
   pause(t, (string.gsub(pausing, '^{"at":%d+,', '{')), at, queuedId)
   return saved('paused', t)
 end
-if t.state == 'input_required' and not lives and failure == '' and asking(id) > 0 then return saved('waiting', t) end
+if t.state == 'input_required' and not lives and failure == '' and isAwaited(id) then return saved('waiting', t) end
 awake(t, at, 'queued')
 move(t, 'queued')
 queue(t, reason, at, tonumber(delay), queuedId)

@@ -32,7 +32,7 @@ if over(before) then return { 'already_over', before, record(id) } end
 if before == 'paused' then return { 'unchanged', before, record(id) } end
 local at = now()
 local handle = t.handle and cjson.decode(t.handle)
-if before == 'running' or handle and not handle.checkpoint and not handle.discard then
+if held(t) or handle and not handle.checkpoint and not handle.discard then
   redis.call('HSETNX', taskKey(id), 'pause', with(request, { 'at', at }))
   ring(id, 'control')
   return { 'requested', before, record(id) }
@@ -43,7 +43,7 @@ return { 'paused', before, saved('paused', t)[2] }
 
 /**
  * ARGV: id, event id, who as JSON, then event ids for what is asked again. What was left of the deadline begins to count again; a pause that
- * nobody carried out yet is taken back. A task whose questions nobody has answered waits for that again.
+ * nobody carried out yet is taken back. A task whose agent waits for what nobody has answered waits for that again.
  */
 export const RESUME = script(`${ASK_AGAIN}
 local id, eventId, by = unpack(ARGV, 1, 3)
@@ -59,10 +59,10 @@ local at = now()
 local r = redis.call('HMGET', taskKey(id), 'remaining_ms', 'paused_at', 'paused_ms')
 set(t, 'paused_ms', (r[3] or 0) + at - (r[2] or at))
 redis.call('HDEL', taskKey(id), 'paused_at')
-if asking(id) > 0 then
+if (tonumber(t.asking) or 0) > 0 then askAgain(t, by, { unpack(ARGV, 4) }, at) end
+if isAwaited(id) then
   move(t, 'input_required')
   set(t, 'waiting_at', at)
-  askAgain(t, by, { unpack(ARGV, 4) }, at)
   return { 'resumed', before, saved('resumed', t)[2] }
 end
 if r[1] then set(t, 'deadline_at', at + r[1]) end

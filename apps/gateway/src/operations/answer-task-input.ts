@@ -65,7 +65,8 @@ function notOpen({ status, answer }: StoredInput): LongshoreError {
 /** What may be answered, as it is to be handed on. @throws LongshoreError invalid_input */
 function choicesOf({ kind, choices, free_text, multiple }: StoredInput, given: readonly string[], message: string | undefined): string[] {
   const isPermission = kind === 'permission'
-  const words = given.map((word) => word.trim())
+  // As the agent wrote it, which may be with blanks at its ends.
+  const words = given.map((word) => choices.find((choice) => choice === word) ?? choices.find((choice) => choice.trim() === word.trim()) ?? word.trim())
   const isAllowed = (word: string) => choices.includes(word) || (free_text && word !== '')
   const most = multiple ? MAX_CHOICES : 1
   if (words.length > most || (isPermission && words.length === 0)) throw refusal(`got ${words.length} answers, allowed: ${isPermission || !multiple ? 'one' : `at most ${most}`}`, choices)

@@ -1,4 +1,4 @@
-import { readFile, stat, writeFile } from 'node:fs/promises'
+import { link, readFile, stat, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as sleep } from 'node:timers/promises'
 
@@ -20,8 +20,11 @@ async function follow(dir: string, outcome: Promise<unknown>, run: RunContext): 
   const over = new AbortController()
   outcome.then(() => over.abort(), () => over.abort())
   const until = AbortSignal.any([over.signal, run.signal])
-  while (!until.aborted) {
-    await run.onAsks(await waiting(dir, run))
+  const isOver = () => until.aborted
+  while (!isOver()) {
+    const asks = await waiting(dir, run)
+    if (isOver()) return
+    await run.onAsks(asks)
     await sleep(50)
   }
 }
@@ -37,7 +40,9 @@ async function waiting(dir: string, run: RunContext): Promise<AgentAsk[]> {
       ...(kind === 'permission' ? { kind: 'permission', tool: 'sh', subjects: [question] } : { kind: 'question' }),
       answer: async ({ choices: chosen, message }) => {
         await run.confirmClaim()
-        return writeFile(path, [...chosen, ...(message === undefined ? [] : [message])].join(' '), { flag: 'wx' }).then(() => 'answered' as const, () => 'gone' as const)
+        // Whole, or not there: the script reads it as soon as it sees it.
+        await writeFile(`${path}.new`, [...chosen, ...(message === undefined ? [] : [message])].join(' '))
+        return link(`${path}.new`, path).then(() => 'answered' as const, () => 'gone' as const)
       },
     }
     return [own]

@@ -49,6 +49,20 @@ async function endSessions(api: SessionApi, handle: Handle, confirmClaim: () => 
     await confirmClaim()
     await api.remove(session).catch(refuse)
   }
+  await dismissAsks(api, confirmClaim)
+}
+
+/** What stopped sessions asked stays listed on a shared server: whoever went on would wait for it, and give it an answer that reaches nobody. All of this directory have stopped. */
+async function dismissAsks(api: SessionApi, confirmClaim: () => Promise<void>): Promise<void> {
+  const { permissions, questions } = await api.asks().catch(refuse)
+  for (const { id } of permissions) {
+    await confirmClaim()
+    await api.refuse(id, 'The session was stopped.').catch(refuse)
+  }
+  for (const { id, questions: each } of questions) {
+    await confirmClaim()
+    await api.answerQuestion(id, each.map(() => [])).catch(refuse)
+  }
 }
 
 function refuse(error: unknown): never {

@@ -6,6 +6,8 @@ import { asCallFailure, type PermissionAsk, type QuestionAsk, type SessionApi } 
 const MAX_DEPTH = 8
 /** Commands or paths of one wish; the rest is as if it were not asked for, so such a wish is refused. */
 const MAX_SUBJECTS = 50
+/** No policy names a longer one. */
+const MAX_TOOL_CHARACTERS = 200
 /** A question that is rejected ends the run; one that is answered so does not. */
 const NO_ANSWER = 'Nobody answers this. Decide for yourself, and go on.'
 
@@ -14,7 +16,7 @@ type Api = Pick<SessionApi, 'asks' | 'parentOf' | 'allow' | 'refuse' | 'answerQu
 /** What the session or its sub-agents wait for; with more than one question in a request each is an ask of its own, and the request is answered when all are. */
 export function createAsks(api: Api, sessionId: string, clean: (text: string) => string, run: Pick<RunContext, 'confirmClaim'>): { list(): Promise<AgentAsk[]> } {
   const family = new Map<string, boolean>()
-  /** Answers to some questions of a request, until all are there. */
+  /** Answers to some questions of a request, until all are there; kept after that, for a server that did not take them. */
   const partial = new Map<string, Map<number, readonly string[]>>()
   const isFamily = async (session: string): Promise<boolean> => {
     const known = family.get(session)
@@ -45,7 +47,7 @@ async function descends(api: Pick<SessionApi, 'parentOf'>, session: string, from
 
 function permissionAsk(api: Api, { id, permission, patterns }: PermissionAsk, clean: (text: string) => string, run: Pick<RunContext, 'confirmClaim'>): AgentAsk {
   return {
-    id, kind: 'permission', tool: permission, subjects: patterns.slice(0, MAX_SUBJECTS), choices: [], freeText: false, multiple: false,
+    id, kind: 'permission', tool: clip(permission, MAX_TOOL_CHARACTERS), subjects: patterns.slice(0, MAX_SUBJECTS), choices: [], freeText: false, multiple: false,
     question: clean(clip(`${permission}: ${patterns.join(', ')}`, MAX_QUESTION_CHARACTERS)),
     answer: async ({ choices: [choice], message }) => {
       await run.confirmClaim()
@@ -56,12 +58,11 @@ function permissionAsk(api: Api, { id, permission, patterns }: PermissionAsk, cl
 }
 
 function questionAsks(api: Api, { id, questions }: QuestionAsk, clean: (text: string) => string, run: Pick<RunContext, 'confirmClaim'>, partial: Map<string, Map<number, readonly string[]>>): AgentAsk[] {
-  const answerOne = async (i: number, { choices }: Pick<InputAnswer, 'choices'>): Promise<'answered' | 'gone'> => {
+  const answerOne = async (i: number, { choices }: Pick<InputAnswer, 'choices'>): Promise<'answered' | 'kept' | 'gone'> => {
     await run.confirmClaim()
     const answers = partial.get(id) ?? new Map<number, readonly string[]>()
     partial.set(id, answers.set(i, choices.length === 0 ? [NO_ANSWER] : choices))
-    if (answers.size < questions.length) return 'answered'
-    partial.delete(id)
+    if (answers.size < questions.length) return 'kept'
     return called(api.answerQuestion(id, questions.map((_, n) => [...(answers.get(n) ?? [])])))
   }
   return questions.map(({ question, options, multiple, custom }, i) => ({
