@@ -5,7 +5,7 @@ import type { Log } from '@longshore/contracts'
 import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createDrainRequests, createFilesSecret, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
-import { budgetFrom, checkRedis, connectRedis, createMetrics, type Settings } from '@longshore/runtime'
+import { budgetFrom, checkRedis, connectRedis, createMetrics, networksOf, type Settings } from '@longshore/runtime'
 import { createAllowLists } from './allow-lists.ts'
 import { createApiDoor } from './api-door.ts'
 import { createCallOperation } from './call-operation.ts'
@@ -25,7 +25,7 @@ import { createTicketDispatch } from './ticket-dispatch.ts'
 export type GatewaySettings = Pick<Settings,
   'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS' | 'PAUSED_TTL_MS'
   | 'TASK_TOKENS' | 'TASK_COST_MICROS' | 'AGENT_DAILY_TOKENS' | 'AGENT_DAILY_COST_MICROS'
-  | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE'>
+  | 'EGRESS' | 'EGRESS_POLICY' | 'EGRESS_MOST' | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE'>
 
 export interface GatewayOptions { settings: GatewaySettings; redisUrl: string; version: string; log: Log }
 
@@ -143,6 +143,7 @@ function buildFront({ settings, version, log }: GatewayOptions, parts: Parts): H
 function limitsOf(settings: GatewaySettings): Ports['limits'] {
   return {
     syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS, pausedTtlMs: settings.PAUSED_TTL_MS, maxFileBytes: settings.MAX_TASK_FILE_SIZE,
+    networks: networksOf(settings),
     taskBudget: budgetFrom(settings.TASK_TOKENS, settings.TASK_COST_MICROS), agentsDay: budgetFrom(settings.AGENT_DAILY_TOKENS, settings.AGENT_DAILY_COST_MICROS),
   }
 }

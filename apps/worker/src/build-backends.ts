@@ -1,7 +1,7 @@
 import { resolve } from 'node:path'
 
 import { createDockerMode, createOpencodeMode, type DockerModeOptions, type ModelAccess, type OpencodeModeOptions, type Storage } from '@longshore/backends'
-import { type Backend, type Isolation, ISOLATIONS, type Log, type Mode } from '@longshore/contracts'
+import { type Backend, type Egress, type Isolation, ISOLATIONS, type Log, type Mode } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
 import { z } from 'zod'
 
@@ -13,6 +13,8 @@ export interface BuildBackendsOptions {
   uid: number | undefined
   gid: number | undefined
   storage: Storage
+  /** The way out of agents. */
+  egress?: Egress | undefined
   log: Log
 }
 
@@ -34,20 +36,20 @@ export function hiddenPaths({ LONGSHORE_HOME: home, DOCKER_HOST: engine = DEFAUL
   return [resolve(home), ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
-export function opencodeOptions({ settings, env, storage, log }: BuildBackendsOptions): OpencodeModeOptions {
+export function opencodeOptions({ settings, env, storage, egress, log }: BuildBackendsOptions): OpencodeModeOptions {
   const { OPENCODE_SERVER_URL: url, OPENCODE_SERVER_USERNAME: username, OPENCODE_SERVER_PASSWORD: password } = settings
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), hidden: hiddenPaths(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, storage, model: modelAccess(settings, env), path: env['PATH'] ?? '', log, egress, patience: patienceOf(settings), hidden: hiddenPaths(settings),
     ...(url === undefined ? {} : { server: { url, username, ...(password === undefined ? {} : { password }) } }),
   }
 }
 
-export function dockerOptions({ settings, env, uid, gid, storage, log }: BuildBackendsOptions): DockerModeOptions {
+export function dockerOptions({ settings, env, uid, gid, storage, egress, log }: BuildBackendsOptions): DockerModeOptions {
   const model = modelAccess(settings, env)
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
   const command = settings.RUNNER_COMMAND
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, image: settings.RUNNER_IMAGE, model, log, egress, patience: patienceOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
     limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: parseBytes(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },

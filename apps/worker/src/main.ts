@@ -8,6 +8,7 @@ import { createFilesSecret, createTicketProducer } from '@longshore/queue'
 import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, releaseIdleMemory, serveHealth, type Settings, stopOnSignal, untilReady } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends } from './build-backends.ts'
+import { buildEgress } from './build-egress.ts'
 import { createWorker } from './create-worker.ts'
 import { openFilesDoor } from './files-door.ts'
 import { markFileOf } from './ledger-mark.ts'
@@ -20,11 +21,12 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const name = settings.WORKER_NAME ?? `${hostname().replaceAll(/[^A-Za-z0-9._-]/g, '-').slice(0, 60)}-${process.pid}`
   const log = createLogger({ app: 'worker', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT }).child({ worker: name })
   const storage = await openStorage(settings.WORKSPACE_DIR ?? join(settings.LONGSHORE_HOME, 'workspaces'))
-  const backends = await buildBackends({ settings, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, log })
   // Background connections wait for Redis to come back; readiness must answer while it is away.
   const [redis, bells, probe] = [connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'caller', log)]
   await untilReady(redis, REDIS_WAIT_MS)
   const registry = createMetrics('worker')
+  const egress = buildEgress({ settings, env: process.env, redis: probe, redisUrl, deployment, version: packageJson.version, since: Date.now(), registry, log })
+  const backends = await buildBackends({ settings, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, egress, log })
   const producer = createTicketProducer({ redisUrl, deployment, log })
   const files = await openFilesDoor({
     host: settings.WORKER_FILES_HOST, port: settings.WORKER_FILES_PORT, url: settings.WORKER_FILES_URL, hostname: hostname(), storage, secret: createFilesSecret(probe, deployment), log,
@@ -47,6 +49,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   releaseIdleMemory()
   stopOnSignal(process, [
     { name: 'worker', stop: worker.stop },
+    { name: 'egress', stop: async () => egress?.close(), patienceMs: STOP_MS },
     { name: 'files', stop: files.stop },
     { name: 'health', stop: health.stop },
     { name: 'producer', stop: producer.close, patienceMs: STOP_MS },

@@ -1,10 +1,14 @@
 import { lchown, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Backend, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type Egress, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { followLog, parseLogPosition } from './drivers/command/follow-log.ts'
+import { executionOf } from './places/container-spec.ts'
 import type { Containers } from './places/containers.ts'
+import type { GuardedModel, WayOut } from './model/guarded-model.ts'
 import { watchdogSeconds } from './places/server-place.ts'
+import type { TaskNetwork } from './places/task-network.ts'
+import { mayKeep, tellingRefusals } from './places/way-out.ts'
 import { redactor } from './text.ts'
 import { createFileWatch } from './workspace/file-watch.ts'
 import { baselineOf, prepareWorkspace } from './workspace/prepare.ts'
@@ -14,13 +18,16 @@ import { type Storage, type Workspace, workspaceOf } from './workspace/storage.t
 export interface CommandProfile {
   image: string
   command: readonly string[]
-  /** Provider keys and the like. Secret. */
+  /** Provider keys and the like. Secret. Where there is an egress proxy, agents get its token for each key that it knows. */
   env: Record<string, string>
 }
 
 export interface CommandBackendOptions extends CommandProfile {
   containers: Containers
   storage: Storage
+  egress?: Egress | undefined
+  /** What agents get that are let out through it. */
+  guarded?: GuardedModel | undefined
 }
 
 const Data = z.object({ container: z.string() })
@@ -50,6 +57,7 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
       if (state === undefined) return undefined
       // Its worker died before it could start it.
       if (state.isNew && !(await containers.startNew(state.id, run))) return undefined
+      if (state.isRunning) await containers.network() // an adopter looks after its way out
       return execution(options, task, handle, run)
     },
     dispose: async (handle, run) => {
@@ -62,6 +70,7 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
 
 async function start(options: CommandBackendOptions, task: Task, run: RunContext): Promise<Execution> {
   const { containers, storage, image } = options
+  mayKeep(options.egress, task)
   const workspace = workspaceOf(storage, task.id)
   const handle = handleOf(options, await containers.engineId(), { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id })
   await run.onHandle(handle)
@@ -71,8 +80,8 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
     'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
     'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,
   ]
-  const environment = (): Record<string, string> => ({ ...options.env, HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
-  const id = await containers.start({ taskId: task.id, claim: run.claim, image, command, environment, workspace, run })
+  const environment = (_on: TaskNetwork, out: WayOut | undefined): Record<string, string> => ({ ...(out === undefined ? options.env : options.guarded?.through(out).env), HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
+  const id = await containers.start({ task, claim: run.claim, deadlineAt: run.deadlineAt, image, command, environment, workspace, run })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
   return execution(options, task, precise, run)
@@ -82,7 +91,7 @@ function handleOf({ storage }: CommandBackendOptions, engineId: string, data: Ha
   return { v: 1, mode: 'docker', storage_id: storage.id, engine_id: engineId, data }
 }
 
-async function execution({ containers, storage, env }: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {
+async function execution({ containers, storage, env, egress }: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {
   const workspace = workspaceOf(storage, task.id)
   const { container } = Data.parse(handle.data)
   const baseline = await baselineOf(workspace)
@@ -95,8 +104,9 @@ async function execution({ containers, storage, env }: CommandBackendOptions, ta
     position: stored?.container === container ? stored : { container, bytes: 0, tree: stored?.tree ?? baseline },
     clean: redactor(Object.values(env)),
   })
-  followed.outcome.catch(() => {}) // whoever awaits it hears of it
-  return { handle, ...followed }
+  const outcome = tellingRefusals(egress, executionOf(container), run, followed.outcome)
+  outcome.catch(() => {}) // whoever awaits it hears of it
+  return { handle, ...followed, outcome }
 }
 
 /** In the agent's state folder, which the container sees. A later attempt writes it anew; a link that the agent left there is not followed. */

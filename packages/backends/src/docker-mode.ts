@@ -1,7 +1,8 @@
-import { type Backend, type DeploymentId, type Handle, type Log, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type DeploymentId, type Egress, type Handle, type Log, type Task, TaskFailure } from '@longshore/contracts'
 import { type CommandProfile, createCommandBackend } from './command-backend.ts'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
+import { guardModel } from './model/guarded-model.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
 import { containerPlace } from './places/container-place.ts'
 import { DEFAULT_LIMITS, type Limits } from './places/container-spec.ts'
@@ -22,6 +23,8 @@ export interface DockerModeOptions {
   limits?: Partial<Limits>
   /** The origin (`http://127.0.0.1:4010`) of a model provider on this host's loopback: containers get a relay to it, which nobody else can reach. */
   modelOnHost?: string
+  /** The way out of containers: their network is closed, and instead of keys they have a token. `modelOnHost` is not needed then. */
+  egress?: Egress | undefined
   /** How OpenCode servers are watched. */
   patience?: Partial<Patience>
   /** Further profiles: plain commands. One named `opencode` takes the place of the OpenCode server. */
@@ -33,16 +36,16 @@ const OPENCODE = 'opencode'
 
 /** Docker mode: a container per task on one engine. The profile of the task says what runs in it. */
 export function createDockerMode(options: DockerModeOptions): Backend {
-  const { storage, model, modelOnHost, log } = options
-  const origin = modelOnHost === undefined ? undefined : new URL(modelOnHost)
+  const { storage, model, modelOnHost, egress, log } = options
+  const origin = modelOnHost === undefined || egress !== undefined ? undefined : new URL(modelOnHost)
   const containers = createContainers({
-    deployment: options.deployment, engine: options.engine, storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
+    deployment: options.deployment, engine: options.engine, storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log, egress,
     ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
   })
-  const place = containerPlace({ containers, image: options.image, model, ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
-  const opencode = createOpencodeBackend({ mode: 'docker', place, storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }) })
+  const place = containerPlace({ containers, image: options.image, model, guarded: egress === undefined ? undefined : guardModel(model), ...(origin === undefined ? {} : { hostOrigin: origin.origin }) })
+  const opencode = createOpencodeBackend({ mode: 'docker', place, storage, model, egress, ...(options.patience === undefined ? {} : { patience: options.patience }) })
   const profiles = new Map<string, Backend>([[OPENCODE, opencode]])
-  for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage }))
+  for (const [name, profile] of Object.entries(options.commands ?? {})) profiles.set(name, createCommandBackend({ ...profile, containers, storage, egress, guarded: guardModel({ config: model.config, env: profile.env }) }))
   return byProfile(profiles, profiles.get(OPENCODE) ?? opencode)
 }
 

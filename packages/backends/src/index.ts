@@ -1,6 +1,7 @@
 export { type CommandProfile } from './command-backend.ts'
 export { createDockerMode, type DockerModeOptions } from './docker-mode.ts'
 export { type ModelAccess } from './drivers/opencode/server-settings.ts'
+export { type GuardedModel, guardModel } from './model/guarded-model.ts'
 export { createOpencodeMode, type OpencodeModeOptions } from './opencode-mode.ts'
 export { DEFAULT_LIMITS, type Limits } from './places/container-spec.ts'
 export { type RemotePlaceOptions } from './places/remote-place.ts'

@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import type { Backend, DeploymentId, Log } from '@longshore/contracts'
+import type { Backend, DeploymentId, Egress, Log } from '@longshore/contracts'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
@@ -19,6 +19,8 @@ export interface OpencodeModeOptions {
   path: string
   /** Files and folders, besides the storage, that agents which are started here must not see; absolute. */
   hidden?: readonly string[]
+  /** For servers that are started here. */
+  egress?: Egress | undefined
   /** How OpenCode servers are watched. */
   patience?: Partial<Patience>
   /** The `opencode` binary; default: the one of the package opencode-ai. */
@@ -28,13 +30,13 @@ export interface OpencodeModeOptions {
 
 /** OpenCode mode: sessions on a server of the deployment, or on one that is supervised per task. */
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
-  const { storage, model, server, log } = options
+  const { storage, model, server, egress, log } = options
   const shared = { mode: 'opencode', storage, model, ...(options.patience === undefined ? {} : { patience: options.patience }) } as const
   if (server !== undefined) return createOpencodeBackend({ ...shared, place: remotePlace(server, storage) })
   const binary = options.binary ?? bundledOpencode()
-  const place = await supervisedPlace({ deployment: options.deployment, binary, model, path: options.path, storage, hidden: options.hidden ?? [] })
+  const place = await supervisedPlace({ deployment: options.deployment, binary, model, path: options.path, storage, hidden: options.hidden ?? [], egress })
   reportConfinement(place.confinement, log)
-  return createOpencodeBackend({ ...shared, place })
+  return createOpencodeBackend({ ...shared, egress, place })
 }
 
 /** Says once what keeps agents from the rest of this host, and what does not. */

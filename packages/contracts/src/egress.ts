@@ -11,6 +11,21 @@ export function narrower(one: Network, other: Network): Network {
   return NETWORKS.indexOf(one) <= NETWORKS.indexOf(other) ? one : other
 }
 
+/** A model provider as the proxy knows it. Secret. */
+export interface ModelProvider {
+  /** By which agents ask for it. */
+  name: string
+  /** `https://api.example.com/v1`: what it serves begins with this. */
+  base: string
+  /** Put where the agent put its token; undefined: the provider wants none. */
+  key?: string
+  /** Further headers with secrets in them. */
+  headers: Record<string, string>
+}
+
+/** What an agent has in place of every key: see `Egress.admit`. */
+export const TASK_TOKEN = /\blse-task-[0-9a-z]{26}-\d{1,15}-[0-9a-f]{64}\b/g
+
 /** Why something was not let through. */
 export const REFUSAL_REASONS = ['token', 'policy', 'address', 'port', 'unresolved', 'unreachable', 'malformed', 'busy'] as const
 export const Refusal = z.object({

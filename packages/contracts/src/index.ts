@@ -1,6 +1,6 @@
 export type { AgentMessage, Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext } from './backend.ts'
 export { Control, Mail, MessageText, MessageType } from './control.ts'
-export { type Admission, type Admitted, type Egress, narrower, Network, NETWORKS, Refusal } from './egress.ts'
+export { type Admission, type Admitted, type Egress, type ModelProvider, narrower, Network, NETWORKS, Refusal, TASK_TOKEN } from './egress.ts'
 export { ERROR_CODES, ErrorBody, ErrorCode, LongshoreError } from './errors.ts'
 export {
   type AnyEvent, Cursor, EVENT_PAYLOADS, EVENT_TYPES, type EventDraft, type EventPayload, EventType, FileChange, formatCursor, parseCursor,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Network } from './egress.ts'
 import { TaskResult, TimeLimit } from './events.ts'
 import { Failure } from './failures.ts'
 import { Handle } from './handle.ts'
@@ -45,6 +46,8 @@ export const NewTask = z.object({
   budget: Budget.optional(),
   /** The caller's own part of it; the rest is the deployment's. */
   budget_asked: Budget.optional(),
+  /** What its agent may reach; without it, what the worker gives. */
+  network: Network.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
   idempotency_key: IdempotencyKey.optional(),

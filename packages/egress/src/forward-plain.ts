@@ -11,9 +11,9 @@ import { noting, type Way } from './way.ts'
 /** A plain HTTP request in absolute form. Each has a connection of its own: none is lent to another task. @throws Refused */
 export function forwardPlain(way: Way, req: IncomingMessage, res: ServerResponse, pass: Pass, target: Target & { path: string }): Promise<void> {
   return noting(way, pass, async () => {
-    judge(pass.network, way.allow, target)
+    const isListed = judge(pass.network, way.allow, target)
     if (!isForwardable(req.method)) throw new Refused('policy', spell(target), `${req.method ?? 'this method'} is not let through`)
-    const addresses = await addressesOf(target, way.resolve, way.ranges)
+    const addresses = await addressesOf(target, way.resolve, isListed ? way.ranges : [])
     const entry = way.open.add(pass, spell(target), () => res.destroy())
     try {
       await passOn(req, res, { protocol: 'http:' }, {

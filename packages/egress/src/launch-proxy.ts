@@ -31,10 +31,11 @@ export async function ensureProxy(config: ProxyConfig, posts: Posts, fingerprint
   throw new TaskFailure('backend_unavailable', `the egress proxy cannot serve on ${config.address}: is that an address of this worker's machine? EGRESS=off runs tasks without it`)
 }
 
-/** It inherits nothing, least of all secrets, and is in no group that is ended with this worker's. */
+/** It inherits nothing but whom to trust, least of all secrets, and is in no group that is ended with this worker's. */
 function launch(config: ProxyConfig): { hasFailed(): boolean } {
   let hasFailed = false
-  const child = spawn(process.execPath, [join(import.meta.dirname, 'proxy-process.ts')], { detached: true, stdio: ['pipe', 'ignore', 'ignore'], cwd: '/', env: {} })
+  const { caFile } = config.rules
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'proxy-process.ts')], { detached: true, stdio: ['pipe', 'ignore', 'ignore'], cwd: '/', env: caFile === undefined ? {} : { NODE_EXTRA_CA_CERTS: caFile } })
   child.once('error', () => { hasFailed = true }).once('exit', (code) => { hasFailed ||= code !== 0 })
   child.stdin.on('error', () => {}) // it ended: then nobody answers
   child.stdin.end(JSON.stringify(config))

@@ -12,6 +12,8 @@ export const ProxyRules = z.object({
   ranges: z.array(z.string()),
   /** `HTTPS_PROXY` and the like of this host: for model calls. */
   proxyEnv: z.record(z.string(), z.string()),
+  /** Further certificates that this host trusts. */
+  caFile: z.string().optional(),
   /** Of the program: a newer one takes over. */
   version: z.string(),
 })

@@ -12,8 +12,8 @@ const PROBE_MS = 30_000
 /** A tunnel, until one side leaves or the token is worth nothing any more. @throws Refused */
 export function openTunnel(way: Way, socket: Socket, head: Buffer, pass: Pass, target: Target): Promise<void> {
   return noting(way, pass, async () => {
-    judge(pass.network, way.allow, target)
-    const addresses = await addressesOf(target, way.resolve, way.ranges)
+    const isListed = judge(pass.network, way.allow, target)
+    const addresses = await addressesOf(target, way.resolve, isListed ? way.ranges : [])
     const entry = way.open.add(pass, spell(target), () => socket.destroy())
     socket.once('close', entry.done)
     if (socket.destroyed) return entry.done()

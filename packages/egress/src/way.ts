@@ -11,7 +11,7 @@ export interface ProxyOptions {
   passes: Passes
   upstreams: readonly Upstream[]
   allow: readonly Allowed[]
-  /** Ranges beside the public ones to which listed names may lead. */
+  /** Ranges beside the public ones to which names of the list may lead, and no others. */
   ranges: readonly Range[]
   agents: Agents
   resolve?: Resolve

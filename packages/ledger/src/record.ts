@@ -10,7 +10,7 @@ import type { TaskSummary } from './ledger.ts'
 export const RECORD_VERSION = 2
 
 /** The least worker version that understands a task. Raise it for tasks that older workers would misread, and for no others. */
-const MIN_WORKER = { any: 1, engines: 2, discards: 3, controls: 4 } as const
+const MIN_WORKER = { any: 1, engines: 2, discards: 3, controls: 4, network: 5 } as const
 
 // Numbers of the record, by their field in the hash; absent means 0 for the counters.
 const COUNTERS = { claim: 'claim', attempt: 'attempt', seq: 'seq', ticket: 'ticket' } as const
@@ -71,10 +71,11 @@ export function storedForm(task: NewTask): { brief: string; prompt: string } {
  * The current ticket of a task. Whoever comes first makes it, of whatever version: what a later version knows that its task needs stands in
  * the record, as `stored`, and no build makes a ticket for less. No task of this build needs it.
  */
-export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle' | 'budget' | 'messages_waiting'>, stored?: string | null): Ticket {
+export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle' | 'budget' | 'messages_waiting' | 'network'>, stored?: string | null): Ticket {
   const { id, ticket, agent_id, mode, title, route, handle } = task
   // A worker that knows no checkpoints or no engines would find nothing to attach to and start over: the session would be lost. One that knows no discards would adopt what is to be ended.
-  const own = needsControls(task) ? MIN_WORKER.controls : handle?.discard === true ? MIN_WORKER.discards : handle?.checkpoint === true || route !== undefined ? MIN_WORKER.engines : MIN_WORKER.any
+  // One that knows no networks would let the agent reach whatever it likes.
+  const own = task.network !== undefined ? MIN_WORKER.network : needsControls(task) ? MIN_WORKER.controls : handle?.discard === true ? MIN_WORKER.discards : handle?.checkpoint === true || route !== undefined ? MIN_WORKER.engines : MIN_WORKER.any
   const min_worker = Math.max(own, Number(stored ?? 0))
   // As the take has it: what is only there to be ended leads to a new attempt, which waits for its turn.
   const isTakeover = handle !== undefined && handle.discard === undefined
@@ -92,9 +93,9 @@ export const TICKET_FIELDS = ['brief', 'route', 'handle', 'min_worker', 'mail'] 
 /** The ticket, as `ticketOf` has it, and how long it may wait, from `TICKET_FIELDS` alone: rounds over 100,000 tasks stay cheap. undefined: there is no record. */
 export function waitingFrom(id: TaskId, n: number, [stored, route, handle, minWorker, mail]: readonly (string | null)[]): { ticket: Ticket; queueTtlMs: number; pausedTtlMs: number } | undefined {
   if (typeof stored !== 'string') return undefined
-  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms' | 'paused_ttl_ms' | 'budget'>
-  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity, paused_ttl_ms: pausedTtlMs = DEFAULT_PAUSED_TTL_MS, budget } = brief
+  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms' | 'paused_ttl_ms' | 'budget' | 'network'>
+  const { agent_id, title, network, queue_ttl_ms: queueTtlMs = Infinity, paused_ttl_ms: pausedTtlMs = DEFAULT_PAUSED_TTL_MS, budget } = brief
   const mode = MODES.find((known) => known === brief.mode) ?? 'docker'
   const at = typeof handle === 'string' ? Handle.safeParse(JSON.parse(handle)).data : undefined
-  return { ticket: ticketOf({ id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at, budget, messages_waiting: Number(mail ?? 0) }, minWorker), queueTtlMs, pausedTtlMs }
+  return { ticket: ticketOf({ id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at, budget, network, messages_waiting: Number(mail ?? 0) }, minWorker), queueTtlMs, pausedTtlMs }
 }

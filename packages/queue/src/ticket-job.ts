@@ -4,7 +4,7 @@ import { z } from 'zod'
 import { Ticket, ticketId } from '@longshore/contracts'
 
 /** The newest task shape that this build understands; a ticket that needs more is handed back for a newer worker. */
-export const WORKER_VERSION = 4
+export const WORKER_VERSION = 5
 
 /** Ended tickets stay a while for people who look at Bull Board; nothing of ours reads them. Ages in seconds. */
 const KEEP_COMPLETED = { age: 3_600, count: 1_000 }

@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { isOver, MessageType, Mode } from '@longshore/contracts'
+import { isOver, MessageType, Mode, Network, NETWORKS } from '@longshore/contracts'
 import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
 import { durationOption } from '../duration-option.ts'
 import type { TaskAnswer } from '../gateway-client.ts'
@@ -19,6 +19,7 @@ const submit: Command = {
   about: 'Submit a task as the local agent.',
   options: {
     mode: { type: 'string', value: 'MODE', about: 'docker or opencode. Default: the rollout decides.' },
+    network: { type: 'string', value: 'NETWORK', about: 'What the agent may reach: provider, allowlist or full. Default: EGRESS_POLICY.' },
     'timeout-ms': { type: 'string', value: 'MS', about: 'Time limit of the run. Default: RUNNER_TIMEOUT_MS.' },
     'queue-ttl': { type: 'string', value: 'TIME', about: 'How long it may wait for its first start: 90s, 15m, 2h, 1d. Default: QUEUE_TTL_MS.' },
     'idempotency-key': { type: 'string', value: 'KEY', about: 'The same key gets the same task for 24 hours.' },
@@ -29,6 +30,7 @@ const submit: Command = {
   async run(input, context) {
     const { options, words } = input
     const mode = options['mode'] === undefined ? undefined : parseMode(options['mode'] as string)
+    const network = options['network'] === undefined ? undefined : parseNetwork(options['network'] as string)
     const timeout = options['timeout-ms'] === undefined ? undefined : wholeNumber('--timeout-ms', options['timeout-ms'] as string)
     const queueTtl = options['queue-ttl'] === undefined ? undefined : durationOption('--queue-ttl', options['queue-ttl'] as string)
     const gateway = await gatewayOf(context, 'agent', urlOf(input))
@@ -36,7 +38,7 @@ const submit: Command = {
       task_description: words[0] ?? '',
       // A lost answer must not mean two tasks (G2).
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
-      ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
+      ...(mode === undefined ? {} : { mode }), ...(network === undefined ? {} : { network }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
       ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }),
     })
     if (options['sync'] === true) return follow(task.task_id, input, context)
@@ -135,6 +137,12 @@ function parseMode(text: string): string {
   const mode = Mode.safeParse(text)
   if (!mode.success) throw new Complaint(`--mode: got "${text}", allowed: docker or opencode.`)
   return mode.data
+}
+
+function parseNetwork(text: string): Network {
+  const network = Network.safeParse(text)
+  if (!network.success) throw new Complaint(`--network: got "${text}", allowed: ${NETWORKS.join(', ')}.`)
+  return network.data
 }
 
 /** @throws Complaint */

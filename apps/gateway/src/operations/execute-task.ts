@@ -1,4 +1,4 @@
-import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
+import { AgentId, Budget, IdempotencyKey, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, Network, NewTask, Observer, Prompt, QueueTtlMs, type Task, TimeoutMs, titleOf } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
@@ -20,6 +20,7 @@ const Input = z.strictObject({
   title: z.string().trim().min(1).max(MAX_TITLE_CHARACTERS).optional().describe('Short name for lists and cards. Default: the first line of task_description.'),
   budget_tokens: Budget.shape.tokens.describe('What the task may use over all its attempts, in tokens, without those read from the provider\'s cache; past it the task ends as failed with the code budget. Default, and most: the deployment\'s TASK_TOKENS.'),
   budget_cost_micros: Budget.shape.cost_micros.describe('The same in millionths of the provider\'s currency. Default, and most: TASK_COST_MICROS.'),
+  network: Network.optional().describe('What the agent may reach besides its model provider: provider (nothing else), allowlist (the deployment\'s EGRESS_ALLOW), full (every public host). Default: the deployment\'s EGRESS_POLICY; more than its EGRESS_MOST is refused.'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
 
@@ -72,10 +73,18 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     paused_ttl_ms: ports.limits.pausedTtlMs,
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
+    ...networkOf(input.network, ports.limits.networks),
     max_attempts: input.max_attempts ?? NewTask.shape.max_attempts.parse(undefined),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
   }
+}
+
+/** What the task asks for, if workers give it. @throws LongshoreError invalid_input */
+function networkOf(asked: Network | undefined, allowed: readonly Network[]): { network?: Network } {
+  if (asked === undefined) return {}
+  if (allowed.includes(asked)) return { network: asked }
+  throw new LongshoreError('invalid_input', `network: got ${asked}, allowed: ${allowed.join(', ')} here`, { field: 'network', next: 'Ask for one of these, or leave it out; the operator\'s settings are EGRESS and EGRESS_MOST.' })
 }
 
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input */

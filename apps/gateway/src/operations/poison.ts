@@ -54,7 +54,7 @@ export function replayTask(ports: Ports): Operation {
 }
 
 async function again(ports: Ports, old: Task): Promise<NewTask> {
-  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked } = old
+  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked, network } = old
   return {
     id: ports.newTaskId(),
     agent_id, prompt, title, profile, timeout_ms, max_attempts, observers,
@@ -64,6 +64,7 @@ async function again(ports: Ports, old: Task): Promise<NewTask> {
     ...(queue_ttl_ms === undefined ? {} : { queue_ttl_ms }),
     ...(mode_asked === undefined ? {} : { mode_asked }),
     ...(budget === undefined ? {} : { budget }),
+    ...(network === undefined ? {} : { network }),
     ...(budget_asked === undefined ? {} : { budget_asked }),
     paused_ttl_ms: ports.limits.pausedTtlMs,
   }

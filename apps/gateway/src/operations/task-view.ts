@@ -1,4 +1,4 @@
-import { Budget, isOver, Mode, TimeLimit, Usage } from '@longshore/contracts'
+import { Budget, isOver, Mode, Network, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
@@ -26,6 +26,7 @@ export const TaskView = z.object({
   paused_at: Timestamp.optional().describe('Since when it is paused. RFC 3339, UTC'),
   messages_waiting: z.int().optional().describe('Messages that have not reached the agent yet.'),
   undelivered_messages: z.array(z.string()).optional().describe('Ids of messages that had not reached the agent when the task ended.'),
+  network: Network.optional().describe('What its agent may reach, as it was asked for; absent: the deployment\'s EGRESS_POLICY.'),
   budget: Budget.optional().describe('What all its attempts may use together.'),
   spent: z.object({ tokens: z.int(), cost_micros: z.int() }).optional().describe('What it has used of that, also while it runs: tokens without those read from the provider\'s cache.'),
   output: z.string().optional().describe('The last of what the agent said.'),
@@ -59,6 +60,7 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     ...(task.deadline_at === undefined || isOver(task.state) ? {} : { deadline_at: toTimestamp(task.deadline_at) }),
     ...(task.worker === undefined ? {} : { worker: task.worker }),
     ...(task.cancel_requested === undefined ? {} : { cancel_requested: true }),
+    ...(task.network === undefined ? {} : { network: task.network }),
     ...(task.budget === undefined ? {} : { budget: task.budget }),
     ...(task.tokens === undefined ? {} : { spent: { tokens: task.tokens, cost_micros: task.cost_micros ?? 0 } }),
     ...(task.pause_requested === undefined ? {} : { pause_requested: true }),

@@ -1,4 +1,4 @@
-import type { Handle, Mode } from '@longshore/contracts'
+import type { Egress, Handle, Mode } from '@longshore/contracts'
 import { z } from 'zod'
 import type { Patience } from '../drivers/opencode/patience.ts'
 import type { Told } from '../drivers/opencode/steer.ts'
@@ -12,6 +12,8 @@ export interface OpencodeBackendOptions {
   storage: Storage
   /** Only for what must not appear in events; the place hands it to the server. */
   model: ModelAccess
+  /** Where agents are let out through a proxy: what it refused is told in the task's log. */
+  egress?: Egress | undefined
   /** Default of each: `DEFAULT_PATIENCE`. */
   patience?: Partial<Patience>
 }

@@ -1,7 +1,9 @@
 import { TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
+import type { GuardedModel, WayOut } from '../model/guarded-model.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
+import { executionOf } from './container-spec.ts'
 import type { Containers } from './containers.ts'
 import { type HandleData, type Launch, type ServerPlace, watchdogSeconds } from './server-place.ts'
 import type { TaskNetwork } from './task-network.ts'
@@ -13,13 +15,15 @@ export interface ContainerPlaceOptions {
   model: ModelAccess
   /** The origin of a service on this host's loopback that `model` names: containers get the network's gateway in its place. */
   hostOrigin?: string
+  /** What agents get that are let out through the egress proxy. */
+  guarded: GuardedModel | undefined
 }
 
 const PORT = 4096
 const Data = z.object({ container: z.string() })
 
 /** An `opencode serve` in a container per task, reached at the container's address on the deployment's network. */
-export function containerPlace({ containers, image, model, hostOrigin }: ContainerPlaceOptions): ServerPlace {
+export function containerPlace({ containers, image, model, hostOrigin, guarded }: ContainerPlaceOptions): ServerPlace {
   return {
     isolation: 'container',
     ownServer: true,
@@ -29,20 +33,22 @@ export function containerPlace({ containers, image, model, hostOrigin }: Contain
     reserve: ({ task, claim }) => ({ container: containers.nameOf(task.id, claim) }),
     start: async (launch, reserved) => {
       const password = await renewPassword(launch.workspace)
-      const environment = ({ gateway }: TaskNetwork): Record<string, string> => {
+      const environment = ({ gateway }: TaskNetwork, out: WayOut | undefined): Record<string, string> => {
+        if (guarded !== undefined && out !== undefined) return serverEnvironment(launch.workspace, guarded.through(out), password, { temporary: '/tmp' })
         const reachable = hostOrigin === undefined ? model : withOrigin(model, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
         return serverEnvironment(launch.workspace, reachable, password, { temporary: '/tmp' })
       }
-      const id = await containers.start({ taskId: launch.task.id, claim: launch.claim, image, command: commandOf(launch), environment, workspace: launch.workspace, run: launch })
+      const id = await containers.start({ task: launch.task, claim: launch.claim, deadlineAt: launch.deadlineAt, image, command: commandOf(launch), environment, workspace: launch.workspace, run: launch })
       return { ...reserved, container_id: id }
     },
     address: async (data, workspace) => {
       const state = await containers.state(nameOf(data))
       if (state?.isRunning !== true) return undefined // one that was never started has no session that could be gone on with
       if (state.address === undefined) throw new TaskFailure('backend_unavailable', 'the container has no address on the task network')
-      await containers.network() // an adopter relays for the containers that it takes over
+      await containers.network() // an adopter relays for the containers that it takes over, and looks after their way out
       return { url: `http://${state.address}:${PORT}`, username: 'opencode', password: await passwordOf(workspace) }
     },
+    admitted: (data) => executionOf(nameOf(data)),
     autopsy: (data) => containers.autopsy(nameOf(data)),
     remove: (data) => containers.remove(nameOf(data)),
     list: async () => (await containers.list()).map(({ taskId, createdAt, name }) => ({ taskId, createdAt, data: { container: name } })),

@@ -4,14 +4,16 @@ import { constants } from 'node:fs'
 import { access, type FileHandle, lchown, mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DeploymentId, TaskFailure, TaskId } from '@longshore/contracts'
+import { type Admitted, type DeploymentId, type Egress, TaskFailure, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
+import { guardModel } from '../model/guarded-model.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
 import { type Storage, type Workspace, workspaceOf } from '../workspace/storage.ts'
 import { type Confinement, findConfinement } from './confinement.ts'
 import { bootedAt, hostId, isAlive, killExecution, MARKER, markedProcesses, type ProcessName, startTicksOf, TICK_MS } from './process-tree.ts'
 import { type HandleData, type Launch, type ServerPlace, type Sighting, watchdogSeconds } from './server-place.ts'
+import { letOut, wayOutEnvironment } from './way-out.ts'
 
 export interface SupervisedPlaceOptions {
   deployment: DeploymentId
@@ -23,6 +25,8 @@ export interface SupervisedPlaceOptions {
   storage: Storage
   /** Files and folders, besides the storage, that agents must not see; absolute. */
   hidden: readonly string[]
+  /** Instead of keys agents have a token, and their tools are told to go through the proxy. Nothing makes them. */
+  egress?: Egress | undefined
 }
 
 const Data = z.object({ marker: z.string(), host: z.string().optional(), pid: z.number().optional(), start_ticks: z.string().optional(), url: z.string().optional() })
@@ -33,6 +37,8 @@ function dataOf(data: HandleData): z.infer<typeof Data> {
   return parsed.data
 }
 
+/** Where the proxy of this host's agents is. */
+const LOOPBACK = '127.0.0.1'
 const LOG_FILE = 'server.log'
 const LOG_HEAD_BYTES = 64 * 1024
 /** Seen: 1.2 to 2.8 s, and more when many start at once. */
@@ -54,7 +60,12 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
     engineId: () => Promise.resolve(host),
     reserve: ({ task, claim }) => ({ marker: `${prefixOf(options)}${task.id}/${claim}/${randomUUID()}`, host }),
     start: (launch, reserved) => start(options, confinement, launch, reserved),
-    address: (data, workspace) => addressOf(data, workspace, host),
+    address: async (data, workspace) => {
+      const address = await addressOf(data, workspace, host)
+      if (address !== undefined) await options.egress?.open(LOOPBACK) // an adopter looks after the way out
+      return address
+    },
+    admitted: (data) => executionOf(dataOf(data).marker, prefixOf(options)),
     autopsy: async (data) => {
       const name = nameOf(data)
       return name === undefined || (await isAlive(name)) ? undefined : { code: 'backend_lost', message: 'the OpenCode server process is gone' }
@@ -62,6 +73,8 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
     remove: async (data, log) => {
       const { marker, host: home } = dataOf(data)
       if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can end it')
+      const execution = executionOf(marker, prefixOf(options))
+      if (execution !== undefined) await options.egress?.revoke(execution)
       await killExecution(marker, nameOf(data))
       const taskId = taskOf(marker, prefixOf(options))
       if (taskId !== undefined) await rm(temporaryOf(workspaceOf(options.storage, taskId), marker), { recursive: true, force: true }).catch((error: unknown) => log.debug({ err: error }, 'temporary files of the agent stay in its workspace'))
@@ -78,6 +91,13 @@ function prefixOf({ deployment, storage }: SupervisedPlaceOptions): string {
 
 function taskOf(marker: string, prefix: string): TaskId | undefined {
   return TaskId.safeParse(marker.slice(prefix.length).split('/')[0]).data
+}
+
+/** As `reserve` names them: `<task>/<claim>/<random>` behind the prefix. */
+function executionOf(marker: string, prefix: string): Admitted | undefined {
+  const taskId = taskOf(marker, prefix)
+  const claim = Number(marker.slice(prefix.length).split('/')[1])
+  return taskId === undefined || !Number.isSafeInteger(claim) ? undefined : { taskId, claim }
 }
 
 /**
@@ -121,13 +141,15 @@ async function spawnServer(options: SupervisedPlaceOptions, confinement: Confine
   const temporary = temporaryOf(launch.workspace, marker)
   await mkdir(temporary, { mode: 0o700 })
   if (confinement.owner !== undefined) await lchown(temporary, confinement.owner.uid, confinement.owner.gid)
+  const out = options.egress === undefined ? undefined : await letOut(options.egress, LOOPBACK, launch)
+  const model = out === undefined ? options.model : guardModel(options.model).through(out)
   const server = await confinement.wrap(launch.workspace, [options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0'])
   const args = ['--signal=KILL', String(seconds), ...server]
   const child = spawn(command, args, {
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own
     stdio: ['ignore', log.fd, log.fd],
-    env: { ...serverEnvironment(launch.workspace, options.model, password, { path: options.path, temporary }), [MARKER]: marker },
+    env: { ...serverEnvironment(launch.workspace, model, password, { path: options.path, temporary }), ...(out === undefined ? {} : wayOutEnvironment(out)), [MARKER]: marker },
   })
   const failed = new Promise<never>((_resolve, reject) => {
     child.once('error', (error) => reject(new TaskFailure('backend_unavailable', `cannot start ${command}: ${error.message}`, { cause: error })))
