@@ -17,7 +17,7 @@ export interface GuardedModel {
 }
 
 const Provider = z.looseObject({
-  env: z.array(z.string()).default([]),
+  env: z.array(z.string()).optional(),
   api: z.string().optional(),
   options: z.looseObject({ baseURL: z.string().optional(), apiKey: z.string().optional(), headers: z.record(z.string(), z.string()).default({}) }).prefault({}),
 })

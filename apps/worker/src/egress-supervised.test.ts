@@ -1,0 +1,53 @@
+import { randomBytes } from 'node:crypto'
+import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
+import { tmpdir } from 'node:os'
+import { join } from 'node:path'
+import { createOpencodeMode, openStorage, workspaceOf } from '@longshore/backends'
+import { SILENT } from '@longshore/contracts'
+import { connectRedis, createMetrics, loadSettings } from '@longshore/runtime'
+import { describeNeeding, scriptedProviderConfig, sharedRedisUrl, startScriptedProvider } from '@longshore/testkit'
+import { expect, test } from 'vitest'
+import { opencodeOptions } from './build-backends.ts'
+import { buildEgress } from './build-egress.ts'
+import { loneRun } from './testing/lone-run.ts'
+
+const KEY = 'sk-the-deployments-own-key'
+
+describeNeeding(['opencode'], 'an agent of a supervised process', () => {
+  test('reaches its model by a token, and finds the deployment\'s key nowhere', async () => {
+    const root = await mkdtemp(join(tmpdir(), 'longshore-egress-'))
+    const provider = await startScriptedProvider({ log: SILENT, token: KEY })
+    const deployment = `egress-${randomBytes(6).toString('hex')}`
+    const env = { LONGSHORE_DEPLOYMENT: deployment, OPENCODE_CONFIG: JSON.stringify(scriptedProviderConfig(provider.url, KEY)), OTHER_NAME: KEY, RUNNER_ENV: 'OTHER_NAME' }
+    const settings = loadSettings(env)
+    const redis = connectRedis(sharedRedisUrl(), 'background', SILENT)
+    const egress = buildEgress({ settings, env, redis, redisUrl: sharedRedisUrl(), deployment, version: '1', since: 1, registry: createMetrics('worker'), log: SILENT })
+    const storage = await openStorage(root)
+    const backend = await createOpencodeMode(opencodeOptions({ settings, env: { ...env, PATH: process.env['PATH'] }, uid: 0, gid: 0, storage, egress, log: SILENT }))
+    const one = loneRun('[[write look.sh|env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline]] [[bash sh look.sh > found.txt 2>/dev/null; true]] [[say it is done]]', { mode: 'opencode' })
+    try {
+      const { outcome } = await backend.start(one.task, one.run)
+      const end = await outcome
+      expect(end, JSON.stringify([end, one.said()])).toMatchObject({ kind: 'completed' })
+      const workspace = workspaceOf(storage, one.task.id)
+      const files = await Promise.all((await readdir(workspace.directory, { recursive: true, withFileTypes: true })).filter((file) => file.isFile()).map((file) => readFile(join(file.parentPath, file.name), 'latin1')))
+      expect(files.join('\n')).toContain('OTHER_NAME=lse-task-') // it did look
+      expect(files.join('\n')).not.toContain(KEY)
+      expect(JSON.stringify(one.events)).toContain('it is done')
+      expect(JSON.stringify(one.events)).not.toMatch(/sk-the|lse-task-/)
+      const [name] = await redis.keys(`{ls:${deployment}}:egress:grant:*`)
+      expect(name).toContain(one.task.id)
+      one.letGo()
+      await backend.dispose(one.handle(), one.run)
+      expect(await redis.keys(`{ls:${deployment}}:egress:grant:*`)).toEqual([])
+    } finally {
+      one.letGo()
+      await backend.dispose(one.handle(), one.run)
+      await backend.close()
+      await egress?.close()
+      await provider.stop()
+      redis.disconnect()
+      await rm(root, { recursive: true, force: true })
+    }
+  }, 600_000)
+})
