@@ -77,8 +77,8 @@ describeNeeding('docker', 'an agent in a container', () => {
       + 'git ls-remote http://listed.example/ 2>&1; git ls-remote http://169.254.169.254/ 2>&1; timeout 3 bash -c "exec 4<>/dev/tcp/1.1.1.1/80" 2>&1 || echo no-way-around; getent hosts example.com || echo no-names')
     try {
       expect(await one.over).toMatchObject({ kind: 'completed' })
-      await waitFor(() => one.said().includes('169.254.169.254:80 was refused'), { what: 'the refusals to be told' })
       const said = one.said()
+      expect(said).toContain('169.254.169.254:80 was refused')
       for (const word of ['key:right', 'no-way-around', 'no-names', 'COPY=[redacted]', '[longshore] network: listed.example:80 was refused (policy)']) expect(said).toContain(word)
       const container = String(one.handle().data['container'])
       const seen = JSON.stringify([one.events, await inspect(container)])
@@ -100,7 +100,7 @@ describeNeeding('docker', 'an agent in a container', () => {
     try {
       expect(await one.over).toMatchObject({ kind: 'completed' })
       expect(one.said()).toContain(`Refused by longshore egress (${reason})`)
-      await waitFor(() => one.said().includes(`${authority} was refused (${reason})`), { what: 'the refusal to be told' })
+      expect(one.said()).toContain(`${authority} was refused (${reason})`)
     } finally {
       await end(one)
     }

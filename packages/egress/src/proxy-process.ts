@@ -1,7 +1,6 @@
 import { randomUUID } from 'node:crypto'
 import { once } from 'node:events'
 import type { Server } from 'node:http'
-import { networkInterfaces } from 'node:os'
 import process from 'node:process'
 import { text } from 'node:stream/consumers'
 import { SILENT } from '@longshore/contracts'
@@ -10,6 +9,7 @@ import { parseRange } from './address.ts'
 import { createAgents } from './agents.ts'
 import { parseAllowed } from './allow-list.ts'
 import { createPasses, liveGrants } from './grants.ts'
+import { isOwnAddress } from './own-address.ts'
 import { type Post, postAt } from './post.ts'
 import { createProxy, type Proxy } from './proxy.ts'
 import { fingerprintOf, ProxyConfig } from './proxy-config.ts'
@@ -62,7 +62,7 @@ async function bind(server: Server, port: number): Promise<number> {
 function keepWatch({ open, leave }: Proxy): void {
   let [heardAt, neededAt, isLeaving, isLooking] = [performance.now(), performance.now(), false, false]
   const look = async (): Promise<void> => {
-    if (!isNetworkThere()) process.exit(0)
+    if (!(await isOwnAddress(address))) process.exit(0)
     const now = performance.now()
     if (open.size > 0) neededAt = now
     try {
@@ -85,9 +85,4 @@ function keepWatch({ open, leave }: Proxy): void {
     isLooking = true
     void look().finally(() => { isLooking = false })
   }, LOOK_EVERY_MS)
-}
-
-/** Every address of 127.0.0.0/8 belongs to the loopback interface, which shows only one. */
-function isNetworkThere(): boolean {
-  return address.startsWith('127.') || Object.values(networkInterfaces()).flat().some((one) => one?.address === address)
 }
