@@ -1,6 +1,8 @@
+import { spawn } from 'node:child_process'
 import { once } from 'node:events'
 import { readFile } from 'node:fs/promises'
 import type { ServerResponse } from 'node:http'
+import { join } from 'node:path'
 import { type Egress, SILENT } from '@longshore/contracts'
 import { waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
@@ -31,9 +33,10 @@ afterEach(async () => {
   await world.stop()
 })
 
+const rulesWith = (key: string) => ({ upstreams: [{ name: 'acme', base, key, headers: {} }], allow: [], ranges: [], proxyEnv: {}, version: '1' })
+
 function worker({ since = 1, key = KEY }: { since?: number; key?: string } = {}): Egress {
-  const rules = { upstreams: [{ name: 'acme', base, key, headers: {} }], allow: [], ranges: [], proxyEnv: {}, version: '1' }
-  const egress = createEgress({ redis: world.redis, redisUrl: world.redisUrl, deployment: world.deployment, policy: { normal: 'provider', most: 'full' }, rules, since, log: SILENT })
+  const egress = createEgress({ redis: world.redis, redisUrl: world.redisUrl, deployment: world.deployment, policy: { normal: 'provider', most: 'full' }, rules: rulesWith(key), since, log: SILENT })
   workers.push(egress)
   return egress
 }
@@ -64,6 +67,21 @@ test('it outlives its worker while an execution needs it, and ends with the last
   await second.close()
   expect(await answers(LOOPBACK, port)).toBe(false)
   await waitFor(() => isGone(pid), { what: 'the proxy to end' })
+})
+
+test('a worker that is killed cuts off no answer of a model (G7)', async () => {
+  const child = spawn(process.execPath, [join(import.meta.dirname, 'testing/worker-process.ts')], { stdio: ['pipe', 'pipe', 'inherit'] })
+  child.stdin.end(JSON.stringify({ redisUrl: world.redisUrl, deployment: world.deployment, address: LOOPBACK, since: 1, rules: rulesWith(KEY) }))
+  const [origin] = (await once(child.stdout, 'data')) as [Buffer]
+  const { token } = await world.admit()
+  const stream = await begin(Number(new URL(origin.toString()).port), { path: '/model/acme/v1/stream', headers: { 'x-api-key': token } })
+  await once(stream, 'data')
+  child.kill('SIGKILL')
+  await once(child, 'exit')
+  open[0]?.end('data: the end\n\n')
+  const [rest] = (await once(stream, 'data')) as [Buffer]
+  expect(rest.toString()).toBe('data: the end\n\n')
+  expect(await worker().open(LOOPBACK)).toBe(origin.toString())
 })
 
 test('killed in the middle of a task it is back on its port within seconds, and knows the tokens', async () => {

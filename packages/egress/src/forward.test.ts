@@ -1,6 +1,6 @@
 import { once } from 'node:events'
 import { connect } from 'node:net'
-import { waitFor } from '@longshore/testkit'
+import { startRedis, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 import { ask, basic, type EgressWorld, egressWorld, LOOPBACK, tunnel } from './testing/egress-world.ts'
 
@@ -144,4 +144,21 @@ test('connections without a request count for nobody', async () => {
   await once(socket, 'connect')
   expect(open.size).toBe(0)
   socket.destroy()
+})
+
+test('while Redis is stalled a token that was good is believed, and an unknown one is not', async () => {
+  const own = await startRedis()
+  const there = egressWorld(own.url)
+  const outside = await there.serve((_req, res) => res.end('here'))
+  const { port } = await there.proxy({ allow: [`good.example:${outside.port}`], ranges: LOOPBACK_RANGE, resolve: toLoopback })
+  const [known, unknown] = [await there.admit({ network: 'allowlist' }), await there.admit({ network: 'allowlist' })]
+  const visit = (token: string) => ask(port, { path: `http://good.example:${outside.port}/`, headers: { 'proxy-authorization': basic(token) } })
+  expect((await visit(known.token)).status).toBe(200)
+  own.stall()
+  expect((await visit(known.token)).status).toBe(200)
+  expect((await visit(unknown.token)).status).toBe(407)
+  own.cont()
+  expect((await visit(unknown.token)).status).toBe(200)
+  await there.stop()
+  await own.stop()
 })

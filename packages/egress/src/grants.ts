@@ -1,3 +1,4 @@
+import { setTimeout as delay } from 'node:timers/promises'
 import { type Admission, type Admitted, type DeploymentId, narrower, Network, Refusal } from '@longshore/contracts'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
@@ -87,7 +88,18 @@ export interface Passes {
 
 /** How long a token is believed in while Redis is away, since Redis last vouched for it. */
 const BELIEVED_MS = 60_000
+/** A Redis that is stalled answers nothing and breaks no connection: it is away, too. */
+const LATE_MS = 2_000
 const REMEMBERED = 10_000
+
+async function inTime<T>(answer: Promise<T>): Promise<T> {
+  const late = new AbortController()
+  try {
+    return await Promise.race([answer, delay(LATE_MS, undefined, { signal: late.signal, ref: false }).then(() => Promise.reject(new Error('Redis is late')))])
+  } finally {
+    late.abort()
+  }
+}
 
 /** The proxy's side: Redis is asked at every request, so that a revoked token is worth nothing at once. */
 export function createPasses(redis: Redis, deployment: DeploymentId, now: () => number): Passes {
@@ -96,7 +108,7 @@ export function createPasses(redis: Redis, deployment: DeploymentId, now: () => 
   const look = async (execution: Admitted): Promise<Grant | undefined> => {
     const name = nameOf(execution)
     try {
-      const grant = decode(await redis.get(keys.grant(execution)))
+      const grant = decode(await inTime(redis.get(keys.grant(execution))))
       known.delete(name)
       if (grant !== undefined) known.set(name, { grant, at: now() })
       for (const [oldest] of known.size > REMEMBERED ? known : []) {
@@ -120,7 +132,7 @@ export function createPasses(redis: Redis, deployment: DeploymentId, now: () => 
     },
     isGood: async ({ taskId, claim, expiresAt }) => {
       if (expiresAt <= now()) return false
-      return redis.exists(keys.grant({ taskId, claim })).then((count) => count === 1, () => true)
+      return inTime(redis.exists(keys.grant({ taskId, claim }))).then((count) => count === 1, () => true)
     },
     noteRefusal: ({ taskId, claim }, { reason, host }) => {
       const key = keys.refused({ taskId, claim })

@@ -37,10 +37,10 @@ export function createOpenConnections(): OpenConnections {
       return [...byExecution.values()].reduce((sum, { size }) => sum + size, 0)
     },
     sweep: async (isGood) => {
-      for (const mine of byExecution.values()) {
+      await Promise.all([...byExecution.values()].map(async (mine) => {
         const [first] = mine
         if (first !== undefined && !(await isGood(first.pass))) [...mine].forEach(({ cut }) => cut())
-      }
+      }))
     },
     cutAll: () => [...byExecution.values()].forEach((mine) => [...mine].forEach(({ cut }) => cut())),
   }

@@ -40,16 +40,33 @@ export function createProxy(options: ProxyOptions): Proxy {
     socket.on('error', () => socket.destroy())
     connect(way, req, socket, head).catch((error: unknown) => refuseTunnel(socket, error))
   })
-  const sweeping = setInterval(() => void way.open.sweep(way.passes.isGood), SWEEP_MS)
+  const sweeping = keepSweeping(way)
   return {
     server, open: way.open,
     // Not the close of HTTP's own server, which cuts connections whose first request is still on its way.
     leave: () => void NetServer.prototype.close.call(server),
     close: () => {
-      clearInterval(sweeping)
+      sweeping.stop()
       way.open.cutAll()
       server.close()
       server.closeAllConnections()
+    },
+  }
+}
+
+/** One at a time: a Redis that is slow is not asked ever more. */
+function keepSweeping({ open, passes }: Way): { stop(): void } {
+  let timer = setTimeout(round, SWEEP_MS)
+  let isStopped = false
+  function round(): void {
+    void open.sweep(passes.isGood).finally(() => {
+      if (!isStopped) timer = setTimeout(round, SWEEP_MS)
+    })
+  }
+  return {
+    stop: () => {
+      isStopped = true
+      clearTimeout(timer)
     },
   }
 }

@@ -12,7 +12,7 @@ import { isRefusal, onNetwork, refusalOf, removeMade, type Starter, startMade } 
 import { probeStorage } from './storage-probe.ts'
 import type { WayOut } from '../model/guarded-model.ts'
 import { ensureNetwork, removeIdleNetwork, type TaskNetwork } from './task-network.ts'
-import { letOut, wayOutEnvironment } from './way-out.ts'
+import { letOut, revoking, wayOutEnvironment } from './way-out.ts'
 
 export interface ContainersOptions {
   deployment: DeploymentId
@@ -135,11 +135,8 @@ export function createContainers(options: ContainersOptions): Containers {
     },
     remove: async (name) => {
       try {
-        await revokeOf(options.egress, executionOf(name))
-        for (const { id, execution } of [{ id: name, execution: undefined }, ...(await earlierOnes(docker, deployment, name))]) {
-          await revokeOf(options.egress, execution)
-          await removeOwn(docker, id, inspect)
-        }
+        await revoking(options.egress, executionOf(name), () => removeOwn(docker, name, inspect))
+        for (const { id, execution } of await earlierOnes(docker, deployment, name)) await revoking(options.egress, execution, () => removeOwn(docker, id, inspect))
       } catch (error) {
         throw asEngineFailure(error, 'remove the container')
       }
@@ -219,11 +216,6 @@ async function inspectOwn(docker: Docker, deployment: DeploymentId, name: string
   if (Config.Labels?.[LABEL.deployment] !== deployment) return undefined
   const address = Object.values(NetworkSettings.Networks).map((network) => network.IPAddress).find((ip) => ip !== '')
   return { id: Id, isNew: State.Status === 'created', isRunning: State.Running, exitCode: State.ExitCode, outOfMemory: State.OOMKilled, address }
-}
-
-/** First of all: an agent that is being ended says nothing more to anybody. */
-async function revokeOf(egress: Egress | undefined, execution: Admitted | undefined): Promise<void> {
-  if (execution !== undefined) await egress?.revoke(execution)
 }
 
 /** Containers of the same task under earlier claims: an attempt that could not be cleared while the engine was away. */

@@ -13,7 +13,7 @@ import { type Storage, type Workspace, workspaceOf } from '../workspace/storage.
 import { type Confinement, findConfinement } from './confinement.ts'
 import { bootedAt, hostId, isAlive, killExecution, MARKER, markedProcesses, type ProcessName, startTicksOf, TICK_MS } from './process-tree.ts'
 import { type HandleData, type Launch, type ServerPlace, type Sighting, watchdogSeconds } from './server-place.ts'
-import { letOut, wayOutEnvironment } from './way-out.ts'
+import { letOut, revoking, wayOutEnvironment } from './way-out.ts'
 
 export interface SupervisedPlaceOptions {
   deployment: DeploymentId
@@ -73,9 +73,7 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
     remove: async (data, log) => {
       const { marker, host: home } = dataOf(data)
       if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can end it')
-      const execution = executionOf(marker, prefixOf(options))
-      if (execution !== undefined) await options.egress?.revoke(execution)
-      await killExecution(marker, nameOf(data))
+      await revoking(options.egress, executionOf(marker, prefixOf(options)), () => killExecution(marker, nameOf(data)))
       const taskId = taskOf(marker, prefixOf(options))
       if (taskId !== undefined) await rm(temporaryOf(workspaceOf(options.storage, taskId), marker), { recursive: true, force: true }).catch((error: unknown) => log.debug({ err: error }, 'temporary files of the agent stay in its workspace'))
     },

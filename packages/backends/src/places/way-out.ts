@@ -24,6 +24,14 @@ export async function letOut(egress: Egress, address: string, { task, claim, dea
   return { origin, token: await egress.admit({ taskId: task.id, claim, address, network: task.network, expiresAt: deadlineAt + WATCHDOG_SLACK_MS }) }
 }
 
+/** Ends an execution and, first of all, what its token is worth. Redis may not answer: the execution ends all the same, and whoever asked hears of it. */
+export async function revoking(egress: Egress | undefined, execution: Admitted | undefined, end: () => Promise<void>): Promise<void> {
+  const revoked = execution === undefined ? undefined : egress?.revoke(execution)
+  revoked?.catch(() => {}) // awaited below
+  await end()
+  await revoked
+}
+
 const TELL_EVERY_MS = 1_000
 
 /** Until an execution is over, says in the task's log and in the worker's what the proxy refused to it: its tools may not. Resolves as the outcome does. */

@@ -19,9 +19,9 @@ export const LOOPBACK = '127.0.0.1'
 export interface Reply { status: number; headers: IncomingHttpHeaders; body: string }
 
 /** Redis, and whatever a test opened: closed by `stop`. */
-export function egressWorld() {
+export function egressWorld(redisUrl = sharedRedisUrl()) {
   const deployment: DeploymentId = `test-${randomBytes(8).toString('hex')}`
-  const redis = connectRedis(sharedRedisUrl(), 'background', SILENT)
+  const redis = connectRedis(redisUrl, 'background', SILENT)
   const grants: Grants = createGrants(redis, deployment, { normal: 'provider', most: 'full' })
   const closing: (() => unknown)[] = [() => redis.disconnect()]
   const listen = async (server: Server): Promise<number> => {
@@ -30,7 +30,7 @@ export function egressWorld() {
     return portOf(server)
   }
   return {
-    deployment, redis, grants, redisUrl: sharedRedisUrl(),
+    deployment, redis, grants, redisUrl,
     /** A server of the world outside. */
     serve: async (listener: RequestListener): Promise<{ port: number; server: Server }> => {
       const server = createServer(listener)
