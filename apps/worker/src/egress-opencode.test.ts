@@ -2,19 +2,22 @@ import { randomBytes } from 'node:crypto'
 import { mkdtemp, readdir, readFile, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
-import { createOpencodeMode, openStorage, workspaceOf } from '@longshore/backends'
+import { createDockerMode, createOpencodeMode, openStorage, workspaceOf } from '@longshore/backends'
 import { SILENT } from '@longshore/contracts'
 import { connectRedis, createMetrics, loadSettings } from '@longshore/runtime'
-import { describeNeeding, scriptedProviderConfig, sharedRedisUrl, startScriptedProvider } from '@longshore/testkit'
+import { describeNeeding, engineHost, runnerImage, scriptedProviderConfig, sharedRedisUrl, startScriptedProvider } from '@longshore/testkit'
 import { expect, test } from 'vitest'
-import { opencodeOptions } from './build-backends.ts'
+import { type BuildBackendsOptions, dockerOptions, opencodeOptions } from './build-backends.ts'
 import { buildEgress } from './build-egress.ts'
 import { loneRun } from './testing/lone-run.ts'
 
 const KEY = 'sk-the-deployments-own-key'
 
-describeNeeding(['opencode'], 'an agent of a supervised process', () => {
-  test('reaches its model by a token, and finds the deployment\'s key nowhere', async () => {
+describeNeeding(['docker', 'opencode'], 'OpenCode, with the settings as they come', () => {
+  test.each([
+    ['a supervised process', (options: BuildBackendsOptions) => createOpencodeMode(opencodeOptions(options))],
+    ['a container', async (options: BuildBackendsOptions) => createDockerMode({ ...dockerOptions(options), engine: await engineHost(), image: await runnerImage() })],
+  ])('in %s reaches its model by a token, and finds the deployment\'s key nowhere', async (_place, make) => {
     const root = await mkdtemp(join(tmpdir(), 'longshore-egress-'))
     const provider = await startScriptedProvider({ log: SILENT, token: KEY })
     const deployment = `egress-${randomBytes(6).toString('hex')}`
@@ -23,8 +26,8 @@ describeNeeding(['opencode'], 'an agent of a supervised process', () => {
     const redis = connectRedis(sharedRedisUrl(), 'background', SILENT)
     const egress = buildEgress({ settings, env, redis, redisUrl: sharedRedisUrl(), deployment, version: '1', since: 1, registry: createMetrics('worker'), log: SILENT })
     const storage = await openStorage(root)
-    const backend = await createOpencodeMode(opencodeOptions({ settings, env: { ...env, PATH: process.env['PATH'] }, uid: 0, gid: 0, storage, egress, log: SILENT }))
-    const one = loneRun('[[write look.sh|env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline]] [[bash sh look.sh > found.txt 2>/dev/null; true]] [[say it is done]]', { mode: 'opencode' })
+    const backend = await make({ settings, env: { ...env, PATH: process.env['PATH'] }, uid: process.getuid?.(), gid: process.getgid?.(), storage, egress, log: SILENT })
+    const one = loneRun('[[write look.sh|env; cat /proc/[0-9]*/environ /proc/[0-9]*/cmdline]] [[bash sh look.sh > found.txt 2>/dev/null; true]] [[say it is done]]')
     try {
       const { outcome } = await backend.start(one.task, one.run)
       const end = await outcome
