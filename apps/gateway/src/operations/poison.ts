@@ -55,7 +55,7 @@ export function replayTask(ports: Ports): Operation {
 }
 
 async function again(ports: Ports, old: Task): Promise<NewTask> {
-  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked } = old
+  const { agent_id, prompt, title, profile, timeout_ms, queue_ttl_ms, max_attempts, observers, mode_asked, budget, budget_asked, permissions, input_ttl_ms, workspace, network } = old
   const explicit = mode_asked === true ? old.mode : undefined
   return {
     id: ports.newTaskId(),
@@ -68,7 +68,12 @@ async function again(ports: Ports, old: Task): Promise<NewTask> {
     ...(mode_asked === undefined ? {} : { mode_asked }),
     ...(budget === undefined ? {} : { budget }),
     ...(budget_asked === undefined ? {} : { budget_asked }),
+    ...(permissions === undefined ? {} : { permissions }),
+    ...(input_ttl_ms === undefined ? {} : { input_ttl_ms }),
+    ...(workspace === undefined ? {} : { workspace }),
+    ...(network === undefined ? {} : { network }),
     paused_ttl_ms: ports.limits.pausedTtlMs,
+    ...(ports.limits.pausedEnd === 'timeout' ? {} : { paused_end: ports.limits.pausedEnd }),
   }
 }
 
