@@ -119,4 +119,3 @@ function refuseTunnel(socket: Socket, error: unknown): void {
   const more = status === 407 ? `Proxy-Authenticate: ${ASK_FOR_TOKEN['proxy-authenticate']}\r\n` : ''
   socket.end(`HTTP/1.1 ${status} Refused by longshore egress (${refused.reason})\r\n${more}Content-Type: text/plain; charset=utf-8\r\nContent-Length: ${Buffer.byteLength(body)}\r\nConnection: close\r\n\r\n${body}`)
 }
-
