@@ -2,7 +2,7 @@ import { rm } from 'node:fs/promises'
 import { gunzipSync } from 'node:zlib'
 
 import { type Mode, TaskId } from '@longshore/contracts'
-import { describeNeeding, waitFor } from '@longshore/testkit'
+import { describeNeeding, type GitServer, startGitServer, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
   engineIfHere, expectStepsOnce, expectWholeLog, gatedSteps, type HistoryEvent, leftoversOf, measured, NEEDS, nothingLeftOf, openGate, type OpencodeServer, refusal, showLogsOfFailures, type Stack, startOpencodeServer, startStack, untilStep,
@@ -10,6 +10,7 @@ import {
 
 const STEPS = 4
 const PAST_LOCK_MS = 30_000
+const ASKED = ['task.input_required', 'task.input_answered']
 
 interface Kind { name: string; mode: Mode; isRemote: boolean }
 const KINDS: readonly Kind[] = [
@@ -23,7 +24,9 @@ for (const { name, mode, isRemote } of KINDS) {
     describe('the journey', { timeout: 300_000 }, () => {
       let stack: Stack
       let server: OpencodeServer | undefined
+      let git: GitServer
       beforeAll(async () => {
+        git = await startGitServer()
         stack = await startStack({ workers: 0, engine: mode === 'docker' ? await engineIfHere() : undefined })
         if (isRemote) server = await startOpencodeServer(stack.provider, stack.providerToken)
         await addWorker()
@@ -32,16 +35,31 @@ for (const { name, mode, isRemote } of KINDS) {
       afterAll(async () => {
         await stack.stop()
         await server?.stop()
+        await git.stop()
       })
       showLogsOfFailures(() => stack)
 
-      const addWorker = () => stack.add('worker', { WORKER_MODES: mode, ...(server === undefined ? {} : { OPENCODE_SERVER_URL: server.url, OPENCODE_SERVER_PASSWORD: server.password }) })
+      const addWorker = () => stack.add('worker', { WORKER_MODES: mode, WORKSPACE_GIT_ALLOW: git.url, ...(server === undefined ? {} : { OPENCODE_SERVER_URL: server.url, OPENCODE_SERVER_PASSWORD: server.password }) })
+      const asks = (id: string, words: string) => waitFor(async () => {
+        const { inputs = [] } = await stack.alice.status(id)
+        return inputs.some(({ question }) => question.includes(words)) ? inputs : undefined
+      }, { what: `the agent to ask ${words}`, timeoutMs: 60_000 })
       const typesOf = (events: readonly HistoryEvent[]) => events.filter(({ type }) => !['task.output', 'task.tool', 'task.usage', 'task.file_changed'].includes(type)).map(({ type }) => type)
 
-      test('told, looked into, paused, all workers restarted, told again, resumed, completed, everything restarted: every message arrives once, no work is done twice, no attempt is burned', async () => {
-        const { task_id: id } = await stack.alice.submit(gatedSteps(STEPS), { mode, timeout_ms: 200_000 })
+      test('a repository, told, denied, answered, looked into, paused, all workers restarted, told again, resumed, completed, all stopped: every message and answer arrives once, no work is done twice, no attempt is burned', async () => {
+        const { url, commit } = await git.repository(`journey-${mode}`, { 'README.md': 'as it was\n' })
+        const { task_id: id } = await stack.alice.submit(gatedSteps(STEPS, '[[bash git push origin HEAD]] [[ask Which color?|red|blue]]'), {
+          mode, timeout_ms: 200_000, workspace: { git: { url } }, permissions: { bash: { '*': 'allow', 'git push*': 'ask' } },
+        })
         const early = await stack.alice.tell(id, '[[say I heard you before I began.]]')
         await untilStep(stack, id, 2)
+        await asks(id, 'git push')
+        expect(await refusal(stack.alice.answer(id, 'allow'))).toMatchObject({ code: 'forbidden' })
+        await stack.operator.answer(id, 'deny', 'leave that to me')
+        const [question] = await asks(id, 'Which color?')
+        expect(question?.choices).toEqual(['red', 'blue'])
+        await stack.operator.answer(id, 'blue')
+        await stack.alice.until(id, ['running'])
         const told = await stack.alice.tell(id, '[[say I heard you while I worked.]]')
         await waitFor(async () => delivered(await stack.alice.events(id)).includes(told), { what: 'the message to be delivered', timeoutMs: 20_000 })
         expect(await stack.alice.read(id, 'steps.txt')).toBe('step-1\nstep-2\n')
@@ -61,13 +79,15 @@ for (const { name, mode, isRemote } of KINDS) {
         await waitFor(async () => delivered(await stack.alice.events(id)).includes(later), { what: 'the last message to be delivered', timeoutMs: 60_000 })
         await openGate(stack, id)
         const over = await stack.alice.untilCompleted(id)
-        expect(over).toMatchObject({ attempt: 1, usage: expect.any(Object) as object })
+        expect(over).toMatchObject({ attempt: 1, usage: expect.any(Object) as object, git: { commit } })
         expect(over).not.toHaveProperty('undelivered_messages')
         const events = await stack.alice.events(id)
         expectWholeLog(events)
         await expectStepsOnce(stack, id, STEPS, events)
         expect(delivered(events)).toEqual([early, told, later])
-        expect(typesOf(events).filter((type) => !type.startsWith('task.message'))).toEqual(['task.queued', 'task.started', 'task.paused', 'task.queued', 'task.resumed', 'task.completed'])
+        expect(typesOf(events).filter((type) => !type.startsWith('task.message'))).toEqual(['task.queued', 'task.started', ...ASKED, ...ASKED, 'task.paused', 'task.queued', 'task.resumed', 'task.completed'])
+        const tools = events.filter(({ type }) => type === 'task.tool').map(({ data }) => String(data['output'] ?? '')).join('\n')
+        for (const words of ['leave that to me', 'blue']) expect(tools).toContain(words)
         const said = events.filter(({ type }) => type === 'task.output').map(({ data }) => String(data['text'])).join('')
         for (const words of ['before I began', 'while I worked', 'when I came back']) expect(said.split(`I heard you ${words}.`)).toHaveLength(2)
         await nothingLeftOf(id, { engineSocket: stack.engine?.socket })

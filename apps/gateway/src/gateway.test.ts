@@ -75,7 +75,7 @@ test('with Redis hanging a call is answered, too', async () => {
   expect([answer.status, await answer.json()]).toMatchObject([503, { error: { code: 'unavailable' } }])
   expect((await fetch(`${fixture.url}/health`)).status).toBe(200)
   const ready = await fetch(`${fixture.url}/ready`)
-  expect([ready.status, await ready.json()]).toMatchObject([503, { checks: [{ name: 'redis', detail: expect.stringContaining('no answer within') as string }] }])
+  expect([ready.status, await ready.json()]).toMatchObject([503, { checks: [{ name: 'redis', ok: false, detail: expect.stringContaining('no answer within') as string }, { name: 'blobs' }] }])
   expect((await fetch(`${fixture.url}/metrics`)).status).toBe(200)
   redis.cont()
 }, 20_000)

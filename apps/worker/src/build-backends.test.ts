@@ -34,6 +34,7 @@ test('a mode that separates less than asked for is off, with the reason', async 
 test('agents on this host see neither the state of `npm start` nor the socket of the engine', () => {
   expect(hiddenPaths(loadSettings({}))).toEqual([resolve('.longshore'), '/var/run/docker.sock'])
   expect(hiddenPaths(loadSettings({ LONGSHORE_HOME: '/srv/longshore', DOCKER_HOST: 'tcp://127.0.0.1:2375' }))).toEqual(['/srv/longshore'])
+  expect(hiddenPaths(loadSettings({ LONGSHORE_HOME: '/srv/longshore', BLOBS_DIR: '/srv/blobs', DOCKER_HOST: 'tcp://127.0.0.1:2375' }))).toEqual(['/srv/longshore', '/srv/blobs'])
 })
 
 test.each([dockerOptions, opencodeOptions])('%o: servers and sessions are watched as the settings say', (optionsOf) => {

@@ -53,7 +53,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
     host: settings.WORKER_HEALTH_HOST, port: settings.WORKER_HEALTH_PORT, registry,
     health: worker.status, ready: async () => withBlobs(await checkRedis(probe, `${keysOf(deployment).prefix}probe:${name}`), store),
   })
-  log.info({ modes: settings.WORKER_MODES, slots: worker.status().slots, storage: storage.root, health_port: health.port }, 'the worker takes tasks')
+  log.info({ modes: settings.WORKER_MODES, profiles: Object.keys(profiles), slots: worker.status().slots, storage: storage.root, health_port: health.port }, 'the worker takes tasks')
   releaseIdleMemory()
   stopOnSignal(process, [
     { name: 'worker', stop: worker.stop },

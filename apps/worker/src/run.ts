@@ -113,7 +113,7 @@ function keepDeadline({ deadline_at }: Task, clock: RedisClock): { move(at: numb
 export function openRun(deps: RunTaskDeps, place: Backend, task: Task, ticketLost: AbortSignal): Run {
   const backend = { ...place, capabilities: place.profiles?.get(task.profile)?.capabilities ?? place.capabilities } // what runs this task, not what its mode runs by default
   const claim: Claim = { taskId: task.id, claim: task.claim }
-  const log = deps.log.child({ task_id: task.id, mode: task.mode, attempt: task.attempt, claim: task.claim })
+  const log = deps.log.child({ task_id: task.id, mode: task.mode, profile: task.profile, attempt: task.attempt, claim: task.claim })
   const [lost, letGo] = [new AbortController(), new AbortController()]
   const lose = (reason: unknown) => {
     lost.abort(reason)

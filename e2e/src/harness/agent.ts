@@ -5,7 +5,7 @@ import { z } from 'zod'
 export const TaskAnswer = z.looseObject({
   task_id: z.string(), status: z.enum(TASK_STATES), mode: z.enum(MODES), attempt: z.int(), agent_id: z.string(),
   output: z.string().optional(), error: z.string().optional(), error_code: z.string().optional(), worker: z.string().optional(),
-  limit: z.string().optional(), files_changed: z.int().optional(), duration_ms: z.int().optional(), started_at: z.string().optional(),
+  limit: z.string().optional(), inputs: z.array(z.object({ input_id: z.string(), kind: z.string(), question: z.string(), choices: z.array(z.string()) })).optional(), files_changed: z.int().optional(), duration_ms: z.int().optional(), started_at: z.string().optional(),
 })
 export type TaskAnswer = z.infer<typeof TaskAnswer>
 export const SubmitAnswer = TaskAnswer.extend({ is_new: z.boolean() })
@@ -30,6 +30,8 @@ export interface Agent {
   control(taskId: string, control: 'pause' | 'resume', reason?: string): Promise<ControlAnswer>
   /** @returns the message's id */
   tell(taskId: string, message: string): Promise<string>
+  /** Answers the one question that is open, or decides about the one permission. */
+  answer(taskId: string, answer: string, message?: string): Promise<TaskAnswer['status']>
   /** A file of its workspace, as text. */
   read(taskId: string, path: string): Promise<string>
   /** What it changed, as a patch. */
@@ -69,6 +71,7 @@ export function createAgent(nextUrl: () => string, key: string): Agent {
   return {
     fetch: ask, status, until,
     submit: (task_description, more = {}) => call(SubmitAnswer, '/api/tasks', { method: 'POST', body: { task_description, ...more } }),
+    answer: async (id, answer, message) => (await call(z.looseObject({ status: z.enum(TASK_STATES) }), `/api/tasks/${id}/inputs`, { method: 'POST', body: { answer, ...(message === undefined ? {} : { message }) } })).status,
     read: async (id, path) => (await call(z.looseObject({ content: z.string() }), `/api/tasks/${id}/file?file_path=${encodeURIComponent(path)}`)).content,
     diff: async (id) => (await call(z.looseObject({ patch: z.string() }), `/api/tasks/${id}/diff`)).patch,
     events: async (id) => (await call(HistoryAnswer, `/api/tasks/${id}/history?events_limit=-1`)).events,

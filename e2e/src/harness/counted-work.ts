@@ -17,10 +17,10 @@ export function steps(count: number, seconds = 0.5): string {
   return `${Array.from({ length: count }, (_, index) => step(index + 1, seconds)).join(' ')} [[say The end.]]`
 }
 
-/** Steps 1 to `count`, with a gate behind the first two: such work is under way until the test opens it. */
-export function gatedSteps(count: number): string {
+/** Steps 1 to `count`, with a gate behind the first two: such work is under way until the test opens it. `asked`: directives between them and the gate. */
+export function gatedSteps(count: number, asked = ''): string {
   const [before, after] = [[1, 2], Array.from({ length: count - 2 }, (_, index) => index + 3)].map((numbers) => numbers.map((number) => step(number)).join(' '))
-  return `${before} [[bash until [ -e ${GATE} ]; do sleep 0.2; done]] ${after} [[say The end.]]`
+  return `${before} ${asked} [[bash until [ -e ${GATE} ]; do sleep 0.2; done]] ${after} [[say The end.]]`
 }
 
 /** Lets gated work go on. */

@@ -31,7 +31,7 @@ export async function startOpencodeServer(provider: ScriptedProvider, token: str
   const [port, password] = [await freePort(), randomBytes(12).toString('hex')]
   const folders = Object.fromEntries([...['DATA', 'CONFIG', 'CACHE', 'STATE'].map((name) => `XDG_${name}_HOME`), 'TMPDIR'].map((name) => [name, join(home, name.toLowerCase())]))
   await Promise.all(Object.values(folders).map((folder) => mkdir(folder)))
-  const config = { ...scriptedProviderConfig(provider.url, token), autoupdate: false, share: 'disabled', permission: { '*': 'allow', external_directory: 'deny', question: 'deny' } }
+  const config = { ...scriptedProviderConfig(provider.url, token), autoupdate: false, share: 'disabled', permission: { '*': 'allow', external_directory: 'deny' } }
   const child = spawn(BINARY, ['serve', '--hostname', '127.0.0.1', '--port', String(port)], {
     cwd: home, stdio: 'ignore',
     env: { PATH: process.env['PATH'], HOME: home, ...folders, OPENCODE_SERVER_PASSWORD: password, OPENCODE_CONFIG_CONTENT: JSON.stringify(config), OPENCODE_DISABLE_MODELS_FETCH: '1', OPENCODE_DISABLE_AUTOUPDATE: '1' },

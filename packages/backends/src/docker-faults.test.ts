@@ -227,7 +227,7 @@ describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
 
   test('a missing image, a missing profile and a missing engine have their own words', async () => {
     await expect(run(begin('true', 'missing'))).rejects.toMatchObject({ code: 'image_missing' })
-    await expect(run(record('true', { profile: 'unheard-of' }))).rejects.toThrow('no profile "unheard-of"')
+    await expect(run(record('true', { profile: 'unheard-of' }))).rejects.toThrow('profile: the task asks for "unheard-of"; this worker has opencode, shell, missing')
     const nowhere = createDockerMode({ ...options, engine: `unix://${join(root, 'no.sock')}` })
     expect(await nowhere.probe()).toMatchObject({ ok: false, reason: expect.stringContaining('does not answer') })
     const one = record('true', { profile: 'shell' })

@@ -15,3 +15,10 @@ test('G7: the ticket of a task of which something runs or is kept says so', () =
 test('a task that was not begun, or of which something is only there to be ended, waits for its turn', () => {
   expect([isTakeover(undefined), isTakeover({ ...handle, discard: true })]).toEqual([false, false])
 })
+
+test('a profile of its own, or a choice, needs a worker that knows of them; the ticket names the profile and nothing else of it', () => {
+  expect(ticketOf({ ...task, handle: undefined, profile: 'opencode', env: [] })).toMatchObject({ min_worker: 1 })
+  expect(ticketOf({ ...task, handle: undefined, profile: 'opencode' }).profile).toBeUndefined()
+  expect(ticketOf({ ...task, handle: undefined, profile: 'codex', env: ['NPM_TOKEN'] })).toEqual({ ...ticketOf({ ...task, handle: undefined }), profile: 'codex', min_worker: 5 })
+  expect(ticketOf({ ...task, handle: undefined, profile: 'opencode', model: 'a/b' })).toMatchObject({ min_worker: 5 })
+})

@@ -9,6 +9,7 @@ export const ModeStatus = z.object({
   isolation: Isolation.describe('How far the place of a task separates it from its host and from other tasks: the least that any of the workers gives.'),
   workers: z.int().describe('Workers that take tasks of this mode now.'),
   slots: z.int().describe('Tasks that these workers run at once, over all their modes.'),
+  profiles: z.array(z.string()).optional().describe('Which agents can be asked for there (profile): those of all workers that take tasks.'),
   reason: z.string().optional().describe('Why the mode is not available, and what to do.'),
 })
 export type ModeStatus = z.infer<typeof ModeStatus>
@@ -21,9 +22,10 @@ export function modeStatuses(workers: readonly Heartbeat[]): ModeStatus[] {
     const taking = reports.filter(({ report, worker }) => report.ok && !worker.draining)
     const least = Math.max(...(taking.length > 0 ? taking : reports).map(({ report }) => ISOLATIONS.indexOf(report.isolation)))
     const reason = taking.length > 0 ? undefined : reports.find(({ report }) => !report.ok)?.report.reason ?? 'every worker of this mode is being stopped'
+    const profiles = [...new Set(taking.flatMap(({ report }) => (report.profiles ?? []).map(({ name }) => name)))]
     return [{
       mode, available: taking.length > 0, isolation: ISOLATIONS[least] ?? 'shared', workers: taking.length,
-      slots: taking.reduce((sum, { worker }) => sum + worker.slots, 0), ...(reason === undefined ? {} : { reason }),
+      slots: taking.reduce((sum, { worker }) => sum + worker.slots, 0), ...(profiles.length === 0 ? {} : { profiles }), ...(reason === undefined ? {} : { reason }),
     }]
   })
 }
