@@ -1,5 +1,5 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type Admission, type Admitted, type DeploymentId, narrower, Network, EgressRefusal } from '@longshore/contracts'
+import { type Admission, type Admitted, type DeploymentId, EgressRefusal, narrower, Network } from '@longshore/contracts'
 import type { Redis } from 'ioredis'
 import { z } from 'zod'
 import { egressKeys, nameOf } from './keys.ts'

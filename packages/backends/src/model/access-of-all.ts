@@ -11,5 +11,5 @@ interface AccessParts { model: ModelAccess; offers?: Offers | undefined; profile
  */
 export function accessOfAll({ model, offers, profiles = {} }: AccessParts): ModelAccess {
   const ofProfiles = Object.values(profiles).map((profile) => (profile.driver === 'opencode' ? {} : profile.env))
-  return { ...model, env: Object.assign({}, offers?.env, ...ofProfiles, model.env) as Record<string, string> }
+  return { ...model, env: Object.fromEntries([offers?.env ?? {}, ...ofProfiles, model.env].flatMap((env) => Object.entries(env))) }
 }
