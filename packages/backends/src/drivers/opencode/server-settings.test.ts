@@ -5,7 +5,7 @@ const WORKSPACE = { directory: '/s/t', repo: '/s/t/repo', state: '/s/t/state', c
 
 test('our settings win over the model part, its timeouts over ours', () => {
   expect(serverConfig({ model: 'anthropic/x', permission: 'allow', autoupdate: true, provider: { own: { options: { timeout: 5, baseURL: 'http://a' } } } })).toMatchObject({
-    autoupdate: false, share: 'disabled', permission: { external_directory: 'deny', question: 'deny' },
+    autoupdate: false, share: 'disabled', permission: { external_directory: 'deny', question: 'allow' },
     provider: { own: { options: { timeout: 5, chunkTimeout: 120_000, baseURL: 'http://a' } }, anthropic: { options: { timeout: 600_000 } } },
   })
 })
