@@ -86,7 +86,7 @@ for (const { name, mode, isRemote } of KINDS) {
         await expectStepsOnce(stack, id, STEPS, events)
         expect(delivered(events)).toEqual([early, told, later])
         expect(typesOf(events).filter((type) => !type.startsWith('task.message'))).toEqual(['task.queued', 'task.started', ...ASKED, ...ASKED, 'task.paused', 'task.queued', 'task.resumed', 'task.completed'])
-        const tools = events.filter(({ type }) => type === 'task.tool').map(({ data }) => String(data['output'] ?? '')).join('\n')
+        const tools = events.filter(({ type }) => type === 'task.tool').map(({ data }) => JSON.stringify(data['output'] ?? '')).join('\n')
         for (const words of ['leave that to me', 'blue']) expect(tools).toContain(words)
         const said = events.filter(({ type }) => type === 'task.output').map(({ data }) => String(data['text'])).join('')
         for (const words of ['before I began', 'while I worked', 'when I came back']) expect(said.split(`I heard you ${words}.`)).toHaveLength(2)

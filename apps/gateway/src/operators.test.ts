@@ -115,7 +115,7 @@ describe('the list of poisoned tasks', () => {
   })
 
   test('G3: a replay is a new task of the same agent with the same words and limits; the old one keeps its end', async () => {
-    const input = { timeout_ms: 60_000, queue_ttl_ms: 70_000, max_attempts: 2, observers: ['@ann:x.org'], title: 'Breaking', idempotency_key: 'mine' }
+    const input = { timeout_ms: 60_000, queue_ttl_ms: 70_000, max_attempts: 2, observers: ['@ann:x.org'], title: 'Breaking', idempotency_key: 'mine', network: 'provider', permissions: { bash: 'deny' }, input_ttl_ms: 90_000, workspace: { git: { url: 'https://git.example/a.git' } } }
     const old = await poison(input)
     const before = await fixture.ledger.get(old)
     const { idempotency_key: _, ...same } = input

@@ -1,8 +1,9 @@
 import { resolve } from 'node:path'
 import { expect, test } from 'vitest'
 
+import { guardModel } from '@longshore/backends'
 import { openSharedDirectory } from '@longshore/blobs'
-import { SILENT } from '@longshore/contracts'
+import { parseProfiles, SILENT } from '@longshore/contracts'
 import { loadSettings } from '@longshore/runtime'
 
 import { dockerOptions, hiddenPaths, modelAccess, opencodeOptions, withLeastIsolation } from './build-backends.ts'
@@ -12,6 +13,14 @@ import { createShellBackend } from './testing/shell-backend.ts'
 test('agents get the variables that RUNNER_ENV names and that are set, and no others', () => {
   const env = { RUNNER_ENV: 'OPENAI_API_KEY,NOT_SET', OPENAI_API_KEY: 'sk-x', OTHER: 'secret' }
   expect(modelAccess(loadSettings(env), env).env).toEqual({ OPENAI_API_KEY: 'sk-x' })
+})
+
+test('the egress proxy has the keys of all that agents may get: of the deployment, of profiles, and of what tasks may choose', () => {
+  const env = { RUNNER_ENV: 'ANTHROPIC_API_KEY', TASK_ENV_NAMES: 'GROQ_API_KEY,NPM_TOKEN', ANTHROPIC_API_KEY: 'sk-a', OPENAI_API_KEY: 'sk-o', GROQ_API_KEY: 'sk-g', NPM_TOKEN: 'npm', MISTRAL_API_KEY: 'nobody-named-it' }
+  const profiles = parseProfiles('{"codex":{"driver":"acp","command":["codex-acp"],"env":["OPENAI_API_KEY"]},"mine":{"driver":"opencode"}}')
+  const { whole } = opencodeOptions({ settings: loadSettings(env), env, uid: 1, gid: 1, profiles, storage: { id: 's', root: '/s' }, blobs: openSharedDirectory('/b'), log: SILENT })
+  expect(whole?.env).toEqual({ ANTHROPIC_API_KEY: 'sk-a', OPENAI_API_KEY: 'sk-o', GROQ_API_KEY: 'sk-g', NPM_TOKEN: 'npm' })
+  expect(guardModel(whole ?? { config: {}, env: {} }).providers.map(({ name }) => name).toSorted()).toEqual(['anthropic', 'groq', 'openai', 'opencode'])
 })
 
 test('the scripted model is used where it is set up, and OPENCODE_MODEL has the last word', () => {

@@ -1,7 +1,7 @@
 import { join, resolve } from 'node:path'
 
-import { createDockerMode, createOpencodeMode, type DockerModeOptions, type DockerProfile, type GitAccess, type ModelAccess, type Offers, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
-import { type Backend, type BlobStore, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules, type Profile, type Profiles } from '@longshore/contracts'
+import { accessOfAll, createDockerMode, createOpencodeMode, type DockerModeOptions, type DockerProfile, type GitAccess, type ModelAccess, type Offers, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
+import { type Backend, type BlobStore, type Egress, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules, type Profile, type Profiles } from '@longshore/contracts'
 import { allowedFrom, bytesOf, type Settings } from '@longshore/runtime'
 import { z } from 'zod'
 
@@ -16,6 +16,8 @@ export interface BuildBackendsOptions {
   storage: Storage
   /** Where files are that were sent along with tasks. */
   blobs: BlobStore
+  /** The way out of agents. */
+  egress?: Egress | undefined
   log: Log
 }
 
@@ -38,24 +40,31 @@ export function hiddenPaths({ LONGSHORE_HOME: home, BLOBS_DIR: blobs, DOCKER_HOS
   return [resolve(home), ...named, ...(engine.startsWith('unix://') ? [engine.slice('unix://'.length)] : [])]
 }
 
-export function opencodeOptions({ settings, env, storage, blobs, log }: BuildBackendsOptions): OpencodeModeOptions {
+export function opencodeOptions({ settings, env, profiles, storage, blobs, egress, log }: BuildBackendsOptions): OpencodeModeOptions {
   const { OPENCODE_SERVER_URL: url, OPENCODE_SERVER_USERNAME: username, OPENCODE_SERVER_PASSWORD: password } = settings
+  const access = agentsAccess({ settings, env, profiles })
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, storage, git: gitAccess(settings), blobs, model: modelAccess(settings, env), offers: offersOf(settings, env), path: env['PATH'] ?? '', log, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, storage, git: gitAccess(settings), blobs, model: access.model, offers: access.offers, whole: accessOfAll(access), path: env['PATH'] ?? '', log, egress, patience: patienceOf(settings), policy: policyOf(settings), hidden: hiddenPaths(settings),
     ...(url === undefined ? {} : { server: { url, username, ...(password === undefined ? {} : { password }) } }),
   }
 }
 
-export function dockerOptions({ settings, env, uid, gid, profiles, storage, blobs, log }: BuildBackendsOptions): DockerModeOptions {
-  const model = modelAccess(settings, env)
+export function dockerOptions({ settings, env, uid, gid, profiles, storage, blobs, egress, log }: BuildBackendsOptions): DockerModeOptions {
   const modelOnHost = settings.SCRIPTED_PROVIDER_URL
   return {
-    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, git: gitAccess(settings), blobs, image: settings.RUNNER_IMAGE, model, log, patience: patienceOf(settings), policy: policyOf(settings),
+    deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, git: gitAccess(settings), blobs, image: settings.RUNNER_IMAGE, ...agentsAccess({ settings, env, profiles }), log, egress, patience: patienceOf(settings), policy: policyOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
     limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: bytesOf(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },
     ...(modelOnHost !== undefined && isLoopback(modelOnHost) ? { modelOnHost: new URL(modelOnHost).origin } : {}),
-    offers: offersOf(settings, env), profiles: Object.fromEntries(Object.entries(profiles).map(([name, profile]) => [name, dockerProfile(profile, settings, env)])),
+  }
+}
+
+/** Which keys and other variables agents get: of the deployment, of profiles, and of what a task may choose. */
+export function agentsAccess({ settings, env, profiles }: Pick<BuildBackendsOptions, 'settings' | 'env' | 'profiles'>): { model: ModelAccess; offers: Offers; profiles: Record<string, DockerProfile> } {
+  return {
+    model: modelAccess(settings, env), offers: offersOf(settings, env),
+    profiles: Object.fromEntries(Object.entries(profiles).map(([name, profile]) => [name, dockerProfile(profile, settings, env)])),
   }
 }
 

@@ -9,6 +9,7 @@ import { createFilesSecret, createTicketProducer } from '@longshore/queue'
 import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, readProfiles, releaseIdleMemory, sayIfUnusable, serveHealth, type Settings, stopOnSignal, untilReady, withBlobs } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
 import { buildBackends, policyOf, workspaceLimits } from './build-backends.ts'
+import { buildEgress } from './build-egress.ts'
 import { createWorker } from './create-worker.ts'
 import { openFilesDoor } from './files-door.ts'
 import type { CollectSettings } from './keep/start-collecting.ts'
@@ -25,11 +26,12 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   const store = openSharedDirectory(resolve(settings.BLOBS_DIR ?? join(settings.LONGSHORE_HOME, 'blobs')))
   await sayIfUnusable(store, log)
   const profiles = await readProfiles(settings)
-  const backends = await buildBackends({ settings, profiles, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, blobs: store, log })
   // Background connections wait for Redis to come back; readiness must answer while it is away.
   const [redis, bells, probe] = [connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'background', log), connectRedis(redisUrl, 'caller', log)]
   await untilReady(redis, REDIS_WAIT_MS)
   const registry = createMetrics('worker')
+  const egress = buildEgress({ settings, profiles, env: process.env, redis: probe, redisUrl, deployment, version: packageJson.version, since: Date.now(), registry, log })
+  const backends = await buildBackends({ settings, profiles, env: process.env, uid: process.getuid?.(), gid: process.getgid?.(), storage, blobs: store, egress, log })
   const producer = createTicketProducer({ redisUrl, deployment, log })
   const files = await openFilesDoor({
     host: settings.WORKER_FILES_HOST, port: settings.WORKER_FILES_PORT, url: settings.WORKER_FILES_URL, hostname: hostname(), storage, secret: createFilesSecret(probe, deployment), log,
@@ -55,6 +57,7 @@ async function main(settings: Settings, redisUrl: string): Promise<void> {
   releaseIdleMemory()
   stopOnSignal(process, [
     { name: 'worker', stop: worker.stop },
+    { name: 'egress', stop: async () => egress?.close(), patienceMs: STOP_MS },
     { name: 'files', stop: files.stop },
     { name: 'health', stop: health.stop },
     { name: 'producer', stop: producer.close, patienceMs: STOP_MS },

@@ -1,4 +1,4 @@
-import { type Backend, type Choices, type Execution, type Handle, layersOf, NO_RULES, type PermissionPolicy, type PolicyRules, type RunContext, type Task, TaskFailure, TaskId } from '@longshore/contracts'
+import { type Backend, type Choices, type Egress, type Execution, type Handle, layersOf, NO_RULES, type PermissionPolicy, type PolicyRules, type RunContext, type Task, TaskFailure, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 import { cleanOutcome } from './clean-events.ts'
 import type { Plan } from './drivers/acp/converse.ts'
@@ -6,12 +6,14 @@ import { type AcpRun, driveAcp } from './drivers/acp/drive.ts'
 import { type AcpMirror, createAcpMirror, parseAcpPosition, positionFor } from './drivers/acp/mirror.ts'
 import { createReader, readOnce } from './drivers/acp/read.ts'
 import { relayed } from './drivers/acp/relay-script.ts'
+import type { WayOut } from './model/guarded-model.ts'
 import { containerOf, handleIn, isThere, listHandles, removeContainer } from './places/container-handle.ts'
 import { containerPipe } from './places/container-pipe.ts'
 import type { Containers } from './places/containers.ts'
-import type { Limits } from './places/container-spec.ts'
+import { executionOf, type Limits } from './places/container-spec.ts'
 import { watchdogSeconds } from './places/server-place.ts'
 import type { TaskNetwork } from './places/task-network.ts'
+import { mayKeep, tellingRefusals } from './places/way-out.ts'
 import { choicesWithin, EVERY_CHOICE, limitsOfTask, type Offers } from './task-choices.ts'
 import { redactor } from './text.ts'
 import { createFileWatch } from './workspace/file-watch.ts'
@@ -26,7 +28,7 @@ export interface AcpBackendOptions extends WorkspaceSource {
   image: string
   /** The agent: it speaks the Agent Client Protocol on its stdin and stdout. */
   command: readonly string[]
-  environment(workspace: Workspace, network: TaskNetwork, choices: Choices, layers: readonly PermissionPolicy[]): Record<string, string>
+  environment(workspace: Workspace, choices: Choices, layers: readonly PermissionPolicy[], network: TaskNetwork, out: WayOut | undefined): Record<string, string>
   /** What must not appear in events. */
   secrets: readonly string[]
   /** One of the agent's ways to log in, for those that want to be told. */
@@ -37,6 +39,7 @@ export interface AcpBackendOptions extends WorkspaceSource {
   limits?: Partial<Limits>
   /** What tasks may choose. */
   offers: Offers
+  egress: Egress | undefined
   patience: AcpRun['patience']
   /** What agents may do without asking; default: nothing beyond the built-in policy. */
   policy?: PolicyRules
@@ -78,13 +81,14 @@ export function createAcpBackend(options: AcpBackendOptions): Backend {
 async function launch(options: AcpBackendOptions, task: Task, run: RunContext, kept: Handle['data']): Promise<Handle> {
   const { containers, image, limits, offers } = options
   const choices = choicesWithin(task, offers, EVERY_CHOICE)
+  mayKeep(options.egress, task)
   const workspace = workspaceOf(options.storage, task.id)
   const handle = handleIn(options, await containers.engineId(), { ...kept, container: containers.nameOf(task.id, run.claim), task: task.id })
   await run.onHandle(handle)
   await prepareFor(options, task, run, containers.user)
   const command = relayed(options.command, watchdogSeconds(run.deadlineAt, Date.now()))
-  const environment = (network: TaskNetwork): Record<string, string> => options.environment(workspace, network, choices, layersOf(options.policy ?? NO_RULES, task))
-  const id = await containers.start({ taskId: task.id, claim: run.claim, image: choices.image ?? image, command, environment, workspace, run, hasInput: true, limits: { ...limits, ...limitsOfTask(choices) } })
+  const environment = (network: TaskNetwork, out: WayOut | undefined): Record<string, string> => options.environment(workspace, choices, layersOf(options.policy ?? NO_RULES, task), network, out)
+  const id = await containers.start({ task, claim: run.claim, deadlineAt: run.deadlineAt, image: choices.image ?? image, command, environment, workspace, run, hasInput: true, limits: { ...limits, ...limitsOfTask(choices) } })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
   return precise
@@ -135,7 +139,7 @@ function secretsHere({ secrets, offers }: AcpBackendOptions): string[] {
 /** @param prompt undefined: it is known to have been sent, or nobody knows what it was */
 async function follow(options: AcpBackendOptions, task: Task, handle: Handle, run: RunContext, prompt: string | undefined): Promise<Execution> {
   let current = handle
-  await options.containers.network() // an adopter relays for the container that it takes over; a network without any has no relay that lasts
+  await options.containers.network() // an adopter relays for the container that it takes over, and looks after its way out; a network without any has no relay that lasts
   const mirror = await mirrorOf(options, task, handle, run)
   const { session, resumed } = Session.parse(handle.data)
   const plan: Plan = {
@@ -151,7 +155,8 @@ async function follow(options: AcpBackendOptions, task: Task, handle: Handle, ru
   const pipe = containerPipe(options.containers, containerOf(handle), run.log)
   const clean = redactor(secretsHere(options))
   const layers = [...layersOf(options.policy ?? NO_RULES, task), ...(options.permission === 'deny' ? [NOTHING] : [])]
-  const outcome = driveAcp({ pipe, plan, mirror, run, layers, clean, patience: options.patience }).then((end) => withGitResult(options, task, run, cleanOutcome(end, clean)))
+  const over = driveAcp({ pipe, plan, mirror, run, layers, clean, patience: options.patience }).then((end) => withGitResult(options, task, run, cleanOutcome(end, clean)))
+  const outcome = tellingRefusals(options.egress, executionOf(containerOf(handle)), run, over)
   outcome.catch(() => {}) // whoever awaits it hears of it
   return { get handle() { return current }, outcome, result: () => mirror.result() }
 }

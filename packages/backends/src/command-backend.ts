@@ -1,11 +1,14 @@
 import { lchown, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Backend, type Choice, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type Choice, type Egress, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
 import { followLog, parseLogPosition } from './drivers/command/follow-log.ts'
+import type { GuardedModel, WayOut } from './model/guarded-model.ts'
 import { containerOf, handleIn, isThere, listHandles, removeContainer } from './places/container-handle.ts'
+import { executionOf, type Limits } from './places/container-spec.ts'
 import type { Containers } from './places/containers.ts'
-import type { Limits } from './places/container-spec.ts'
 import { watchdogSeconds } from './places/server-place.ts'
+import type { TaskNetwork } from './places/task-network.ts'
+import { mayKeep, tellingRefusals } from './places/way-out.ts'
 import { choicesWithin, envOf, limitsOfTask, NO_OFFERS, type Offers } from './task-choices.ts'
 import { redactor } from './text.ts'
 import { createFileWatch } from './workspace/file-watch.ts'
@@ -18,7 +21,7 @@ import { prepareFor, type WorkspaceSource } from './workspace/task-workspace.ts'
 export interface CommandProfile {
   image: string
   command: readonly string[]
-  /** Provider keys and the like. Secret. */
+  /** Provider keys and the like. Secret. Where there is an egress proxy, agents get its token for each key that it knows. */
   env: Record<string, string>
   /** Further variables, which are no secrets. */
   set?: Record<string, string>
@@ -30,6 +33,9 @@ export interface CommandBackendOptions extends CommandProfile, WorkspaceSource {
   limits?: Partial<Limits>
   /** What tasks may choose. Default: nothing. */
   offers?: Offers
+  egress?: Egress | undefined
+  /** What agents get that are let out through it. */
+  guarded?: GuardedModel | undefined
 }
 
 /** A command chooses its model itself. */
@@ -57,6 +63,7 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
 async function start(options: CommandBackendOptions, task: Task, run: RunContext): Promise<Execution> {
   const { containers, storage, image, limits, offers = NO_OFFERS } = options
   const choices = choicesWithin(task, offers, COMMAND_CHOICES)
+  mayKeep(options.egress, task)
   const workspace = workspaceOf(storage, task.id)
   const handle = handleIn(options, await containers.engineId(), { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id })
   await run.onHandle(handle)
@@ -66,15 +73,18 @@ async function start(options: CommandBackendOptions, task: Task, run: RunContext
     'timeout', '-s', 'KILL', String(watchdogSeconds(run.deadlineAt, Date.now())),
     'sh', '-c', 'exec "$@" < "$LONGSHORE_PROMPT_FILE"', 'sh', ...options.command,
   ]
-  const environment = (): Record<string, string> => ({ ...options.env, ...options.set, ...envOf(choices, offers), HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id })
-  const id = await containers.start({ taskId: task.id, claim: run.claim, image: choices.image ?? image, command, environment, workspace, run, limits: { ...limits, ...limitsOfTask(choices) } })
+  const environment = (_on: TaskNetwork, out: WayOut | undefined): Record<string, string> => {
+    const env = { ...options.env, ...options.set, ...envOf(choices, offers) }
+    return { ...(out === undefined ? env : options.guarded?.through(out, { config: {}, env }).env), HOME: join(workspace.state, 'home'), LONGSHORE_PROMPT_FILE: promptFile, LONGSHORE_TASK: task.id }
+  }
+  const id = await containers.start({ task, claim: run.claim, deadlineAt: run.deadlineAt, image: choices.image ?? image, command, environment, workspace, run, limits: { ...limits, ...limitsOfTask(choices) } })
   const precise: Handle = { ...handle, data: { ...handle.data, container_id: id } }
   await run.onHandle(precise)
   return execution(options, task, precise, run)
 }
 
 async function execution(options: CommandBackendOptions, task: Task, handle: Handle, run: RunContext): Promise<Execution> {
-  const { containers, storage, env, offers = NO_OFFERS } = options
+  const { containers, storage, env, egress, offers = NO_OFFERS } = options
   const workspace = workspaceOf(storage, task.id)
   const container = containerOf(handle)
   const baseline = await baselineOf(workspace)
@@ -87,7 +97,7 @@ async function execution(options: CommandBackendOptions, task: Task, handle: Han
     position: stored?.container === container ? stored : { container, bytes: 0, tree: stored?.tree ?? baseline },
     clean: redactor([...Object.values(env), ...Object.values(offers.env)]),
   })
-  const outcome = followed.outcome.then((end) => withGitResult(options, task, run, end))
+  const outcome = tellingRefusals(egress, executionOf(container), run, followed.outcome.then((end) => withGitResult(options, task, run, end)))
   outcome.catch(() => {}) // whoever awaits it hears of it
   return { handle, ...followed, outcome }
 }

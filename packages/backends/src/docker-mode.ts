@@ -1,7 +1,9 @@
-import { type Backend, type BlobStore, DEFAULT_PROFILE, type DeploymentId, type Handle, type Log, type PolicyRules, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type BlobStore, DEFAULT_PROFILE, type DeploymentId, type Egress, type Handle, type Log, type PolicyRules, type Task, TaskFailure } from '@longshore/contracts'
 import { backendOf, type DockerProfile, type ProfileBackend, type ProfileContext } from './docker-profile.ts'
 import { DEFAULT_PATIENCE, type Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
+import { accessOfAll } from './model/access-of-all.ts'
+import { guardModel } from './model/guarded-model.ts'
 import { DEFAULT_LIMITS, type Limits } from './places/container-spec.ts'
 import { createContainers } from './places/containers.ts'
 import { NO_OFFERS, type Offers } from './task-choices.ts'
@@ -28,6 +30,8 @@ export interface DockerModeOptions {
   modelOnHost?: string
   /** What agents may do without asking. */
   policy?: PolicyRules
+  /** The way out of containers: their network is closed, and instead of keys they have a token. `modelOnHost` is not needed then. */
+  egress?: Egress | undefined
   /** How OpenCode servers are watched. */
   patience?: Partial<Patience>
   /** What its containers can run, by name, besides the profile `opencode`; one of that name takes its place. */
@@ -39,15 +43,16 @@ export interface DockerModeOptions {
 
 /** Docker mode: a container per task on one engine. The profile of the task says what runs in it. */
 export function createDockerMode(options: DockerModeOptions): Backend {
-  const { log } = options
+  const { egress, log } = options
   const source = { storage: options.storage, ...(options.git === undefined ? {} : { git: options.git }), ...(options.blobs === undefined ? {} : { blobs: options.blobs }) }
-  const origin = options.modelOnHost === undefined ? undefined : new URL(options.modelOnHost)
+  const origin = options.modelOnHost === undefined || egress !== undefined ? undefined : new URL(options.modelOnHost)
   const containers = createContainers({
-    deployment: options.deployment, engine: options.engine, storage: options.storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log,
+    deployment: options.deployment, engine: options.engine, storage: options.storage, user: options.user ?? agentUser(), limits: { ...DEFAULT_LIMITS, ...options.limits }, log, egress,
     ...(origin === undefined ? {} : { hostService: { host: origin.hostname, port: Number(origin.port) } }),
   })
   const shared: ProfileContext = {
     containers, source, offers: options.offers ?? NO_OFFERS, model: options.model, patience: { ...DEFAULT_PATIENCE, ...options.patience },
+    egress, guarded: egress === undefined ? undefined : guardModel(accessOfAll(options)),
     ...(options.policy === undefined ? {} : { policy: options.policy }), ...(origin === undefined ? {} : { hostOrigin: origin.origin }),
   }
   const profiles: Record<string, DockerProfile> = { [DEFAULT_PROFILE]: { driver: 'opencode', image: options.image }, ...options.profiles }

@@ -1,11 +1,12 @@
-import type { Backend, Choice, Choices, PermissionPolicy, PolicyRules } from '@longshore/contracts'
+import type { Backend, Choice, Choices, Egress, PermissionPolicy, PolicyRules } from '@longshore/contracts'
 import { createAcpBackend } from './acp-backend.ts'
 import { COMMAND_CHOICES, createCommandBackend } from './command-backend.ts'
 import type { Patience } from './drivers/opencode/patience.ts'
 import { askingOverAcp, layersOverAcp } from './drivers/opencode/over-acp.ts'
 import { type ModelAccess, secretsOf, serverEnvironment } from './drivers/opencode/server-settings.ts'
+import type { GuardedModel, WayOut } from './model/guarded-model.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
-import { containerPlace, withOrigin } from './places/container-place.ts'
+import { containerPlace, reachable } from './places/container-place.ts'
 import type { Containers } from './places/containers.ts'
 import type { Limits } from './places/container-spec.ts'
 import type { TaskNetwork } from './places/task-network.ts'
@@ -35,40 +36,44 @@ export interface ProfileContext {
   patience: Patience
   /** The origin of a service on this host's loopback: containers get the network's gateway in its place. */
   hostOrigin?: string
+  /** The way out of containers, and what agents get that are let out there. */
+  egress: Egress | undefined
+  guarded: GuardedModel | undefined
 }
 
 export interface ProfileBackend { backend: Backend; choices: readonly Choice[] }
 
 /** Whatever a profile's driver is, as a backend. */
 export function backendOf(profile: DockerProfile, context: ProfileContext): ProfileBackend {
-  const { containers, source, offers, model, patience, hostOrigin, policy } = context
+  const { containers, source, offers, model, patience, hostOrigin, policy, egress, guarded } = context
   const limited = profile.limits === undefined ? {} : { limits: profile.limits }
   switch (profile.driver) {
     case 'opencode': {
-      const place = containerPlace({ containers, image: profile.image, model, offers, ...limited, ...(hostOrigin === undefined ? {} : { hostOrigin }) })
-      return { backend: createOpencodeBackend({ mode: 'docker', place, ...source, model, offers, patience, ...(policy === undefined ? {} : { policy }) }), choices: EVERY_CHOICE }
+      const place = containerPlace({ containers, image: profile.image, model, offers, guarded, ...limited, ...(hostOrigin === undefined ? {} : { hostOrigin }) })
+      return { backend: createOpencodeBackend({ mode: 'docker', place, ...source, model, offers, patience, egress, ...(policy === undefined ? {} : { policy }) }), choices: EVERY_CHOICE }
     }
     case 'acp': {
       const { image, command, permission, authMethod, isOpencode } = profile
       const backend = createAcpBackend({
-        containers, ...source, offers, patience, image, command, permission, isModelInEnvironment: isOpencode, ...limited, ...(policy === undefined ? {} : { policy }),
+        containers, ...source, offers, patience, egress, image, command, permission, isModelInEnvironment: isOpencode, ...limited, ...(policy === undefined ? {} : { policy }),
         ...(authMethod === undefined ? {} : { authMethod }),
-        environment: (workspace, network, choices, layers) => agentEnvironment(profile, context, workspace, network, choices, layers),
+        environment: (workspace, choices, layers, network, out) => agentEnvironment(profile, context, workspace, { choices, layers, network, out }),
         secrets: [...Object.values(profile.env), ...(isOpencode ? secretsOf(model, undefined) : [])],
       })
       return { backend, choices: EVERY_CHOICE }
     }
     case 'command':
-    default: return { backend: createCommandBackend({ ...profile, containers, ...source, offers, ...limited }), choices: COMMAND_CHOICES }
+    default: return { backend: createCommandBackend({ ...profile, containers, ...source, offers, egress, guarded, ...limited }), choices: COMMAND_CHOICES }
   }
 }
 
+interface AgentSpec { choices: Choices; layers: readonly PermissionPolicy[]; network: TaskNetwork; out: WayOut | undefined }
+
 /** A home beside `repo`, and what the profile and the task name; nothing of the worker's. An OpenCode gets what its server would get, which nobody but the worker talks to: no password. */
-function agentEnvironment(profile: DockerProfile & { driver: 'acp' }, context: ProfileContext, workspace: Workspace, { gateway }: TaskNetwork, choices: Choices, layers: readonly PermissionPolicy[]): Record<string, string> {
-  const { hostOrigin, offers } = context
+function agentEnvironment(profile: DockerProfile & { driver: 'acp' }, context: ProfileContext, workspace: Workspace, { choices, layers, network, out }: AgentSpec): Record<string, string> {
+  const { hostOrigin, guarded, offers } = context
   const model = profile.isOpencode ? askingOverAcp(modelOfTask(context.model, choices, offers)) : { config: {}, env: envOf(choices, offers) }
   const named: ModelAccess = { ...model, env: { ...model.env, ...profile.env, ...profile.set } }
-  const reachable = hostOrigin === undefined ? named : withOrigin(named, hostOrigin, `http://${gateway}:${new URL(hostOrigin).port}`)
-  const all = serverEnvironment(workspace, reachable, '', { temporary: '/tmp', permissions: layersOverAcp(layers) })
+  const all = serverEnvironment(workspace, reachable(named, { gateway: network.gateway, hostOrigin, guarded, out }), '', { temporary: '/tmp', permissions: layersOverAcp(layers) })
   return Object.fromEntries(Object.entries(all).filter(([name]) => profile.isOpencode ? name !== 'OPENCODE_SERVER_PASSWORD' : !name.startsWith('OPENCODE_')))
 }

@@ -23,7 +23,7 @@ describeNeeding(['docker'], 'profiles of docker mode', () => {
     engine = await engineHost()
     backend = createDockerMode({
       deployment: DEPLOYMENT, engine, storage: await openStorage(root), image, model: { config: {}, env: {} }, log: SILENT,
-      profiles: { plain: { driver: 'command', image: 'longshore/no-such-image:none', limits: { cpus: 0.5 }, command: ['sh', '-s'], env: {}, set: { OWN: 'of-the-profile' } } },
+      profiles: { plain: { driver: 'command', image: 'longshore/no-such-image:none', limits: { cpus: 0.5 }, command: ['sh', '-s'], env: {}, set: { OWN: 'of-the-profile' } }, acp: { driver: 'acp', image, command: ['true'], env: {}, permission: 'allow', isOpencode: false } },
       offers: { models: [], images: [image], envNames: ['NPM_TOKEN', 'OTHER_TOKEN'], env: { NPM_TOKEN: 'the-value-of-the-operator', OTHER_TOKEN: 'nobody-asked-for-it' }, maxCpus: 2, maxMemoryMb: 1_024 },
     })
   }, 180_000)
@@ -56,7 +56,12 @@ describeNeeding(['docker'], 'profiles of docker mode', () => {
       await expect(backend.start(one.task, one.run)).rejects.toThrow(said)
       expect(one.handles).toEqual([])
     }
+    for (const profile of ['opencode', 'acp', 'plain']) {
+      const one = record('true', { profile, network: 'provider' })
+      await expect(backend.start(one.task, one.run)).rejects.toThrow('the task asks for the network "provider", and nothing here keeps it to that')
+      expect(one.handles).toEqual([])
+    }
     const other = record('true', { profile: 'elsewhere' })
-    await expect(backend.start(other.task, other.run)).rejects.toThrow('profile: the task asks for "elsewhere"; this worker has opencode, plain')
+    await expect(backend.start(other.task, other.run)).rejects.toThrow('profile: the task asks for "elsewhere"; this worker has opencode, plain, acp')
   })
 })

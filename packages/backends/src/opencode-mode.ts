@@ -1,5 +1,5 @@
 import { createRequire } from 'node:module'
-import { type Backend, type BlobStore, type Choice, DEFAULT_PROFILE, type DeploymentId, type Log, type PolicyRules } from '@longshore/contracts'
+import { type Backend, type BlobStore, type Choice, DEFAULT_PROFILE, type DeploymentId, type Egress, type Log, type PolicyRules } from '@longshore/contracts'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { createOpencodeBackend } from './opencode-backend.ts'
@@ -29,6 +29,10 @@ export interface OpencodeModeOptions {
   hidden?: readonly string[]
   /** What agents may do without asking. */
   policy?: PolicyRules
+  /** For servers that are started here. */
+  egress?: Egress | undefined
+  /** What all agents of the deployment get of keys, whatever runs them, and so the proxy has; see `accessOfAll`. */
+  whole?: ModelAccess | undefined
   /** How OpenCode servers are watched. */
   patience?: Partial<Patience>
   /** The `opencode` binary; default: the one of the package opencode-ai. */
@@ -38,13 +42,13 @@ export interface OpencodeModeOptions {
 
 /** OpenCode mode: sessions on a server of the deployment, or on one that is supervised per task. */
 export async function createOpencodeMode(options: OpencodeModeOptions): Promise<Backend> {
-  const { storage, model, server, log, offers = NO_OFFERS } = options
+  const { storage, model, server, egress, log, offers = NO_OFFERS } = options
   const shared = { mode: 'opencode', storage, model, offers, ...(options.git === undefined ? {} : { git: options.git }), ...(options.blobs === undefined ? {} : { blobs: options.blobs }), ...(options.policy === undefined ? {} : { policy: options.policy }), ...(options.patience === undefined ? {} : { patience: options.patience }) } as const
   if (server !== undefined) return withChoices(createOpencodeBackend({ ...shared, place: remotePlace(server, storage) }), [])
   const binary = options.binary ?? bundledOpencode()
-  const place = await supervisedPlace({ deployment: options.deployment, binary, model, offers, path: options.path, storage, hidden: options.hidden ?? [] })
+  const place = await supervisedPlace({ deployment: options.deployment, binary, model, offers, path: options.path, storage, hidden: options.hidden ?? [], egress, whole: options.whole })
   reportConfinement(place.confinement, log)
-  return withChoices(createOpencodeBackend({ ...shared, place }), PROCESS_CHOICES)
+  return withChoices(createOpencodeBackend({ ...shared, egress, place }), PROCESS_CHOICES)
 }
 
 function withChoices(backend: Backend, choices: readonly Choice[]): Backend {

@@ -1,3 +1,5 @@
+import { TASK_TOKEN } from '@longshore/contracts'
+
 /** Cutting and cleaning text that others wrote, so that it fits into events and carries no secret. */
 
 /** The longest beginning of `text` whose JSON form is at most `maxBytes` long; never half a character. */
@@ -26,11 +28,11 @@ export function piecesOf(text: string, maxBytes: number): string[] {
   return pieces
 }
 
-/** Replaces known secrets. A guard-rail, not a boundary (G14): an agent can always encode one. Short values are no secrets. */
+/** Replaces known secrets, and tokens of tasks, whose values nobody keeps. A guard-rail, not a boundary (G14): an agent can always encode one. Short values are no secrets. */
 export function redactor(secrets: readonly string[]): (text: string) => string {
   // The longest first: of one that begins with another the rest would stay.
   const known = secrets.filter((secret) => secret.length >= 8).toSorted((a, b) => b.length - a.length)
-  return (text) => known.reduce((clean, secret) => clean.replaceAll(secret, '[redacted]'), text)
+  return (text) => known.reduce((clean, secret) => clean.replaceAll(secret, '[redacted]'), text.replaceAll(TASK_TOKEN, '[redacted]'))
 }
 
 function jsonBytes(text: string): number {

@@ -2,6 +2,7 @@ export type { AgentAsk, AgentMessage, Backend, BackendCapabilities, BackendHealt
 export { BlobFault, type BlobContent, type BlobFaultCode, type BlobInfo, BlobKey, type BlobStore, type ByteRange, type PutOptions } from './blobs.ts'
 export { type Allowed, type Choice, CHOICES, Choices, choicesOf, EnvName, ImageName, ModelName, type Refusal, refusalOf } from './choices.ts'
 export { Control, Mail, MessageText, MessageType, PausedEnd } from './control.ts'
+export { type Admission, type Admitted, type Egress, EgressRefusal, type ModelProvider, narrower, Network, NETWORKS, TASK_TOKEN } from './egress.ts'
 export { ERROR_CODES, ErrorBody, ErrorCode, LongshoreError } from './errors.ts'
 export {
   type AnyEvent, Cursor, EVENT_PAYLOADS, EVENT_TYPES, type EventDraft, type EventPayload, EventType, FileChange, formatCursor, parseCursor,

@@ -1,6 +1,7 @@
 import { z } from 'zod'
 import { Choices } from './choices.ts'
 import { PausedEnd } from './control.ts'
+import { Network } from './egress.ts'
 import { TaskResult, TimeLimit } from './events.ts'
 import { Failure } from './failures.ts'
 import { Handle } from './handle.ts'
@@ -56,6 +57,8 @@ export const NewTask = z.object({
   budget: Budget.optional(),
   /** The caller's own part of it; the rest is the deployment's. */
   budget_asked: Budget.optional(),
+  /** What its agent may reach; without it, what the worker gives. */
+  network: Network.optional(),
   max_attempts: z.int().min(1).max(10).default(DEFAULT_MAX_ATTEMPTS),
   /** Absent: an empty one. */
   workspace: TaskWorkspace.optional(),

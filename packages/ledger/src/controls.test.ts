@@ -208,9 +208,9 @@ test('a new attempt is told again what the earlier one was told, before what cam
 })
 
 test('a ticket for what older workers would misread is for newer ones', async () => {
-  const [plain, bounded, told] = [await world.submitted(), await world.submitted({ budget: { tokens: 5 } }), await world.running()]
+  const [plain, bounded, told, kept] = [await world.submitted(), await world.submitted({ budget: { tokens: 5 } }), await world.running(), await world.submitted({ network: 'provider' })]
   await ledger.post(told.id, mail('m1'))
   await ledger.requeue(claimOf(told), { reason: 'handover' })
   const least = new Map((await ledger.pendingTickets(10)).map(({ ticket: { task_id, min_worker } }) => [task_id, min_worker]))
-  expect([plain, bounded, told].map(({ id }) => least.get(id))).toEqual([1, 4, 4])
+  expect([plain, bounded, told, kept].map(({ id }) => least.get(id))).toEqual([1, 4, 4, 5])
 })

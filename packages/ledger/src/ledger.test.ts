@@ -57,6 +57,7 @@ describe('submit', () => {
     const second = aTask({ idempotency_key: 'k', prompt: 'something else' })
     await expect(ledger.submit(second)).rejects.toMatchObject({ code: 'idempotency_conflict', message: expect.stringContaining(first.id) as string })
     expect(await ledger.get(second.id)).toBeUndefined()
+    await expect(ledger.submit(aTask({ idempotency_key: 'k', network: 'full' }))).rejects.toMatchObject({ code: 'idempotency_conflict' })
     expect(await ledger.list({ limit: 10 })).toHaveLength(1)
   })
 

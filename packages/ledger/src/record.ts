@@ -10,7 +10,7 @@ import type { TaskSummary } from './ledger.ts'
 export const RECORD_VERSION = 2
 
 /** The least worker version that understands a task. Raise it for tasks that older workers would misread, and for no others. */
-const MIN_WORKER = { any: 1, engines: 2, discards: 3, controls: 4, inputs: 5, workspaces: 5, profiles: 5 } as const
+const MIN_WORKER = { any: 1, engines: 2, discards: 3, controls: 4, inputs: 5, workspaces: 5, profiles: 5, networks: 5 } as const
 
 // Numbers of the record, by their field in the hash; absent means 0 for the counters.
 const COUNTERS = { claim: 'claim', attempt: 'attempt', seq: 'seq', ticket: 'ticket' } as const
@@ -71,12 +71,13 @@ export function storedForm(task: NewTask): { brief: string; prompt: string } {
  * The current ticket of a task. Whoever comes first makes it, of whatever version: what a later version knows that its task needs stands in
  * the record, as `stored`, and no build makes a ticket for less. No task of this build needs it.
  */
-export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle' | 'budget' | 'messages_waiting' | 'permissions' | 'asking' | 'answers_waiting' | 'workspace'> & Partial<Asked>, stored?: string | null): Ticket {
+export function ticketOf(task: Pick<Task, 'id' | 'ticket' | 'agent_id' | 'mode' | 'title' | 'route' | 'handle' | 'budget' | 'messages_waiting' | 'permissions' | 'asking' | 'answers_waiting' | 'workspace' | 'network'> & Partial<Asked>, stored?: string | null): Ticket {
   const { id, ticket, agent_id, mode, title, route, handle } = task
   // An older worker would start the agent in an empty workspace.
   // A worker that knows no checkpoints or no engines would find nothing to attach to and start over: the session would be lost. One that knows no discards would adopt what is to be ended.
   const own = task.workspace !== undefined ? MIN_WORKER.workspaces : needsInputs(task) ? MIN_WORKER.inputs : needsControls(task) ? MIN_WORKER.controls : handle?.discard === true ? MIN_WORKER.discards : handle?.checkpoint === true || route !== undefined ? MIN_WORKER.engines : MIN_WORKER.any
-  const min_worker = Math.max(own, isPlain(task) ? 0 : MIN_WORKER.profiles, Number(stored ?? 0))
+  // One that knows no networks would let the agent reach whatever it likes.
+  const min_worker = Math.max(own, isPlain(task) ? 0 : MIN_WORKER.profiles, task.network === undefined ? 0 : MIN_WORKER.networks, Number(stored ?? 0))
   const profile = task.profile === undefined || task.profile === DEFAULT_PROFILE ? {} : { profile: task.profile }
   // As the take has it: what is only there to be ended leads to a new attempt, which waits for its turn.
   const isTakeover = handle !== undefined && handle.discard === undefined
@@ -107,9 +108,9 @@ export const TICKET_FIELDS = ['brief', 'route', 'handle', 'min_worker', 'mail', 
 /** The ticket, as `ticketOf` has it, and how long it may wait, from `TICKET_FIELDS` alone: rounds over 100,000 tasks stay cheap. undefined: there is no record. */
 export function waitingFrom(id: TaskId, n: number, [stored, route, handle, minWorker, mail, asking, answers]: readonly (string | null)[]): { ticket: Ticket; queueTtlMs: number; pausedTtlMs: number } | undefined {
   if (typeof stored !== 'string') return undefined
-  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms' | 'paused_ttl_ms' | 'budget' | 'permissions' | 'workspace' | keyof Asked>
-  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity, paused_ttl_ms: pausedTtlMs = DEFAULT_PAUSED_TTL_MS, budget, permissions, workspace, ...asked } = brief
+  const brief = JSON.parse(stored) as Pick<NewTask, 'agent_id' | 'mode' | 'title' | 'queue_ttl_ms' | 'paused_ttl_ms' | 'budget' | 'permissions' | 'workspace' | 'network' | keyof Asked>
+  const { agent_id, title, queue_ttl_ms: queueTtlMs = Infinity, paused_ttl_ms: pausedTtlMs = DEFAULT_PAUSED_TTL_MS, budget, permissions, workspace, network, ...asked } = brief
   const mode = MODES.find((known) => known === brief.mode) ?? 'docker'
   const at = typeof handle === 'string' ? Handle.safeParse(JSON.parse(handle)).data : undefined
-  return { ticket: ticketOf({ ...asked, id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at, budget, permissions, workspace, messages_waiting: Number(mail ?? 0), asking: Number(asking ?? 0), answers_waiting: Number(answers ?? 0) }, minWorker), queueTtlMs, pausedTtlMs }
+  return { ticket: ticketOf({ ...asked, id, ticket: n, agent_id, mode, title, route: route ?? undefined, handle: at, budget, permissions, workspace, network, messages_waiting: Number(mail ?? 0), asking: Number(asking ?? 0), answers_waiting: Number(answers ?? 0) }, minWorker), queueTtlMs, pausedTtlMs }
 }

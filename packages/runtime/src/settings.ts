@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-import { AgentId, DEFAULT_INPUT_TTL_MS, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, PausedEnd, PermissionPolicy } from '@longshore/contracts'
+import { AgentId, DEFAULT_INPUT_TTL_MS, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, narrower, type Network, NETWORKS, PausedEnd, PermissionPolicy } from '@longshore/contracts'
 
 const whole = (min: number, max: number) => z.coerce.number<string>(`a whole number from ${min} to ${max}`).int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`)
 /** JSON of a form. */
@@ -17,6 +17,7 @@ const flag = z.stringbool({ error: 'true or false' })
 const list = z.string().transform((text) => text.split(',').map((item) => item.trim()).filter((item) => item !== ''))
 const url = (...schemes: string[]) =>
   z.string().refine((text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)), { error: `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` })
+const network = z.enum(NETWORKS, 'provider, allowlist or full')
 const bytes = z.string().regex(/^[1-9][0-9]*[kmg]?$/i, 'a size such as 512m or 2g')
 
 /** What the reference page says of a variable besides its default and what is allowed. */
@@ -117,6 +118,12 @@ export const SETTINGS = {
   DOCKER_HOST: z.string().optional().meta(says('The engine of docker mode: unix:///path or tcp://host:port. Default: /var/run/docker.sock.')),
   MIN_ISOLATION: Isolation.optional().meta(says('Least isolation a task may run in: container, process or shared.')),
 
+  EGRESS: z.enum(['on', 'off'], 'on or off').default('on').meta(says('Let the agents that a worker starts out through its egress proxy only, which has the providers\' keys in their place. off: containers reach everything, and keys stand in the agents\' environment.')),
+  EGRESS_POLICY: network.default('provider').meta(says('What a task that names no network may reach: provider (its model provider alone), allowlist (EGRESS_ALLOW too), full (every public host).')),
+  EGRESS_MOST: network.optional().meta(says('The widest network that a task may ask for. Default: allowlist, or EGRESS_POLICY where that is wider. Give both to gateways and workers.')),
+  EGRESS_ALLOW: list.default([]).meta(says('Hosts (comma separated) that tasks with the network allowlist reach: example.com, *.example.com for its subdomains, example.com:8443 for a port other than 80 and 443.')),
+  EGRESS_ALLOW_PRIVATE: list.default([]).meta(says('Private addresses or ranges (comma separated, such as 10.2.0.0/16) to which the hosts of EGRESS_ALLOW may lead: a registry of your own, for instance.')),
+
   OPENCODE_SERVER_ENABLED: flag.optional().meta(says('Start value of the canary: true sends all tasks to OpenCode mode, false all to docker mode, when CANARY_OPENCODE_PERCENT is not set.')),
   CANARY_OPENCODE_PERCENT: z.coerce.number<string>('a number from 0 to 100').min(0, 'a number from 0 to 100').max(100, 'a number from 0 to 100').optional().meta(says('Start value of the share of OpenCode mode; the live one is in Redis.', { unit: '%' })),
   OPENCODE_SERVER_URL: url('http', 'https').optional().meta(says('A remote OpenCode server. Without it the worker starts one per task.')),
@@ -178,7 +185,7 @@ function faultLine(name: string, given: string | undefined, error: z.ZodError): 
 
 /** Settings that are each fine and do not go together. */
 function contradictions(settings: Settings): string[] {
-  return [...ownSecretsGivenAway(settings), ...lackingForMatrix(settings)]
+  return [...ownSecretsGivenAway(settings), ...lackingForMatrix(settings), ...egressContradictions(settings)]
 }
 
 /** Whatever an operator writes by mistake. A provider's key is no setting of ours. */
@@ -189,6 +196,28 @@ function ownSecretsGivenAway(settings: Settings): string[] {
 /** Whether a variable holds the deployment together, and so is no agent's. */
 export function isOwnSecret(name: string): boolean {
   return Object.hasOwn(SETTINGS, name) && SETTINGS[name as SettingName].meta()?.['secret'] === true
+}
+
+/** The widest network that a task may ask for. */
+export function widestNetwork({ EGRESS_POLICY: normal, EGRESS_MOST: most = wider(normal, 'allowlist') }: Pick<Settings, 'EGRESS_POLICY' | 'EGRESS_MOST'>): Network {
+  return most
+}
+
+/** The networks that a task may ask for: without the proxy nothing is kept to less than all. */
+export function networksOf(settings: Pick<Settings, 'EGRESS' | 'EGRESS_POLICY' | 'EGRESS_MOST'>): Network[] {
+  if (settings.EGRESS === 'off') return ['full']
+  const most = widestNetwork(settings)
+  return NETWORKS.filter((one) => narrower(one, most) === one)
+}
+
+function wider(one: Network, other: Network): Network {
+  return narrower(one, other) === one ? other : one
+}
+
+function egressContradictions(settings: Settings): string[] {
+  const { EGRESS_POLICY: normal } = settings
+  const most = widestNetwork(settings)
+  return narrower(normal, most) === normal ? [] : [`EGRESS_POLICY: got "${normal}", allowed: no more than EGRESS_MOST, which is ${most}`]
 }
 
 function lackingForMatrix(settings: Settings): string[] {

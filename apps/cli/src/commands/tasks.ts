@@ -1,5 +1,5 @@
 import { randomUUID } from 'node:crypto'
-import { isOver, MessageType, Mode } from '@longshore/contracts'
+import { isOver, MessageType, Mode, Network, NETWORKS } from '@longshore/contracts'
 import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
 import { CHOICE_OPTIONS, choicesIn } from '../choice-options.ts'
 import { durationOption } from '../duration-option.ts'
@@ -22,6 +22,7 @@ const submit: Command = {
   options: {
     mode: { type: 'string', value: 'MODE', about: 'docker or opencode. Default: the rollout decides.' },
     ...CHOICE_OPTIONS,
+    network: { type: 'string', value: 'NETWORK', about: 'What the agent may reach: provider, allowlist or full. Default: EGRESS_POLICY.' },
     'timeout-ms': { type: 'string', value: 'MS', about: 'Time limit of the run. Default: RUNNER_TIMEOUT_MS.' },
     'queue-ttl': { type: 'string', value: 'TIME', about: 'How long it may wait for its first start: 90s, 15m, 2h, 1d. Default: QUEUE_TTL_MS.' },
     permissions: { type: 'string', value: 'JSON', about: 'What the agent may do without asking, as {"bash":"ask"}: takes away from what PERMISSIONS allows.' },
@@ -34,6 +35,7 @@ const submit: Command = {
   async run(input, context) {
     const { options, words } = input
     const mode = options['mode'] === undefined ? undefined : parseMode(options['mode'] as string)
+    const network = options['network'] === undefined ? undefined : parseNetwork(options['network'] as string)
     const timeout = options['timeout-ms'] === undefined ? undefined : wholeNumber('--timeout-ms', options['timeout-ms'] as string)
     const queueTtl = options['queue-ttl'] === undefined ? undefined : durationOption('--queue-ttl', options['queue-ttl'] as string)
     const permissions = options['permissions'] === undefined ? undefined : parsePermissions(options['permissions'] as string)
@@ -42,7 +44,7 @@ const submit: Command = {
       task_description: words[0] ?? '',
       // A lost answer must not mean two tasks (G2).
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
-      ...choicesIn(options), ...(mode === undefined ? {} : { mode }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
+      ...choicesIn(options), ...(mode === undefined ? {} : { mode }), ...(network === undefined ? {} : { network }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
       ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }), ...(permissions === undefined ? {} : { permissions }),
       ...await workspaceFrom(options),
     })
@@ -171,6 +173,13 @@ function parsePermissions(text: string): unknown {
   } catch {
     throw new Complaint('--permissions: not JSON; give something like {"bash":"ask"}.')
   }
+}
+
+/** @throws Complaint */
+function parseNetwork(text: string): Network {
+  const network = Network.safeParse(text)
+  if (!network.success) throw new Complaint(`--network: got "${text}", allowed: ${NETWORKS.join(', ')}.`)
+  return network.data
 }
 
 /** @throws Complaint */

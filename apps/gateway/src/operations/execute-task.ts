@@ -1,4 +1,4 @@
-import { AgentId, Budget, Choices, choicesOf, DEFAULT_PROFILE, IdempotencyKey, ImageName, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, ModelName, NewTask, Observer, PermissionPolicy, ProfileName, Prompt, QueueTtlMs, refusalOf, type Task, TimeoutMs, titleOf, WorkspaceRequest } from '@longshore/contracts'
+import { AgentId, Budget, Choices, choicesOf, DEFAULT_PROFILE, IdempotencyKey, ImageName, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, ModelName, Network, NewTask, Observer, PermissionPolicy, ProfileName, Prompt, QueueTtlMs, refusalOf, type Task, TimeoutMs, titleOf, WorkspaceRequest } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
@@ -32,6 +32,7 @@ const Input = z.strictObject({
     .describe('What the agent may do without asking, by tool (* for all others): allow, ask, deny, or patterns with these, of which the last that fits counts. Takes away from what the deployment allows, never adds. ask waits for answer_task_input.'),
   input_ttl_ms: QueueTtlMs.optional().describe('How long a question of the agent waits for an answer, in milliseconds. Default: the deployment\'s INPUT_TTL_MS.'),
   workspace: WorkspaceRequest.optional().describe('What the agent finds in its workspace. Default: an empty repository.'),
+  network: Network.optional().describe('What the agent may reach besides its model provider: provider (nothing else), allowlist (the deployment\'s EGRESS_ALLOW), full (every public host). Default: the deployment\'s EGRESS_POLICY; more than its EGRESS_MOST is refused.'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
 
@@ -94,6 +95,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     ...(budget === undefined ? {} : { budget }),
     ...(asked === undefined ? {} : { budget_asked: asked }),
     ...workspaceOf(input.workspace),
+    ...networkOf(input.network, ports.limits.networks),
     max_attempts: attemptsOf(ports, input.max_attempts),
     observers: input.observers,
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
@@ -121,6 +123,13 @@ function wantedOf({ profiles, allowed }: Ports, input: z.output<typeof Input>): 
 function attemptsOf({ limits }: Ports, asked: number | undefined): number {
   if (asked !== undefined && asked > limits.maxAttempts) throw new LongshoreError('invalid_input', `max_attempts: got ${asked}, allowed: at most ${limits.maxAttempts} here`, { field: 'max_attempts', next: 'Ask for less, or leave it out.' })
   return asked ?? Math.min(limits.maxAttempts, NewTask.shape.max_attempts.parse(undefined))
+}
+
+/** What the task asks for, if workers give it. @throws LongshoreError invalid_input */
+function networkOf(asked: Network | undefined, allowed: readonly Network[]): { network?: Network } {
+  if (asked === undefined) return {}
+  if (allowed.includes(asked)) return { network: asked }
+  throw new LongshoreError('invalid_input', `network: got ${asked}, allowed: ${allowed.join(', ')} here`, { field: 'network', next: 'Ask for one of these, or leave it out; the operator\'s settings are EGRESS and EGRESS_MOST.' })
 }
 
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input */

@@ -1,4 +1,4 @@
-import type { Allowed, Budget, NewTask, PausedEnd, Profiles, Task, Ticket } from '@longshore/contracts'
+import type { Allowed, Budget, Network, NewTask, PausedEnd, Profiles, Task, Ticket } from '@longshore/contracts'
 import type { Doorbell, Ledger, Scope } from '@longshore/ledger'
 import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
@@ -68,6 +68,8 @@ export interface Ports {
     taskBudget: Budget | undefined
     /** What an agent may use in a day (AGENT_DAILY_TOKENS, AGENT_DAILY_COST_MICROS). */
     agentsDay: Budget | undefined
+    /** Networks that a task may ask for (EGRESS, EGRESS_MOST, EGRESS_POLICY). */
+    networks: readonly Network[]
     /** Most bytes of a file in one answer (MAX_TASK_FILE_SIZE). */
     maxFileBytes: number
   }

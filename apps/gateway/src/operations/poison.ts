@@ -69,6 +69,7 @@ async function again(ports: Ports, old: Task): Promise<NewTask> {
     mode: servingMode({ profile, choices: choicesOf(asked) }, chooseMode({ policy: await ports.rollout.get(), stickyKey: agent_id, explicit }), explicit, await ports.workers()).mode,
     idempotency_key: `replay:${old.id}`,
     paused_ttl_ms: ports.limits.pausedTtlMs,
+    ...(ports.limits.pausedEnd === 'timeout' ? {} : { paused_end: ports.limits.pausedEnd }),
   }
 }
 

@@ -1,4 +1,4 @@
-import { Budget, Choices, choicesOf, GitResult, InputKind, isOver, Mode, type StoredInput, type TaskWorkspace, TimeLimit, Usage } from '@longshore/contracts'
+import { Budget, Choices, choicesOf, GitResult, InputKind, isOver, Mode, Network, type StoredInput, type TaskWorkspace, TimeLimit, Usage } from '@longshore/contracts'
 import type { TaskSummary } from '@longshore/ledger'
 import { z } from 'zod'
 import { StatusField, Timestamp, toTimestamp } from './parameters.ts'
@@ -52,6 +52,7 @@ export const TaskView = z.object({
   asking: z.int().optional().describe('Questions and permissions of the agent that are open: get_task_status names them, answer_task_input answers.'),
   messages_waiting: z.int().optional().describe('Messages that have not reached the agent yet.'),
   undelivered_messages: z.array(z.string()).optional().describe('Ids of messages that had not reached the agent when the task ended.'),
+  network: Network.optional().describe('What its agent may reach, as it was asked for; absent: the deployment\'s EGRESS_POLICY.'),
   budget: Budget.optional().describe('What all its attempts may use together.'),
   spent: z.object({ tokens: z.int(), cost_micros: z.int() }).optional().describe('What it has used of that, also while it runs: tokens without those read from the provider\'s cache.'),
   workspace: z.object({ git: z.object({ url: z.string(), ref: z.string().optional(), credential: z.string().optional(), push: z.boolean().optional() }).optional(), name: z.string().optional(), files: z.object({ count: z.int(), bytes: z.int(), sha256: z.string() }).optional().describe('Files that were sent along.') }).optional().describe('What the agent found in its workspace at its start. Absent: an empty repository.'),
@@ -88,6 +89,7 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     ...(task.deadline_at === undefined || isOver(task.state) ? {} : { deadline_at: toTimestamp(task.deadline_at) }),
     ...(task.worker === undefined ? {} : { worker: task.worker }),
     ...(task.cancel_requested === undefined ? {} : { cancel_requested: true }),
+    ...(task.network === undefined ? {} : { network: task.network }),
     ...(task.budget === undefined ? {} : { budget: task.budget }),
     ...(task.tokens === undefined ? {} : { spent: { tokens: task.tokens, cost_micros: task.cost_micros ?? 0 } }),
     ...(task.pause_requested === undefined ? {} : { pause_requested: true }),

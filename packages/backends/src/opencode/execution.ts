@@ -8,6 +8,7 @@ import { parsePosition, type Position } from '../drivers/opencode/position.ts'
 import { secretsOf } from '../drivers/opencode/server-settings.ts'
 import { createSessionMirror } from '../drivers/opencode/session-mirror.ts'
 import { redactor } from '../text.ts'
+import { tellingRefusals } from '../places/way-out.ts'
 import { createFileWatch } from '../workspace/file-watch.ts'
 import { withGitResult } from '../workspace/git-result.ts'
 import { baselineOf } from '../workspace/prepare.ts'
@@ -45,7 +46,8 @@ export async function follow(options: OpencodeBackendOptions, task: Task, handle
     },
   })
   stream.listen(driver)
-  const outcome = driver.follow().then((end) => withGitResult(options, task, run, cleanOutcome(end, clean))).finally(() => stream.close())
+  const over = driver.follow().then((end) => withGitResult(options, task, run, cleanOutcome(end, clean))).finally(() => stream.close())
+  const outcome = tellingRefusals(options.egress, options.place.admitted?.(handle.data), run, over)
   outcome.catch(() => {}) // whoever awaits it hears of it
   return { get handle() { return current }, outcome, result: () => mirror.result(), tell: driver.tell }
 }

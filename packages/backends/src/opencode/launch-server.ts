@@ -3,6 +3,7 @@ import { type Failure, type Handle, type RunContext, type Task, TaskFailure } fr
 import { openStream, type Stream } from '../drivers/opencode/open-stream.ts'
 import { asCallFailure, type ServerAddress, type SessionApi, sessionApi, statusOf } from '../drivers/opencode/session-api.ts'
 import type { HandleData } from '../places/server-place.ts'
+import { mayKeep } from '../places/way-out.ts'
 import { workspaceOf } from '../workspace/storage.ts'
 import { prepareFor } from '../workspace/task-workspace.ts'
 import { handleOf, layersFor, type OpencodeBackendOptions } from './options.ts'
@@ -29,6 +30,7 @@ const ASK_AGAIN_MS = 50
  */
 export async function launchServer(options: OpencodeBackendOptions, task: Task, run: RunContext, kept: HandleData): Promise<Launched> {
   const { place, storage } = options
+  mayKeep(options.egress, task)
   const workspace = workspaceOf(storage, task.id)
   const launch = { task, claim: run.claim, deadlineAt: run.deadlineAt, permissions: layersFor(options, task), workspace, log: run.log, signal: run.signal, confirmClaim: run.confirmClaim }
   const engineId = await place.engineId()

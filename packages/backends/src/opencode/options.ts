@@ -1,4 +1,4 @@
-import { type Handle, layersOf, type Mode, NO_RULES, type PermissionPolicy, type PolicyRules, type Task } from '@longshore/contracts'
+import { type Egress, type Handle, layersOf, type Mode, NO_RULES, type PermissionPolicy, type PolicyRules, type Task } from '@longshore/contracts'
 import { z } from 'zod'
 import type { Patience } from '../drivers/opencode/patience.ts'
 import type { Told } from '../drivers/opencode/steer.ts'
@@ -16,6 +16,8 @@ export interface OpencodeBackendOptions extends WorkspaceSource {
   policy?: PolicyRules
   /** What tasks may choose. Default: nothing. Its values must not appear in events either. */
   offers?: Offers
+  /** Where agents are let out through a proxy: what it refused is told in the task's log. */
+  egress?: Egress | undefined
   /** Default of each: `DEFAULT_PATIENCE`. */
   patience?: Partial<Patience>
 }

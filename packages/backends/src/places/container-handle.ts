@@ -32,5 +32,6 @@ export async function isThere({ containers, storage }: HandlePlace, handle: Hand
   if (handle.storage_id !== storage.id) throw new TaskFailure('backend_unavailable', 'the workspace is on another storage than the one this worker has')
   const state = await containers.state(containerOf(handle))
   if (state === undefined) return false
+  if (state.isRunning) await containers.network() // an adopter looks after its way out
   return !state.isNew || containers.startNew(state.id, run)
 }

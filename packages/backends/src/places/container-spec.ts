@@ -1,4 +1,4 @@
-import type { DeploymentId, TaskId } from '@longshore/contracts'
+import { type Admitted, type DeploymentId, TaskId } from '@longshore/contracts'
 import type Docker from 'dockerode'
 import type { Owner } from '../workspace/prepare.ts'
 import type { Workspace } from '../workspace/storage.ts'
@@ -32,6 +32,8 @@ export interface ContainerSpec {
   workspace: Workspace
   user: Owner
   network: string
+  /** That network leads nowhere: names are not to be asked for either, which an engine may do for it from outside. */
+  isClosed: boolean
   limits: Limits
   /** Default: no. */
   hasInput?: boolean
@@ -40,6 +42,13 @@ export interface ContainerSpec {
 /** One name per claim: an address that is known before anything is started. */
 export function containerName(deployment: DeploymentId, taskId: TaskId, claim: number): string {
   return `longshore-${deployment}-${taskId}-${claim}`
+}
+
+/** The inverse of `containerName`; undefined for any other name. */
+export function executionOf(name: string): Admitted | undefined {
+  const [, task, claim] = /-(task-[0-9a-z]{26})-(\d+)$/.exec(name) ?? []
+  const taskId = TaskId.safeParse(task).data
+  return taskId === undefined ? undefined : { taskId, claim: Number(claim) }
 }
 
 /** Non-root, no capability, no new privileges, read-only root, bounded, and nothing of the host but the task's two folders (DESIGN decision 8). */
@@ -63,6 +72,7 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
       ReadonlyRootfs: true,
       Tmpfs: { '/tmp': `rw,exec,nosuid,nodev,mode=1777,size=${limits.tmpBytes}` }, // exec: OpenCode unpacks native libraries there
       NetworkMode: spec.network,
+      ...(spec.isClosed ? { Dns: ['127.0.0.1'] } : {}), // nobody answers there: the egress proxy looks names up
       PidsLimit: limits.pids,
       Memory: limits.memoryBytes,
       MemorySwap: limits.memoryBytes,

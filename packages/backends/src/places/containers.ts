@@ -1,16 +1,18 @@
 import { setTimeout as delay } from 'node:timers/promises'
-import { type BackendHealth, type DeploymentId, type Failure, type Log, TaskFailure, TaskId } from '@longshore/contracts'
+import { type Admitted, type BackendHealth, type DeploymentId, type Egress, type Failure, type Log, type Task, TaskFailure, TaskId } from '@longshore/contracts'
 import type Docker from 'dockerode'
 import { z } from 'zod'
 import type { Owner } from '../workspace/prepare.ts'
 import type { Storage, Workspace } from '../workspace/storage.ts'
-import { containerName, containerOptions, LABEL, type Limits } from './container-spec.ts'
+import { containerName, containerOptions, executionOf, LABEL, type Limits } from './container-spec.ts'
 import { asEngineFailure, connectEngine, engineStatus, lacksImage } from './engine.ts'
 import { createImages, type Images } from './images.ts'
 import { createHostGateway, type HostGateway } from './host-gateway.ts'
 import { isRefusal, onNetwork, refusalOf, removeMade, type Starter, startMade } from './start-container.ts'
 import { probeStorage } from './storage-probe.ts'
+import type { WayOut } from '../model/guarded-model.ts'
 import { ensureNetwork, removeIdleNetwork, type TaskNetwork } from './task-network.ts'
+import { letOut, revoking, wayOutEnvironment } from './way-out.ts'
 
 export interface ContainersOptions {
   deployment: DeploymentId
@@ -22,6 +24,8 @@ export interface ContainersOptions {
   limits: Limits
   /** A service on this host's loopback that containers may reach at the network's gateway, on the same port. */
   hostService?: { host: string; port: number }
+  /** The way out of containers, whose network is closed then. */
+  egress?: Egress | undefined
   log: Log
 }
 
@@ -40,12 +44,14 @@ interface ContainerState {
 interface FoundContainer { taskId: TaskId; name: string; createdAt: number }
 
 interface StartSpec {
-  taskId: TaskId
+  task: Pick<Task, 'id' | 'network'>
   claim: number
   image: string
   command: string[]
-  /** On the network that it is started on. */
-  environment(network: TaskNetwork): Record<string, string>
+  /** Unix ms: its own watchdog ends it a little later. */
+  deadlineAt: number
+  /** On the network that it is started on; `out`: where there is an egress proxy. */
+  environment(network: TaskNetwork, out: WayOut | undefined): Record<string, string>
   workspace: Workspace
   /** Its stdin stays open, whoever writes to it. Default: it has none. */
   hasInput?: boolean
@@ -62,7 +68,7 @@ export interface Containers {
   /** Whether the engine answers, has `image` (else it begins to pull it), and shows the storage's files to the agent's user at the same path. */
   probe(image: string): Promise<BackendHealth>
   engineId(): Promise<string>
-  /** The network, made if need be, with the relay to the host's service. */
+  /** The network, made if need be, with the relay to the host's service and the egress proxy. */
   network(): Promise<TaskNetwork>
   nameOf(taskId: TaskId, claim: number): string
   /** Creates and starts, and makes the network and pulls the image before that if need be; returns its id. @throws TaskFailure */
@@ -75,7 +81,7 @@ export interface Containers {
   autopsy(name: string): Promise<Failure | undefined>
   /** Kills it, and leaves what it has put out; idempotent. */
   kill(name: string): Promise<void>
-  /** Kills and removes it, and what earlier claims of its task left behind; idempotent. */
+  /** Kills and removes it, and what earlier claims of its task left behind, and makes their tokens worthless; idempotent. */
   remove(name: string): Promise<void>
   /** Those of this deployment and this storage, running or not. @throws TaskFailure when the engine does not answer */
   list(): Promise<FoundContainer[]>
@@ -104,7 +110,7 @@ export function createContainers(options: ContainersOptions): Containers {
   const isStorageSeen = new Map<string, Promise<string | undefined>>()
   let engineId: string | undefined
   const inspect = (name: string): Promise<ContainerState | undefined> => inspectOwn(docker, deployment, name)
-  const network = (): Promise<TaskNetwork> => openNetwork(docker, deployment, gateway).catch(rethrow('make the task network'))
+  const network = (): Promise<TaskNetwork> => openNetwork(options, docker, gateway).catch(rethrow('make the task network'))
   return {
     docker,
     user,
@@ -139,7 +145,8 @@ export function createContainers(options: ContainersOptions): Containers {
     },
     remove: async (name) => {
       try {
-        for (const one of [name, ...(await earlierOnes(docker, deployment, name))]) await removeOwn(docker, one, inspect)
+        await revoking(options.egress, executionOf(name), () => removeOwn(docker, name, inspect))
+        for (const { id, execution } of await earlierOnes(docker, deployment, name)) await revoking(options.egress, execution, () => removeOwn(docker, id, inspect))
       } catch (error) {
         throw asEngineFailure(error, 'remove the container')
       }
@@ -147,7 +154,7 @@ export function createContainers(options: ContainersOptions): Containers {
     list: () => listOwn(docker, deployment, options.storage).catch(rethrow('list its containers')),
     // With the network its relay ends.
     close: async () => {
-      await removeIdleNetwork(docker, deployment).catch((error: unknown) => log.debug({ err: error }, 'the task network stays'))
+      for (const isClosed of [true, false]) await removeIdleNetwork(docker, { deployment, isClosed }).catch((error: unknown) => log.debug({ err: error }, 'the task network stays'))
     },
   }
 }
@@ -180,10 +187,12 @@ async function whyNot(options: ContainersOptions, docker: Docker, images: Images
   }
 }
 
-async function startOn(docker: Docker, { deployment, storage, user, limits }: ContainersOptions, images: Images, { run, ...spec }: StartSpec, network: TaskNetwork): Promise<string> {
+async function startOn(docker: Docker, { deployment, storage, user, limits, egress }: ContainersOptions, images: Images, { run, task, deadlineAt, ...spec }: StartSpec, network: TaskNetwork): Promise<string> {
   run.signal.throwIfAborted()
+  const out = egress === undefined ? undefined : await letOut(egress, network.gateway, { task, claim: spec.claim, deadlineAt })
+  const environment = { ...spec.environment(network, out), ...(out === undefined ? {} : wayOutEnvironment(out)) }
   const create = (): Promise<Docker.Container> =>
-    docker.createContainer(containerOptions({ ...spec, environment: spec.environment(network), deployment, storage: storage.id, user, limits: { ...limits, ...spec.limits }, network: network.name }))
+    docker.createContainer(containerOptions({ ...spec, taskId: task.id, environment, deployment, storage: storage.id, user, limits: { ...limits, ...spec.limits }, network: network.name, isClosed: egress !== undefined }))
   const container = await create().catch(async (error: unknown) => {
     if (!lacksImage(error)) throw error
     await images.pull(spec.image, run.signal)
@@ -198,9 +207,9 @@ async function startOn(docker: Docker, { deployment, storage, user, limits }: Co
   }
 }
 
-async function openNetwork(docker: Docker, deployment: DeploymentId, gateway: HostGateway | undefined): Promise<TaskNetwork> {
-  const network = await ensureNetwork(docker, deployment)
-  await gateway?.open(network.gateway)
+async function openNetwork({ deployment, egress }: ContainersOptions, docker: Docker, gateway: HostGateway | undefined): Promise<TaskNetwork> {
+  const network = await ensureNetwork(docker, { deployment, isClosed: egress !== undefined })
+  await Promise.all([gateway?.open(network.gateway), egress?.open(network.gateway)])
   return network
 }
 
@@ -220,11 +229,12 @@ async function inspectOwn(docker: Docker, deployment: DeploymentId, name: string
 }
 
 /** Containers of the same task under earlier claims: an attempt that could not be cleared while the engine was away. */
-async function earlierOnes(docker: Docker, deployment: DeploymentId, name: string): Promise<string[]> {
-  const [, taskId, claim] = /-(task-[0-9a-z]{26})-(\d+)$/.exec(name) ?? []
-  if (taskId === undefined) return []
+async function earlierOnes(docker: Docker, deployment: DeploymentId, name: string): Promise<{ id: string; execution: Admitted }[]> {
+  const execution = executionOf(name)
+  if (execution === undefined) return []
+  const { taskId, claim } = execution
   const found = await docker.listContainers({ all: true, filters: { label: [`${LABEL.deployment}=${deployment}`, `${LABEL.task}=${taskId}`] } })
-  return found.filter(({ Labels }) => Number(Labels[LABEL.claim]) < Number(claim)).map(({ Id }) => Id)
+  return found.filter(({ Labels }) => Number(Labels[LABEL.claim]) < claim).map(({ Id, Labels }) => ({ id: Id, execution: { taskId, claim: Number(Labels[LABEL.claim]) } }))
 }
 
 async function listOwn(docker: Docker, deployment: DeploymentId, storage: Storage): Promise<FoundContainer[]> {

@@ -1,4 +1,4 @@
-import type { BackendHealth, Failure, Handle, Isolation, Log, PermissionPolicy, Task, TaskId } from '@longshore/contracts'
+import type { Admitted, BackendHealth, Failure, Handle, Isolation, Log, PermissionPolicy, Task, TaskId } from '@longshore/contracts'
 import type { ServerAddress } from '../drivers/opencode/session-api.ts'
 import type { Workspace } from '../workspace/storage.ts'
 import type { Owner } from '../workspace/prepare.ts'
@@ -55,6 +55,8 @@ export interface ServerPlace {
   start(launch: Launch, reserved: HandleData): Promise<HandleData>
   /** How it is reached; undefined when it is gone. @throws TaskFailure when that cannot be known */
   address(data: HandleData, workspace: Workspace): Promise<ServerAddress | undefined>
+  /** Which execution it is, for the egress proxy; undefined: it is none that is let out through it. */
+  admitted?(data: HandleData): Admitted | undefined
   /** Why it is gone; undefined while it is alive or when nobody can tell. */
   autopsy(data: HandleData): Promise<Failure | undefined>
   /** Ends it and leaves nothing; idempotent, also for an address at which nothing was started. @throws when something may be left */

@@ -4,15 +4,18 @@ import { constants } from 'node:fs'
 import { access, type FileHandle, lchown, mkdir, open, rm } from 'node:fs/promises'
 import { join } from 'node:path'
 import { setTimeout as delay } from 'node:timers/promises'
-import { type DeploymentId, TaskFailure, TaskId } from '@longshore/contracts'
+import { type Admitted, type DeploymentId, type Egress, TaskFailure, TaskId } from '@longshore/contracts'
 import { z } from 'zod'
 import { type ModelAccess, serverEnvironment } from '../drivers/opencode/server-settings.ts'
 import { choicesWithin, modelOfTask, NO_OFFERS, type Offers, PROCESS_CHOICES } from '../task-choices.ts'
+import { accessOfAll } from '../model/access-of-all.ts'
+import { guardModel } from '../model/guarded-model.ts'
 import { passwordOf, renewPassword } from '../workspace/prepare.ts'
 import { type Storage, type Workspace, workspaceOf } from '../workspace/storage.ts'
 import { type Confinement, findConfinement } from './confinement.ts'
 import { bootedAt, hostId, isAlive, killExecution, MARKER, markedProcesses, type ProcessName, startTicksOf, TICK_MS } from './process-tree.ts'
 import { type HandleData, type Launch, type ServerPlace, type Sighting, watchdogSeconds } from './server-place.ts'
+import { letOut, revoking, wayOutEnvironment } from './way-out.ts'
 
 export interface SupervisedPlaceOptions {
   deployment: DeploymentId
@@ -26,6 +29,10 @@ export interface SupervisedPlaceOptions {
   storage: Storage
   /** Files and folders, besides the storage, that agents must not see; absolute. */
   hidden: readonly string[]
+  /** Instead of keys agents have a token, and their tools are told to go through the proxy. Nothing makes them. */
+  egress?: Egress | undefined
+  /** What all agents of the deployment get of keys, and so the proxy has. Default: what those of this place get. */
+  whole?: ModelAccess | undefined
 }
 
 const Data = z.object({ marker: z.string(), host: z.string().optional(), pid: z.number().optional(), start_ticks: z.string().optional(), url: z.string().optional() })
@@ -36,6 +43,8 @@ function dataOf(data: HandleData): z.infer<typeof Data> {
   return parsed.data
 }
 
+/** Where the proxy of this host's agents is. */
+const LOOPBACK = '127.0.0.1'
 const LOG_FILE = 'server.log'
 const LOG_HEAD_BYTES = 64 * 1024
 /** Seen: 1.2 to 2.8 s, and more when many start at once. */
@@ -57,7 +66,12 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
     engineId: () => Promise.resolve(host),
     reserve: ({ task, claim }) => ({ marker: `${prefixOf(options)}${task.id}/${claim}/${randomUUID()}`, host }),
     start: (launch, reserved) => start(options, confinement, launch, reserved),
-    address: (data, workspace) => addressOf(data, workspace, host),
+    address: async (data, workspace) => {
+      const address = await addressOf(data, workspace, host)
+      if (address !== undefined) await options.egress?.open(LOOPBACK) // an adopter looks after the way out
+      return address
+    },
+    admitted: (data) => executionOf(dataOf(data).marker, prefixOf(options)),
     autopsy: async (data) => {
       const name = nameOf(data)
       return name === undefined || (await isAlive(name)) ? undefined : { code: 'backend_lost', message: 'the OpenCode server process is gone' }
@@ -65,7 +79,7 @@ export async function supervisedPlace(options: SupervisedPlaceOptions): Promise<
     remove: async (data, log) => {
       const { marker, host: home } = dataOf(data)
       if (home !== host) throw new TaskFailure('backend_unavailable', 'the OpenCode process lives on another host; only a worker there can end it')
-      await killExecution(marker, nameOf(data))
+      await revoking(options.egress, executionOf(marker, prefixOf(options)), () => killExecution(marker, nameOf(data)))
       const taskId = taskOf(marker, prefixOf(options))
       if (taskId !== undefined) await rm(temporaryOf(workspaceOf(options.storage, taskId), marker), { recursive: true, force: true }).catch((error: unknown) => log.debug({ err: error }, 'temporary files of the agent stay in its workspace'))
     },
@@ -81,6 +95,13 @@ function prefixOf({ deployment, storage }: SupervisedPlaceOptions): string {
 
 function taskOf(marker: string, prefix: string): TaskId | undefined {
   return TaskId.safeParse(marker.slice(prefix.length).split('/')[0]).data
+}
+
+/** As `reserve` names them: `<task>/<claim>/<random>` behind the prefix. */
+function executionOf(marker: string, prefix: string): Admitted | undefined {
+  const taskId = taskOf(marker, prefix)
+  const claim = Number(marker.slice(prefix.length).split('/')[1])
+  return taskId === undefined || !Number.isSafeInteger(claim) ? undefined : { taskId, claim }
 }
 
 /**
@@ -120,19 +141,21 @@ async function start(options: SupervisedPlaceOptions, confinement: Confinement, 
 /** Starts the server so that it outlives this worker: its successor adopts it (G7), `timeout` ends it when there is none (G9). */
 async function spawnServer(options: SupervisedPlaceOptions, confinement: Confinement, launch: Launch, marker: string, password: string, log: FileHandle): Promise<ProcessName> {
   const { offers = NO_OFFERS } = options
-  const model = modelOfTask(options.model, choicesWithin(launch.task, offers, PROCESS_CHOICES), offers)
+  const chosen = modelOfTask(options.model, choicesWithin(launch.task, offers, PROCESS_CHOICES), offers)
   const seconds = watchdogSeconds(launch.deadlineAt, Date.now())
   const command = 'timeout'
   const temporary = temporaryOf(launch.workspace, marker)
   await mkdir(temporary, { mode: 0o700 })
   if (confinement.owner !== undefined) await lchown(temporary, confinement.owner.uid, confinement.owner.gid)
+  const out = options.egress === undefined ? undefined : await letOut(options.egress, LOOPBACK, launch)
+  const model = out === undefined ? chosen : guardModel(options.whole ?? accessOfAll(options)).through(out, chosen)
   const server = await confinement.wrap(launch.workspace, [options.binary, 'serve', '--hostname', '127.0.0.1', '--port', '0'])
   const args = ['--signal=KILL', String(seconds), ...server]
   const child = spawn(command, args, {
     cwd: launch.workspace.repo,
     detached: true, // a session and process group of its own
     stdio: ['ignore', log.fd, log.fd],
-    env: { ...serverEnvironment(launch.workspace, model, password, { path: options.path, temporary, permissions: launch.permissions }), [MARKER]: marker },
+    env: { ...serverEnvironment(launch.workspace, model, password, { path: options.path, temporary, permissions: launch.permissions }), ...(out === undefined ? {} : wayOutEnvironment(out)), [MARKER]: marker },
   })
   const failed = new Promise<never>((_resolve, reject) => {
     child.once('error', (error) => reject(new TaskFailure('backend_unavailable', `cannot start ${command}: ${error.message}`, { cause: error })))

@@ -10,8 +10,8 @@ describeNeeding('docker', 'the network of a deployment', () => {
     const deployment = `net-${randomBytes(6).toString('hex')}`
     const theirs = await docker.createNetwork({ Name: `longshore-${deployment}`, Driver: 'bridge' })
     try {
-      await expect(ensureNetwork(docker, deployment)).rejects.toThrow('is not ours')
-      await expect(removeIdleNetwork(docker, deployment)).rejects.toThrow('is not ours')
+      await expect(ensureNetwork(docker, { deployment, isClosed: false })).rejects.toThrow('is not ours')
+      await expect(removeIdleNetwork(docker, { deployment, isClosed: false })).rejects.toThrow('is not ours')
       expect(await docker.listNetworks({ filters: { name: [deployment] } })).toHaveLength(1)
     } finally {
       await theirs.remove()
@@ -22,11 +22,11 @@ describeNeeding('docker', 'the network of a deployment', () => {
     const docker = connectEngine(await engineHost())
     const deployment = `net-${randomBytes(6).toString('hex')}`
     try {
-      const networks = await Promise.all(Array.from({ length: 6 }, () => ensureNetwork(docker, deployment)))
+      const networks = await Promise.all(Array.from({ length: 6 }, () => ensureNetwork(docker, { deployment, isClosed: false })))
       expect(new Set(networks.map(({ gateway }) => gateway)).size).toBe(1)
       expect(await docker.listNetworks({ filters: { name: [deployment] } })).toHaveLength(1)
     } finally {
-      await removeIdleNetwork(docker, deployment)
+      await removeIdleNetwork(docker, { deployment, isClosed: false })
     }
     expect(await docker.listNetworks({ filters: { name: [deployment] } })).toEqual([])
   })

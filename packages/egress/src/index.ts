@@ -1,0 +1,5 @@
+export { parseRange } from './address.ts'
+export { parseAllowed } from './allow-list.ts'
+export { createEgress, type EgressOptions } from './create-egress.ts'
+export { type NetworkPolicy } from './grants.ts'
+export { type Upstream } from './upstream.ts'
