@@ -89,6 +89,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     const one = record(`${DIRECTIVES.say('before')} ${DIRECTIVES.workAndHang('work.txt', 'line-1')} ${DIRECTIVES.say('after')}`)
     const first = drive(agent, one, { onSession: (id) => Promise.resolve(void (session = id)) })
     await waitFor(async () => (await readFile(join(workspace.repo, 'work.txt'), 'utf8').catch(() => '')) !== '', { what: 'the work', timeoutMs: 60_000 })
+    await waitFor(() => agent.said().includes('"sessionUpdate":"tool_call"'), { what: 'the agent to say so', timeoutMs: 60_000 }) // it works before it says so
     agent.kill()
     expect(await first).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost' } })
     expect(one.events.filter(({ type }) => type === 'task.tool')).toMatchObject([{ payload: { status: 'error' } }])
