@@ -90,7 +90,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     expect(outcome).toMatchObject({ kind: 'completed', result: { files_changed: 4, output: expect.stringMatching(/success: [^]*really over$/) as string } })
   })
 
-  test('a permission that the server asks for is refused, and the agent goes on (L-19)', async () => {
+  test('what the server would ask about is denied where our policy denies it: nobody is asked, and the agent goes on (L-19)', async () => {
     const outside = await mkdtemp(join(tmpdir(), 'longshore-outside-'))
     await mkdir(outside, { recursive: true })
     await writeFile(join(outside, 'secret.txt'), 'secret')
@@ -100,7 +100,8 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     await rm(outside, { recursive: true, force: true })
     expect(outcome).toMatchObject({ kind: 'completed', result: { output: expect.stringContaining('went on') } })
     const tools = one.events.flatMap((event) => (event.type === 'task.tool' ? [event.payload] : []))
-    expect(tools).toContainEqual(expect.objectContaining({ tool: 'permission', status: 'error', title: expect.stringContaining('external_directory') }))
+    expect(tools).toContainEqual(expect.objectContaining({ tool: 'bash', status: 'error', output: expect.stringContaining('external_directory') }))
+    expect(one.asks).toEqual([])
     expect(JSON.stringify(one.events)).not.toContain('"output":"secret"')
   })
 
