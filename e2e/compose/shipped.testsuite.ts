@@ -36,19 +36,20 @@ export function describeShipped(projectOf: () => ComposeProject): void {
       expect(modes).toEqual([expect.objectContaining({ mode: 'docker', available: true })])
     })
 
-    test("L-36: a task's container has the model and the provider's key, runs as nobody, within limits, alone on its network, and sees its own folders only", async () => {
+    test("L-36: a task's container has the model, and a token in place of the provider's key, runs as nobody, within limits, alone on its network, and sees its own folders only", async () => {
       const agent = createAgent(() => project.gatewayUrl, project.agentKey)
       const { name, value } = project.providerKey
       const { task_id } = await agent.submit(`[[bash printenv ${name}; sleep 5]] [[say done]]`, { mode: 'docker' })
       const container = await waitFor(async () => (await project.taskContainers(task_id)).find(({ State }) => State.Status === 'running'), { what: "the task's container", timeoutMs: 60_000 })
       const { Config, HostConfig, Mounts } = container
-      expect(Config.Env).toMatchObject({ [name]: value })
+      expect(Config.Env[name]).toMatch(/^lse-task-/)
+      expect(JSON.stringify(container)).not.toContain(value)
       expect(JSON.parse(Config.Env['OPENCODE_CONFIG_CONTENT'] ?? '')).toMatchObject({ model: expect.stringContaining(SCRIPTED_MODEL) })
       const { cpus, memoryBytes, pids } = project.runnerLimits
       expect(Config.User).toBe('1000:1000')
       expect(HostConfig).toMatchObject({
         NanoCpus: cpus * 1e9, Memory: memoryBytes, MemorySwap: memoryBytes, PidsLimit: pids,
-        CapDrop: ['ALL'], CapAdd: [], SecurityOpt: ['no-new-privileges'], Privileged: false, ReadonlyRootfs: true, NetworkMode: `longshore-${project.name}`, PortBindings: {},
+        CapDrop: ['ALL'], CapAdd: [], SecurityOpt: ['no-new-privileges'], Privileged: false, ReadonlyRootfs: true, NetworkMode: `longshore-${project.name}.closed`, PortBindings: {},
       })
       expect(Mounts.map(({ Type, Source, Destination }) => ({ Type, isAtItsPath: Source === Destination, folder: Destination.split('/').slice(-2).join('/') })).sort((a, b) => a.folder.localeCompare(b.folder)))
         .toEqual(['repo', 'state'].map((folder) => ({ Type: 'bind', isAtItsPath: true, folder: `${task_id}/${folder}` })))
