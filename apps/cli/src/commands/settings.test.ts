@@ -13,6 +13,7 @@ test('the page has every variable once, defaults as one writes them, secrets mar
   const lines = settingsPage(settingRows()).split('\n').filter((line) => line.startsWith('| `'))
   expect(lines).toHaveLength(Object.keys(SETTINGS).length)
   expect(lines).toContainEqual(expect.stringMatching(/^\| `WORKER_MODES` \| `docker,opencode` \|/))
+  expect(lines).toContainEqual(expect.stringMatching(/^\| `PERMISSIONS` \| `{}` \|/))
   expect(lines).toContainEqual(expect.stringMatching(/^\| `SYNC_WAIT_MS` \| `25000` \| ms \|/))
   expect(lines).toContainEqual(expect.stringMatching(/^\| `LONGSHORE_API_KEY` 🔒 \| +\|/))
 })

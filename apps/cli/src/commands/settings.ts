@@ -39,9 +39,10 @@ function defaultOf({ defaultValue, unit }: SettingRow): string {
   return unit === '' ? shown : `${shown} ${unit}`
 }
 
-/** As one would write it in the environment: a text without quotes, a list with commas. */
+/** As one would write it in the environment: a text without quotes, a list with commas, an object as JSON. */
 function readable(json: string): string {
   if (json === '') return ''
   const value: unknown = JSON.parse(json)
-  return Array.isArray(value) ? value.join(',') : String(value)
+  if (Array.isArray(value)) return value.join(',')
+  return typeof value === 'string' ? value : json
 }
