@@ -6,6 +6,7 @@ import type { Notice, NoticeKind } from './notice.ts'
 import type { Rendered } from './render/lines.ts'
 import { renderCard } from './render/render-card.ts'
 import { type EndEvent, endOf, renderCompletion } from './render/render-completion.ts'
+import type { Sink } from './sink.ts'
 import { advanceView, EMPTY_VIEW, type TaskView } from './task-view.ts'
 
 const PAGE = 500
@@ -13,20 +14,20 @@ const PAGE = 500
 export interface TaskDraft { view: TaskView; notices: Notice[] }
 
 /**
- * Reads on in a task's log from where its view stands and says what is to be told.
+ * Reads on in a task's log from where its view stands and lets the sink say what is to be told.
  * @param newsSince what ended before it (ms) is history: the view moves on, nobody is told
  * @returns undefined when there is nothing new
  */
-export async function draftTask(ledger: Pick<Ledger, 'get' | 'read'>, taskId: TaskId, from: TaskView, newsSince: number): Promise<TaskDraft | undefined> {
+export async function draftTask(ledger: Pick<Ledger, 'get' | 'read'>, sink: Pick<Sink, 'draft'>, taskId: TaskId, from: TaskView, newsSince: number): Promise<TaskDraft | undefined> {
   const { view, events } = await readOn(ledger, taskId, from)
   if (view.cursor.seq === from.cursor.seq) return undefined
   const task = events.length === 0 ? undefined : await ledger.get(taskId)
   if (task === undefined) return { view, notices: [] }
   if (task.ended_at !== undefined && task.ended_at < newsSince) return { view, notices: [] }
-  return draftNotices(task, view, events)
+  return sink.draft(task, view, events)
 }
 
-/** The decision: which notices a task's new events make. `view` has seen all of them. */
+/** What people are told because of a task's new events. `view` has seen all of them. */
 export function draftNotices(task: Task, view: TaskView, events: readonly AnyEvent[]): TaskDraft {
   const card = renderCard(task, view)
   const shown = createHash('sha256').update(card.plain).digest('base64url').slice(0, 16)

@@ -6,11 +6,13 @@ import { draftTask } from './draft-notices.ts'
 import type { Notice } from './notice.ts'
 import { KEEP_SECONDS } from './outbox/scripts.ts'
 import type { Outbox } from './outbox/outbox.ts'
+import type { Sink } from './sink.ts'
 import type { TaskView } from './task-view.ts'
 
 export interface FollowDeps {
   ledger: Pick<Ledger, 'get' | 'list' | 'read' | 'readFleet' | 'fleetGap'>
   outbox: Pick<Outbox, 'cursor' | 'view' | 'born' | 'put'>
+  sink: Pick<Sink, 'draft'>
   bell: Bell
   log: Log
   now: Clock
@@ -68,11 +70,11 @@ async function lookAtAll(deps: FollowDeps, cursor: string, gap: string, newsSinc
 }
 
 /** Drafts what is new of these tasks, and moves the cursor, in one step. */
-async function draft({ ledger, outbox, drafted, log }: FollowDeps, tasks: ReadonlySet<TaskId>, cursor: string, newsSince: number): Promise<void> {
+async function draft({ ledger, outbox, sink, drafted, log }: FollowDeps, tasks: ReadonlySet<TaskId>, cursor: string, newsSince: number): Promise<void> {
   const views = new Map<TaskId, TaskView>()
   const notices: Notice[] = []
   for (const taskId of tasks) {
-    const found = await outbox.view(taskId).then((view) => draftTask(ledger, taskId, view, newsSince)).catch(unreadable(log, taskId))
+    const found = await outbox.view(taskId).then((view) => draftTask(ledger, sink, taskId, view, newsSince)).catch(unreadable(log, taskId))
     if (found === undefined) continue
     views.set(taskId, found.view)
     notices.push(...found.notices)

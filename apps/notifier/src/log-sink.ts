@@ -1,4 +1,5 @@
 import { isOver, type Clock, type Log } from '@longshore/contracts'
+import { draftNotices } from './draft-notices.ts'
 import type { Sink } from './sink.ts'
 
 /** One readable line per notice, for deployments without Matrix. */
@@ -6,6 +7,7 @@ export function createLogSink(log: Log, now: Clock): Sink {
   const told = new Map<string, string>()
   return {
     name: 'log',
+    draft: draftNotices,
     open: () => Promise.resolve({ kind: 'sent' }),
     freeze: (notice) => ({ v: 1, notice, txn: notice.event_id, place: 'log', account: 'log', content: {}, frozen_at: now() }),
     send: ({ notice }) => {

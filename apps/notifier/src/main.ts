@@ -1,8 +1,8 @@
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, serveHealth, type Settings, SettingsError, stopOnSignal } from '@longshore/runtime'
-import { countNotices } from './metrics.ts'
+import { createNoticeMetrics } from './metrics.ts'
 import { startNotifier } from './notifier.ts'
-import { sinkOf } from './sink-of.ts'
+import { sinksOf } from './sinks-of.ts'
 
 const settings = settingsOrExit()
 const log = createLogger({ app: 'notifier', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT })
@@ -15,32 +15,33 @@ const doorbell = createDoorbell(connectRedis(settings.REDIS_URL, 'background', l
 const registry = createMetrics('notifier')
 
 const stopping = new AbortController()
-const sink = sinkOf(settings, { log, now: Date.now, signal: stopping.signal })
-const notices = countNotices(registry, { redis: probe, deployment, sink: sink.name })
-const notifier = startNotifier({
-  redis, deployment, doorbell, sink, log, now: Date.now, random: Math.random, onOutcome: notices.onOutcome,
-  ledger: createLedger({ redis, deployment, log }),
+const metrics = createNoticeMetrics(registry, { redis: probe, deployment })
+const ledger = createLedger({ redis, deployment, log })
+const outlets = sinksOf(settings, { log, now: Date.now, signal: stopping.signal }).map((sink) => {
+  const counted = metrics.of(sink.name)
+  const notifier = startNotifier({ redis, deployment, ledger, doorbell, sink, log, now: Date.now, random: Math.random, onOutcome: counted.onOutcome })
+  return { sink: sink.name, check: counted.check, notifier }
 })
 
 const health = await serveHealth({
   host: settings.NOTIFIER_HEALTH_HOST,
   port: settings.NOTIFIER_HEALTH_PORT,
   registry,
-  health: () => ({ status: 'ok', app: 'notifier', deployment, sink: sink.name, state: notifier.state() }),
+  health: () => ({ status: 'ok', app: 'notifier', deployment, sinks: Object.fromEntries(outlets.map(({ sink, notifier }) => [sink, notifier.state()])) }),
   ready: async () => {
     const readiness = await checkRedis(probe, `${keysOf(deployment).prefix}probe:notifier`)
-    const checks = [...readiness.checks, notices.check()]
+    const checks = [...readiness.checks, ...outlets.map((one) => one.check())]
     return { ready: checks.every((check) => check.ok), checks }
   },
 }).catch((error: unknown) => {
   log.error({ reason: String(error) }, `NOTIFIER_HEALTH_PORT: cannot listen on ${settings.NOTIFIER_HEALTH_HOST}:${settings.NOTIFIER_HEALTH_PORT}; give another port, or 0 for a free one`)
   process.exit(1)
 })
-log.info({ port: health.port, sink: sink.name, deployment }, 'notifier is up')
+log.info({ port: health.port, sinks: outlets.map(({ sink }) => sink), deployment }, 'notifier is up')
 
 stopOnSignal(process, [
   // Calls under way are cut: what was sent or not is found out by the next notifier, under the same transaction id.
-  { name: 'notifier', stop: () => (stopping.abort(), notifier.stop()) },
+  { name: 'notifier', stop: async () => (stopping.abort(), void (await Promise.all(outlets.map((one) => one.notifier.stop())))) },
   { name: 'health', stop: () => health.stop() },
   { name: 'redis', stop: async () => (doorbell.close(), redis.disconnect(), probe.disconnect()) },
 ], log)

@@ -1,5 +1,8 @@
+import type { AnyEvent, Task } from '@longshore/contracts'
+import type { TaskDraft } from './draft-notices.ts'
 import type { Notice } from './notice.ts'
 import type { Frozen } from './outbox/frozen.ts'
+import type { TaskView } from './task-view.ts'
 
 /** What became of one try. */
 export type Outcome =
@@ -17,6 +20,8 @@ export type Outcome =
 /** Where notices go. A sink keeps no queue and does not retry: the lane does. */
 export interface Sink {
   readonly name: string
+  /** What it tells because of a task's new events; pure. `view` has seen all of them. */
+  draft(task: Task, view: TaskView, events: readonly AnyEvent[]): TaskDraft
   /** Makes ready what sending needs; cheap when it is. `sent` means ready. */
   open(): Promise<Outcome>
   /** The final body and id. Only after `open`. @param root receipt of the task's card */

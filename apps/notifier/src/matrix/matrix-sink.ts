@@ -1,4 +1,5 @@
 import type { Clock, Log } from '@longshore/contracts'
+import { draftNotices } from '../draft-notices.ts'
 import type { Frozen } from '../outbox/frozen.ts'
 import type { Outcome, Sink } from '../sink.ts'
 import type { MatrixClient, RoomEvent } from './client.ts'
@@ -29,6 +30,7 @@ export function createMatrixSink({ client, wish, log, now }: MatrixSinkDeps): Si
 
   return {
     name: 'matrix',
+    draft: draftNotices,
     open: async () => {
       if (place !== undefined && now() - place.seenAt < PLACE_TRUSTED_MS) return { kind: 'sent' }
       try {

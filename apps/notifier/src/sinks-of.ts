@@ -10,10 +10,16 @@ type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' 
 /** A homeserver that takes longer than this is asked again, under the same transaction id. */
 const CALL_TIMEOUT_MS = 10_000
 
-/** The sink that the settings ask for: Matrix where it is enabled, else the log. */
-export function sinkOf(settings: MatrixSettings, { log, now, signal }: { log: Log; now: Clock; signal: AbortSignal }): Sink {
+export interface SinkDeps { log: Log; now: Clock; signal: AbortSignal }
+
+/** Every sink that the settings ask for, each with an outbox of its own; the log where there is no Matrix. */
+export function sinksOf(settings: MatrixSettings, deps: SinkDeps): Sink[] {
+  return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now)]
+}
+
+function matrixSinkOf(settings: MatrixSettings, { log, now, signal }: SinkDeps): Sink | undefined {
   const { MATRIX_HOMESERVER_URL: baseUrl, MATRIX_ACCESS_TOKEN: token, MATRIX_USER_ID: botId } = settings
-  if (!settings.MATRIX_ENABLED || baseUrl === undefined || token === undefined || botId === undefined) return createLogSink(log, now)
+  if (!settings.MATRIX_ENABLED || baseUrl === undefined || token === undefined || botId === undefined) return undefined
   return createMatrixSink({
     client: createMatrixClient({ baseUrl, token, timeoutMs: CALL_TIMEOUT_MS, signal }),
     wish: { given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS },
