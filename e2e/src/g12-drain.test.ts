@@ -27,7 +27,7 @@ describe('G12: ending a worker loses nothing', { timeout: 300_000 }, () => {
   /** A worker that others count on: they have heard of it, and of all its modes. */
   const addWorker = async (env: Record<string, string> = {}): Promise<AppProcess> => {
     const added = await stack.add('worker', { WORKER_CONCURRENCY: '6', ...env })
-    await waitFor(async () => (await workerNow(added.name))?.modes.every(({ available }) => available), { what: `${added.name} to be known`, timeoutMs: 30_000 })
+    await waitFor(async () => (await workerNow(added.name))?.modes.every(({ available }) => available), { what: `${added.name} to be known`, timeoutMs: 60_000 })
     return added
   }
   const submit = async (perMode: number): Promise<string[]> => {

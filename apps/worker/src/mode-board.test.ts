@@ -28,6 +28,16 @@ function fragile(mode: Backend['mode']): { backend: Backend; starts: number[]; i
   return place
 }
 
+test('a mode that is off is looked at again soon, however long the next regular look is away', async () => {
+  const answers = [{ ok: false as const, reason: 'the engine is busy' }]
+  const backend = { ...createShellBackend('docker', stack.root), probe: () => Promise.resolve(answers.pop() ?? { ok: true as const }) }
+  const board = watchModes({ backends: [backend], breaker: { failures: 3, openMs: 50 }, everyMs: 600_000, onChange: () => undefined, log: SILENT })
+  await waitFor(() => board.reports()[0]?.reason === 'the engine is busy', { what: 'the mode to be off' })
+  await waitFor(() => board.admits('docker') === true, { what: 'the mode to be on', timeoutMs: 10_000 })
+  expect(board.reports()[0]).toMatchObject({ mode: 'docker', ok: true })
+  await board.stop()
+})
+
 describe('a circuit breaker', () => {
   test('closes its mode after failures of the place, burns no attempt while it is open, tries one task at a time, and closes when one begins', async () => {
     const place = fragile('docker')

@@ -23,11 +23,13 @@ export interface ModeBoardOptions {
   onChange: (mode: Mode) => void
   breaker: BreakerSettings
   log: Log
-  /** Default 10 s. */
+  /** Default 10 s; a mode that is off is looked at every 2 s. */
   everyMs?: number
 }
 
 const PROBE_MS = 20_000
+/** Whoever waits for a mode to come on should not wait for the next regular look. */
+const OFF_MS = 2_000
 
 interface ModeState { backend: Backend; health: BackendHealth | undefined; engineId: string | undefined; breaker: BreakerState; rounds: Rounds; reopening: NodeJS.Timeout | undefined }
 
@@ -77,7 +79,7 @@ function watchMode(backend: Backend, { onChange, breaker, log, everyMs = 10_000 
   }
   const state: ModeState = {
     backend, health: undefined, engineId: undefined, breaker: closedBreaker(breaker), reopening: undefined,
-    rounds: keepRounds({ everyMs, log, failing: 'a probe failed', round }),
+    rounds: keepRounds({ everyMs: () => (state.health?.ok === true ? everyMs : Math.min(everyMs, OFF_MS)), log, failing: 'a probe failed', round }),
   }
   return state
 }

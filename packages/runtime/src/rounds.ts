@@ -8,10 +8,10 @@ export interface Rounds {
 }
 
 /**
- * Does something again and again, `everyMs` after the end of the round before, the first time at once. A round that
+ * Does something again and again, `everyMs` (asked after each round) after the end of the round before, the first time at once. A round that
  * throws is logged once per streak of failures and tried again: Redis coming back must not need us to be restarted.
  */
-export function keepRounds(options: { everyMs: number; round: (signal: AbortSignal) => Promise<unknown>; log: Log; failing: string }): Rounds {
+export function keepRounds(options: { everyMs: number | (() => number); round: (signal: AbortSignal) => Promise<unknown>; log: Log; failing: string }): Rounds {
   const { everyMs, round, log, failing } = options
   const stopping = new AbortController()
   let alarm = Promise.withResolvers<void>()
@@ -28,7 +28,7 @@ export function keepRounds(options: { everyMs: number; round: (signal: AbortSign
   const loop = async () => {
     while (!stopping.signal.aborted) {
       await tryRound()
-      const timer = setTimeout(() => alarm.resolve(), everyMs)
+      const timer = setTimeout(() => alarm.resolve(), typeof everyMs === 'number' ? everyMs : everyMs())
       await alarm.promise
       clearTimeout(timer)
       alarm = Promise.withResolvers()

@@ -5,7 +5,7 @@ import { mkdtemp, rm } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { describeNeeding, engineHost, runnerImage, waitFor } from '@longshore/testkit'
-import { afterAll, beforeAll, expect, test } from 'vitest'
+import { afterAll, beforeAll, expect, test, vi } from 'vitest'
 import { openStorage, type Storage } from '../workspace/storage.ts'
 import { LABEL } from './container-spec.ts'
 import { connectEngine } from './engine.ts'
@@ -25,6 +25,14 @@ describeNeeding('docker', "the storage's probe", () => {
     storage = await openStorage(await mkdtemp(join(tmpdir(), 'longshore-probe-')))
   })
   afterAll(() => rm(storage.root, { recursive: true, force: true }))
+
+  test('ends, and leaves no container, when the engine never says that it is gone', async () => {
+    const [deployment, docker] = [aDeployment(), connectEngine(await engineHost())]
+    const create = docker.createContainer.bind(docker)
+    vi.spyOn(docker, 'createContainer').mockImplementation(async (options) => Object.assign(await create(options), { wait: () => new Promise(() => undefined) }))
+    expect(await probeStorage(docker, deployment, storage, await runnerImage(), USER)).toBeUndefined()
+    expect(await docker.listContainers({ all: true, filters: { label: [`${LABEL.deployment}=${deployment}`] } })).toEqual([])
+  }, 40_000)
 
   test('leaves no container, also when its worker is killed in the middle of it', async () => {
     const [engine, image, deployment] = [await engineHost(), await runnerImage(), aDeployment()]

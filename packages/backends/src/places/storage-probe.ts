@@ -1,6 +1,7 @@
 import { randomBytes } from 'node:crypto'
 import { chmod, mkdir, readFile, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
+import { setTimeout as delay } from 'node:timers/promises'
 import type { DeploymentId } from '@longshore/contracts'
 import type Docker from 'dockerode'
 import type { Owner } from '../workspace/prepare.ts'
@@ -10,6 +11,8 @@ import { engineStatus } from './engine.ts'
 
 /** It bears no task, so that no sweep sees it: it ends by itself, and the engine removes it then, also when this worker is gone. */
 const PROBE_SECONDS = '10'
+/** An engine may never say that a container is gone: a proof without an end would keep the mode off for good. */
+const WAIT_MS = 15_000
 
 /**
  * Proves that a container of the engine sees the storage at the same absolute path and may write there as the agent's user.
@@ -28,7 +31,7 @@ export async function probeStorage(docker: Docker, deployment: DeploymentId, sto
     })
     try {
       await container.start()
-      await container.wait({ condition: 'removed' }).catch(unlessGone)
+      await Promise.race([container.wait({ condition: 'removed' }).catch(unlessGone), delay(WAIT_MS, undefined, { ref: false })])
     } finally {
       await container.remove({ force: true }).catch(unlessGone)
     }
