@@ -3,6 +3,7 @@ import { cpus } from 'node:os'
 import process from 'node:process'
 
 import { type Result, tableOf } from './figures.ts'
+import { benchCancel } from './cancel.ts'
 import { benchCrowd } from './crowd.ts'
 import { benchFiles } from './files.ts'
 import { benchMemory } from './memory.ts'
@@ -26,6 +27,7 @@ const BENCHES: Record<string, { about: string; rounds: number; count: number; ru
   locks: { about: 'what short locks cost Redis: of an idle worker, and per ticket in work', rounds: 1, count: 20, run: benchLocks },
   start: { about: 'from the claim to the first model call, in its parts; COUNT means nothing', rounds: 25, count: 1, run: benchStart },
   files: { about: 'reading 100 MB and listing COUNT files of a task, through us and from the disk; memory of gateway and worker meanwhile', rounds: 5, count: 10_000, run: benchFiles },
+  cancel: { about: 'from the cancel of a running task, and of a queued one, to its end with nothing left; ROUNDS × COUNT in each mode', rounds: 5, count: 20, run: benchCancel },
   crowd: { about: 'one worker with COUNT tasks at once: memory per task, event loop delay', rounds: 15, count: 20, run: benchCrowd },
 }
 

@@ -56,12 +56,14 @@ export interface SuiteOptions {
   steers?: boolean
   /** Whether its agents ask before they do what the policies say, and follow the scripted model's directives; `permissions`: yes or no, and no questions. Default: no. */
   asks?: boolean | 'permissions'
+  /** Whether a refusal is its agents' end of the turn. Default: no. */
+  refusalEnds?: boolean
   /** What the backend says of itself that it cannot do; what is owed for it then falls away. Default: nothing. */
   lacks?: readonly ('adopt' | 'files')[]
 }
 
 /** What every backend owes its callers. A new backend passes this or is not one. */
-export function describeBackend(name: string, { make, dialect, profile, ownPlace, resumes, steers = false, asks = false, lacks = [] }: SuiteOptions): void {
+export function describeBackend(name: string, { make, dialect, profile, ownPlace, resumes, steers = false, asks = false, refusalEnds = false, lacks = [] }: SuiteOptions): void {
   describe(`${name} keeps the backend contract`, { timeout: 90_000 }, () => {
     let under: BackendUnderTest
     const started: Recorded[] = []
@@ -271,7 +273,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     })
 
     if (steers) describeSteer({ under: () => under, dialect, recorded, track, dispose, adopts: !lacks.includes('adopt'), resumes })
-    if (asks !== false) describeAsks({ questions: asks === true, under: () => under, recorded, track, dispose })
+    if (asks !== false) describeAsks({ questions: asks === true, refusalEnds, under: () => under, recorded, track, dispose })
     if (resumes) describeResume({ under: () => under, dialect, recorded, track, dispose, nothingLeft: (one) => nothingLeft(one.task) })
   })
 }

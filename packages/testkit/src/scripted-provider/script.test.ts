@@ -1,8 +1,10 @@
 import { describe, expect, test } from 'vitest'
+import { clientOf } from './clients.ts'
 import { replyTo, SCRIPTED_TITLE } from './reply.ts'
 import { parseDirectives, progressOf } from './script.ts'
 
-const TOOLS = new Set(['bash', 'write', 'question'])
+const CLIENT = clientOf(new Set(['bash', 'write', 'question']))
+const QWEN = clientOf(new Set(['run_shell_command', 'edit']))
 const never = (): boolean => false
 const user = (text: string) => ({ role: 'user', text })
 const turn = (text = '') => ({ role: 'assistant', text })
@@ -47,21 +49,33 @@ describe('progress', () => {
 
 describe('a reply', () => {
   test('without tools is a title', () => {
-    expect(replyTo(progressOf([user('[[bash a]]')]), new Set(), never)).toMatchObject({ chunks: [SCRIPTED_TITLE] })
+    expect(replyTo(progressOf([user('[[bash a]]')]), undefined, never)).toMatchObject([{ chunks: [SCRIPTED_TITLE] }])
   })
 
   test('is a failure once per directive, then the next directive', () => {
     const progress = progressOf([user('[[status 503]] [[status 429]] [[say a]]')])
-    expect(replyTo(progress, TOOLS, never)).toEqual({ kind: 'status', code: 503 })
-    expect(replyTo(progress, TOOLS, (position) => position === 0)).toEqual({ kind: 'status', code: 429 })
-    expect(replyTo(progress, TOOLS, () => true)).toMatchObject({ chunks: ['a'], goesOn: false })
+    expect(replyTo(progress, CLIENT, never)).toEqual([{ kind: 'status', code: 503 }])
+    expect(replyTo(progress, CLIENT, (position) => position === 0)).toEqual([{ kind: 'status', code: 429 }])
+    expect(replyTo(progress, CLIENT, () => true)).toMatchObject([{ chunks: ['a'], goesOn: false }])
   })
 
   test('of words goes on when more is to be done', () => {
-    expect(replyTo(progressOf([user('[[say a]] [[say b]]')]), TOOLS, never)).toMatchObject({ chunks: ['a'], goesOn: true })
+    expect(replyTo(progressOf([user('[[say a]] [[say b]]')]), CLIENT, never)).toMatchObject([{ chunks: ['a'], goesOn: true }])
   })
 
   test('to a text without directives is a short answer that says what it is', () => {
-    expect(replyTo(progressOf([user('hello')]), TOOLS, never)).toMatchObject({ kind: 'text', goesOn: false, chunks: [expect.stringContaining('[scripted]')] })
+    expect(replyTo(progressOf([user('hello')]), CLIENT, never)).toMatchObject([{ kind: 'text', goesOn: false, chunks: [expect.stringContaining('[scripted]')] }])
+  })
+
+  test('to a client whose loop ends with words holds the next call, too, and its progress is that of turns', () => {
+    const messages = [user("[[say a]] [[sleep 1]] [[bash b]] [[write d/it's|text]] [[ask c?|x|y]] [[say d]]")]
+    const next = () => replyTo(progressOf(messages, QWEN), QWEN, never)
+    expect(next()).toMatchObject([{ chunks: ['a'] }, { waitMs: 1 }, { kind: 'tool', name: 'run_shell_command', input: { command: 'b' } }])
+    messages.push(turn('a'))
+    expect(next()).toMatchObject([{ kind: 'tool', input: { command: `mkdir -p "$(dirname 'd/it'\\''s')" && printf %s 'text' > 'd/it'\\''s'` } }])
+    messages.push(turn())
+    expect(next()).toMatchObject([{ chunks: [expect.stringContaining('"question" is not offered')] }, { chunks: ['d'], goesOn: false }])
+    messages.push(turn('d'), user('[[hang]]'))
+    expect(next()).toEqual([{ kind: 'hang' }])
   })
 })

@@ -1,3 +1,5 @@
+import type { Client } from './clients.ts'
+
 /**
  * What the scripted model does next, as a function of the conversation alone. No network, no clock.
  * The script is the directives of all user messages in order; the assistant turns since then are its progress,
@@ -46,12 +48,12 @@ export function parseDirectives(text: string): Directive[] {
 }
 
 /** Walks a conversation: what its script is, and which directive is next. */
-export function progressOf(messages: readonly ChatMessage[]): Progress {
+export function progressOf(messages: readonly ChatMessage[], { turnEnd }: Pick<Client, 'turnEnd'> = { turnEnd: (_script, position) => position + 1 }): Progress {
   const script: Directive[] = []
   let position = 0
   for (const message of messages) {
     if (message.role === 'user') script.push(...parseDirectives(message.text))
-    if (message.role === 'assistant') position = Math.min(afterStatuses(script, position) + 1, script.length)
+    if (message.role === 'assistant') position = Math.min(turnEnd(script, afterStatuses(script, position)), script.length)
   }
   return { script, position }
 }

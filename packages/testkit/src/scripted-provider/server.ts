@@ -1,13 +1,14 @@
-import { createHash, randomUUID, timingSafeEqual } from 'node:crypto'
+import { createHash, timingSafeEqual } from 'node:crypto'
 import { once } from 'node:events'
 import { createServer, type IncomingMessage, type Server, type ServerResponse } from 'node:http'
 import type { AddressInfo } from 'node:net'
-import { setTimeout as delay } from 'node:timers/promises'
 import type { Log } from '@longshore/contracts'
+import { clientOf } from './clients.ts'
 import { SCRIPTED_MODEL } from './opencode-config.ts'
 import { replyTo, type Reply } from './reply.ts'
 import { progressOf } from './script.ts'
-import { ChatRequest, chunkWriter, messagesOf } from './wire.ts'
+import { json, send } from './send.ts'
+import { ChatRequest, messagesOf } from './wire.ts'
 
 export interface ScriptedProviderOptions {
   /** Where to listen; default 127.0.0.1. Anything wider needs `token`. */
@@ -87,16 +88,18 @@ async function answer(state: State, request: IncomingMessage, response: ServerRe
     state.awaited.delete(one)
     one.resolve()
   }
-  const reply = decide(state, parsed.data)
-  state.options.log.debug({ reply: reply.kind }, 'scripted provider: answers')
-  await send(response, reply, parsed.data)
+  const replies = decide(state, parsed.data)
+  state.options.log.debug({ replies: replies.map(({ kind }) => kind) }, 'scripted provider: answers')
+  await send(response, replies, parsed.data)
 }
 
-function decide(state: State, request: ChatRequest): Reply {
+function decide(state: State, request: ChatRequest): Reply[] {
+  const tools = new Set((request.tools ?? []).map((tool) => tool.function.name))
+  const client = clientOf(tools)
   const hash = createHash('sha256').update(JSON.stringify(request.messages)).digest('base64')
   return replyTo(
-    progressOf(messagesOf(request)),
-    new Set((request.tools ?? []).map((tool) => tool.function.name)),
+    progressOf(messagesOf(request), client),
+    tools.size === 0 ? undefined : client,
     (position) => {
       const key = `${position}:${hash}`
       if (state.failed.has(key)) return true
@@ -105,36 +108,6 @@ function decide(state: State, request: ChatRequest): Reply {
       return false
     },
   )
-}
-
-async function send(response: ServerResponse, reply: Reply, request: ChatRequest): Promise<void> {
-  if (reply.kind === 'status') {
-    // Clients that retry would wait seconds by themselves; a script has no need to.
-    response.setHeader('retry-after-ms', '200')
-    return json(response, reply.code, { error: { message: `the script asked for status ${reply.code}`, type: 'scripted', code: String(reply.code) } })
-  }
-  response.writeHead(200, { 'content-type': 'text/event-stream', 'cache-control': 'no-store' })
-  response.flushHeaders()
-  if (reply.kind === 'hang') return
-  const write = chunkWriter(`scripted-${randomUUID()}`, request.model)
-  const input = Math.ceil(JSON.stringify(request.messages).length / 4)
-  if (reply.kind === 'tool') {
-    const args = JSON.stringify(reply.input)
-    response.write(write.delta({ role: 'assistant', content: null }))
-    response.write(write.delta({ tool_calls: [{ index: 0, id: `call_${randomUUID().replaceAll('-', '')}`, type: 'function', function: { name: reply.name, arguments: args } }] }))
-    response.end(write.end('tool_calls', { input, output: Math.ceil(args.length / 4) }))
-    return
-  }
-  const gone = new AbortController()
-  response.once('close', () => gone.abort())
-  if (reply.waitMs > 0) await delay(reply.waitMs, undefined, { signal: gone.signal }).catch(() => {})
-  for (const content of reply.chunks) {
-    if (reply.pauseMs > 0) await delay(reply.pauseMs, undefined, { signal: gone.signal }).catch(() => {})
-    if (gone.signal.aborted) return
-    if (!response.write(write.delta({ role: 'assistant', content }))) await Promise.race([once(response, 'drain'), once(response, 'close')])
-  }
-  // A client's loop goes on only after a turn that called tools: that is how a turn of words is followed by another.
-  response.end(write.end(reply.goesOn ? 'tool_calls' : 'stop', { input, output: reply.chunks.length }))
 }
 
 function isAllowed(request: IncomingMessage, token: string | undefined): boolean {
@@ -156,9 +129,4 @@ async function bodyOf(request: IncomingMessage): Promise<unknown> {
   } catch {
     return undefined
   }
-}
-
-function json(response: ServerResponse, status: number, body: object): void {
-  response.writeHead(status, { 'content-type': 'application/json' })
-  response.end(JSON.stringify(body))
 }

@@ -94,7 +94,7 @@ export function createAcpMirror({ isResumed, baseline, files, run, clean, ...sta
     },
     isToolRunning: updates.isToolOpen,
     end: (answer) => inTurn(async () => {
-      const usage = usageOf(answer, Math.max(0, updates.cost() - position.cost))
+      const usage = usageOf(updates.isUsageTold() ? undefined : answer, Math.max(0, updates.cost() - position.cost))
       await write(usage === undefined ? [] : [{ type: 'task.usage', payload: usage }], { cost: Math.max(position.cost, updates.cost()), over: true })
       await scan()
     }),

@@ -13,6 +13,11 @@ test('a message stands apart from the one before; its pieces do not', () => {
   expect(createUpdates(true).take(words('goes on', 'a'))).toEqual([{ type: 'task.output', payload: { text: '\n\ngoes on', stream: 'agent' } }])
 })
 
+test('where an agent does not say which message its words are of, a tool between them makes two', () => {
+  const tool = update({ sessionUpdate: 'tool_call', toolCallId: 't', title: 'ls', status: 'completed' })
+  expect(said(tool, words('one'), words(' and'), tool, words('two'), words('three', 'c'), tool, words('four', 'c'))).toBe('one and\n\ntwothreefour')
+})
+
 test('a tool is told when it ends, with what was said of it on the way', () => {
   const updates = createUpdates(false)
   const tool = { toolCallId: 't', title: 'bash', kind: 'execute', status: 'pending', rawInput: {} }
@@ -54,4 +59,14 @@ test('every event fits into the log, however much was said at once', () => {
 test('usage is what the answer says, within what a sum can hold', () => {
   expect(usageOf({ usage: { inputTokens: 5, outputTokens: 1e300, cachedReadTokens: -4 } }, 7)).toEqual({ input_tokens: 5, output_tokens: 1e12, reasoning_tokens: 0, cache_read_tokens: 0, cache_write_tokens: 0, cost_micros: 7 })
   expect(usageOf({ usage: { inputTokens: 'many' } }, 0)).toBeUndefined()
+})
+
+test('usage that is told step by step is told then, and the end is no news', () => {
+  const updates = createUpdates(false)
+  expect(updates.isUsageTold()).toBe(false)
+  const chunk = (usage: unknown): object => update({ sessionUpdate: 'agent_message_chunk', content: { type: 'text', text: '' }, _meta: { usage, durationMs: 3 } })
+  expect(updates.take(chunk({ inputTokens: 5, outputTokens: 2, thoughtTokens: 1, totalTokens: 8 })))
+    .toEqual([{ type: 'task.usage', payload: { input_tokens: 5, output_tokens: 2, reasoning_tokens: 1, cache_read_tokens: 0, cache_write_tokens: 0, cost_micros: 0 } }])
+  expect(updates.isUsageTold()).toBe(true)
+  for (const hostile of [null, 'x', {}, { inputTokens: '5', outputTokens: 1 }]) expect(updates.take(chunk(hostile))).toEqual([])
 })

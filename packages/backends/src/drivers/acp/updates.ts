@@ -13,9 +13,14 @@ const Tool = z.object({
   rawInput: z.unknown().optional(),
   content: z.array(z.unknown()).nullish(),
 })
+const Tokens = z.object({
+  inputTokens: z.number(), outputTokens: z.number(), thoughtTokens: z.number().nullish(), cachedReadTokens: z.number().nullish(), cachedWriteTokens: z.number().nullish(),
+})
+/** What a step used, as agents of Gemini CLI's kin (Qwen Code) say it with an empty chunk of words: the protocol has no place for it. */
+const StepMeta = z.object({ usage: Tokens.optional().catch(undefined) }).nullish().catch(undefined)
 /** The updates that become events, as far as they matter here; what an agent of a later version adds is passed over. */
 const Update = z.discriminatedUnion('sessionUpdate', [
-  z.object({ sessionUpdate: z.literal('agent_message_chunk'), content: Text, messageId: z.string().nullish() }),
+  z.object({ sessionUpdate: z.literal('agent_message_chunk'), content: Text, messageId: z.string().nullish(), _meta: StepMeta }),
   Tool.extend({ sessionUpdate: z.literal('tool_call') }),
   Tool.extend({ sessionUpdate: z.literal('tool_call_update') }),
   z.object({ sessionUpdate: z.literal('usage_update'), cost: z.object({ amount: z.number() }).nullish() }),
@@ -40,6 +45,8 @@ export interface Updates {
   /** The events of one message; none for what is no update of the session, or says nothing. */
   take(message: unknown): ExecutionEvent[]
   isToolOpen(): boolean
+  /** What the turn used was told step by step: what its end says of it is no news. */
+  isUsageTold(): boolean
   /** Tools that were under way when the agent ended. */
   cutOff(): ExecutionEvent[]
   /** What the session has cost so far, as the agent says, in millionths. */
@@ -52,15 +59,21 @@ export function createUpdates(goesOn: boolean): Updates {
   let message: string | undefined = goesOn ? '' : undefined
   let said = goesOn ? '…' : ''
   let cost = 0
+  let isUsageTold = false
+  /** A tool came after the last words; of an agent that does not say which message its words are of, the next ones are another. */
+  let isCut = false
 
   function text(piece: string, id: string | undefined): ExecutionEvent[] {
     if (piece === '') return []
-    const gap = id !== undefined && message !== undefined && id !== message ? gapAfter(said) : ''
+    const isOther = id === undefined ? isCut : message !== undefined && id !== message
+    const gap = isOther ? gapAfter(said) : ''
     message = id
+    isCut = false
     said = (said + gap + piece).slice(-2)
     return output(gap + piece)
   }
   function tool(update: z.output<typeof Tool>): ExecutionEvent[] {
+    isCut = true
     const known = merged(open.get(update.toolCallId), update)
     if (update.status === 'completed' || update.status === 'failed') {
       open.delete(update.toolCallId)
@@ -70,11 +83,16 @@ export function createUpdates(goesOn: boolean): Updates {
     if (open.has(update.toolCallId) || open.size < MAX_OPEN_TOOLS) open.set(update.toolCallId, known)
     return []
   }
+  function step(usage: z.output<typeof Tokens> | undefined): ExecutionEvent[] {
+    if (usage === undefined) return []
+    isUsageTold = true
+    return [{ type: 'task.usage', payload: counted(usage, 0) }]
+  }
   return {
     take: (raw) => {
       const update = Notification.safeParse(raw).data?.params.update
       switch (update?.sessionUpdate) {
-        case 'agent_message_chunk': return text(update.content.text, update.messageId ?? undefined)
+        case 'agent_message_chunk': return [...text(update.content.text, update.messageId ?? undefined), ...step(update._meta?.usage)]
         case 'tool_call':
         case 'tool_call_update': return tool(update)
         case 'usage_update': cost = update.cost == null ? cost : count(update.cost.amount * 1_000_000); return []
@@ -83,6 +101,7 @@ export function createUpdates(goesOn: boolean): Updates {
       }
     },
     isToolOpen: () => open.size > 0,
+    isUsageTold: () => isUsageTold,
     cutOff: () => {
       const events = [...open.values()].map((one) => eventOf({ ...one, output: one.output ?? 'the tool was interrupted' }, 'error'))
       open.clear()
@@ -112,14 +131,13 @@ export function joined(events: readonly ExecutionEvent[]): ExecutionEvent[] {
   return all
 }
 
-const Tokens = z.object({
-  inputTokens: z.number(), outputTokens: z.number(), thoughtTokens: z.number().nullish(), cachedReadTokens: z.number().nullish(), cachedWriteTokens: z.number().nullish(),
-})
-
 /** What a turn used, where its answer says so (it is not a stable part of the protocol yet). */
 export function usageOf(answer: unknown, costMicros: number): Usage | undefined {
   const tokens = z.object({ usage: Tokens }).safeParse(answer).data?.usage
-  if (tokens === undefined && costMicros === 0) return undefined
+  return tokens === undefined && costMicros === 0 ? undefined : counted(tokens, costMicros)
+}
+
+function counted(tokens: z.output<typeof Tokens> | undefined, costMicros: number): Usage {
   return {
     input_tokens: count(tokens?.inputTokens), output_tokens: count(tokens?.outputTokens), reasoning_tokens: count(tokens?.thoughtTokens),
     cache_read_tokens: count(tokens?.cachedReadTokens), cache_write_tokens: count(tokens?.cachedWriteTokens), cost_micros: costMicros,
