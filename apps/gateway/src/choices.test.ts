@@ -63,3 +63,16 @@ test('G2: the same key with another choice is another submit', async () => {
   expect((await submit({ idempotency_key: 'k1', model: 'openai/gpt' })).body['task_id']).toBe(first.body['task_id'])
   expect((await submit({ idempotency_key: 'k1', model: 'openai/mini' })).body.error['code']).toBe('idempotency_conflict')
 })
+
+test('a plain command asks nobody: from whom the deployment withholds something gets none, unless the operator marked it', async () => {
+  const PROFILES_FILE = join(folder, 'commands.json')
+  await writeFile(PROFILES_FILE, '{"plain":{"driver":"command","command":["make"]},"vouched":{"driver":"command","command":["make"],"unasked":true},"codex":{"driver":"acp","command":["codex-acp"]}}')
+  const careful = await startGatewayFixture({ PROFILES_FILE, AGENT_PERMISSIONS: '{"agent-alice":{"bash":{"git push*":"ask"}}}' })
+  try {
+    const send = async (profile: string, key = careful.keys.alice) => (await careful.request('/api/tasks', { method: 'POST', key, body: JSON.stringify({ task_description: 'x', profile }) })).json()
+    expect(await send('plain')).toMatchObject({ error: { code: 'invalid_input', field: 'profile', message: expect.stringContaining('withholds bash from agent-alice') as string, next: expect.stringContaining('AGENT_PERMISSIONS') as string } })
+    for (const [profile, key] of [['vouched', careful.keys.alice], ['codex', careful.keys.alice], ['plain', careful.keys.bob]] as const) expect(await send(profile, key)).toMatchObject({ status: 'queued' })
+  } finally {
+    await careful.stop()
+  }
+})

@@ -4,10 +4,10 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { openSharedDirectory } from '@longshore/blobs'
 import type { Log, Profiles } from '@longshore/contracts'
-import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
+import { createApiKeys, createDoorbell, createLedger, keysOf, type SubmitLimits } from '@longshore/ledger'
 import { createDrainRequests, createFilesSecret, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
-import { allowedFrom, budgetFrom, checkRedis, connectRedis, createMetrics, networksOf, type Settings, withBlobs } from '@longshore/runtime'
+import { allowedFrom, budgetFrom, checkRedis, connectRedis, createMetrics, networksOf, policyOf, type Settings, withBlobs } from '@longshore/runtime'
 import { createAllowLists } from './allow-lists.ts'
 import { createApiDoor } from './api-door.ts'
 import { createCallOperation } from './call-operation.ts'
@@ -29,6 +29,7 @@ import { createTicketDispatch } from './ticket-dispatch.ts'
 export type GatewaySettings = Pick<Settings,
   'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS' | 'PAUSED_TTL_MS' | 'PAUSED_END'
   | 'TASK_TOKENS' | 'TASK_COST_MICROS' | 'AGENT_DAILY_TOKENS' | 'AGENT_DAILY_COST_MICROS'
+  | 'PERMISSIONS' | 'AGENT_PERMISSIONS' | 'AGENT_SENT_BYTES' | 'AGENT_NAMED_WORKSPACES' | 'WORKSPACE_NAMED_RETENTION_DAYS'
   | 'TASK_MODELS' | 'TASK_IMAGES' | 'TASK_ENV_NAMES' | 'TASK_MAX_CPUS' | 'TASK_MAX_MEMORY' | 'TASK_MAX_ATTEMPTS' | 'RUNNER_CPU_LIMIT' | 'RUNNER_MEMORY_LIMIT'
   | 'EGRESS' | 'EGRESS_POLICY' | 'EGRESS_MOST' | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE' | 'BLOBS_DIR' | 'LONGSHORE_HOME'>
 
@@ -78,6 +79,7 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   }
 }
 
+const DAY_MS = 24 * 60 * 60_000
 /** How long a start waits for Redis (ms). */
 const START_WAIT_MS = 2_000
 
@@ -132,6 +134,7 @@ function buildFront({ settings, profiles, version, log }: GatewayOptions, parts:
     now: Date.now,
     version,
     profiles,
+    policy: policyOf(settings),
     allowed: allowedFrom(settings),
     limits: limitsOf(settings),
   }
@@ -153,7 +156,14 @@ function limitsOf(settings: GatewaySettings): Ports['limits'] {
   return {
     maxAttempts: settings.TASK_MAX_ATTEMPTS, networks: networksOf(settings),
     syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS, pausedTtlMs: settings.PAUSED_TTL_MS, pausedEnd: settings.PAUSED_END, maxFileBytes: settings.MAX_TASK_FILE_SIZE,
-    taskBudget: budgetFrom(settings.TASK_TOKENS, settings.TASK_COST_MICROS), agentsDay: budgetFrom(settings.AGENT_DAILY_TOKENS, settings.AGENT_DAILY_COST_MICROS),
+    taskBudget: budgetFrom(settings.TASK_TOKENS, settings.TASK_COST_MICROS), ofAgent: limitsOfAgent(settings),
+  }
+}
+
+function limitsOfAgent(settings: GatewaySettings): SubmitLimits {
+  return {
+    day: budgetFrom(settings.AGENT_DAILY_TOKENS, settings.AGENT_DAILY_COST_MICROS), sentBytes: settings.AGENT_SENT_BYTES,
+    workspaces: { most: settings.AGENT_NAMED_WORKSPACES, idleMs: settings.WORKSPACE_NAMED_RETENTION_DAYS * DAY_MS },
   }
 }
 

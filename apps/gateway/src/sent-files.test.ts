@@ -104,6 +104,20 @@ test('the most that is allowed fits beside the longest prompt; what does not fit
   expect(error).toMatchObject({ code: 'payload_too_large', next: expect.stringContaining('base64') as string })
 })
 
+test('an agent\'s files wait in bounds: what is more is refused with the limit, and leaves nothing', async () => {
+  const small = await startGatewayFixture({ BLOBS_DIR: join(root, 'blobs'), AGENT_SENT_BYTES: '4096' })
+  try {
+    const send = async () => Answer.parse(await (await small.request('/api/tasks', { method: 'POST', body: JSON.stringify({ task_description: 'x', mode: 'opencode', workspace: { files: [{ path: 'a', content: 'x'.repeat(2_000) }] } }) })).json())
+    const { task_id: first = '' } = await send()
+    expect(await send()).toMatchObject({ error: { code: 'overloaded', field: 'workspace.files', message: expect.stringContaining('allowed: 4096') as string, next: expect.stringContaining('AGENT_SENT_BYTES') as string } })
+    expect(await keys()).toHaveLength(1)
+    await small.ledger.cancel(first, 'op')
+    expect(await send()).toMatchObject({ is_new: true })
+  } finally {
+    await small.stop()
+  }
+})
+
 test('a store that cannot be written refuses the submit, says who can help, and leaves the key free', async () => {
   await writeFile(join(root, 'file'), '')
   const broken = await startGatewayFixture({ BLOBS_DIR: join(root, 'file', 'below') }, sharedRedisUrl())

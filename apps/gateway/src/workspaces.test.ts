@@ -5,7 +5,7 @@ import { type GatewayFixture, startGatewayFixture } from './gateway-fixture.ts'
 
 let fixture: GatewayFixture
 beforeAll(async () => {
-  fixture = await startGatewayFixture({}, sharedRedisUrl())
+  fixture = await startGatewayFixture({ AGENT_NAMED_WORKSPACES: '2' }, sharedRedisUrl())
 })
 afterAll(() => fixture.stop())
 
@@ -22,6 +22,11 @@ test('a task tells which workspace it asked for; its ticket needs a worker that 
   expect(await submit({ name: 'app' })).toMatchObject({ status: 'queued', workspace: { name: 'app' } })
   expect(await submit({})).not.toHaveProperty('workspace')
   expect(await fixture.ledger.get(asked.task_id ?? '')).toMatchObject({ workspace: { git: { ref: 'main' } } })
+})
+
+test('an agent has so many named workspaces: another name is refused with the limit', async () => {
+  for (const name of ['app', 'other']) expect(await submit({ name })).toMatchObject({ status: 'queued' })
+  expect(await submit({ name: 'third' })).toMatchObject({ error: { code: 'overloaded', field: 'workspace.name', message: expect.stringContaining('allowed: 2') as string } })
 })
 
 test.each([

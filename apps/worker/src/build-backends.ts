@@ -1,8 +1,8 @@
 import { join, resolve } from 'node:path'
 
 import { accessOfAll, createDockerMode, createOpencodeMode, type DockerModeOptions, type DockerProfile, type GitAccess, type ModelAccess, type Offers, type OpencodeModeOptions, type Storage, type WorkspaceLimits } from '@longshore/backends'
-import { type Backend, type BlobStore, type Egress, type Isolation, ISOLATIONS, type Log, type Mode, type PolicyRules, type Profile, type Profiles } from '@longshore/contracts'
-import { allowedFrom, bytesOf, type Settings } from '@longshore/runtime'
+import { type Backend, type BlobStore, type Egress, type Isolation, ISOLATIONS, type Log, type Mode, type Profile, type Profiles } from '@longshore/contracts'
+import { allowedFrom, bytesOf, policyOf, type Settings } from '@longshore/runtime'
 import { z } from 'zod'
 
 export interface BuildBackendsOptions {
@@ -68,11 +68,6 @@ export function agentsAccess({ settings, env, profiles }: Pick<BuildBackendsOpti
   }
 }
 
-/** What this deployment's agents may do without asking. */
-export function policyOf({ PERMISSIONS: permissions, AGENT_PERMISSIONS: agents }: Settings): PolicyRules {
-  return { permissions, agents }
-}
-
 /** Which repositories tasks may have, with what, and how large. */
 export function gitAccess(settings: Settings): GitAccess {
   return {
@@ -98,7 +93,7 @@ function dockerProfile(profile: Profile, settings: Settings, env: Environment): 
   const limits = { ...(cpu === undefined ? {} : { cpus: cpu }), ...(memoryMb === undefined ? {} : { memoryBytes: memoryMb * 1024 ** 2 }) }
   if (driver === 'opencode') return { driver, image, limits }
   const given = { image, limits, command, env: valuesOf(profile.env ?? settings.RUNNER_ENV, env), set: profile.set }
-  if (driver === 'command') return { driver, ...given }
+  if (driver === 'command') return { driver, ...given, unasked: profile.unasked }
   return { driver, ...given, permission: profile.permission, isOpencode: profile.opencode_config, ...(profile.auth_method === undefined ? {} : { authMethod: profile.auth_method }) }
 }
 

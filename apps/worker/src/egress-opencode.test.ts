@@ -41,6 +41,7 @@ describeNeeding(['docker', 'opencode'], 'OpenCode, with the settings as they com
       expect(files.join('\n')).not.toContain(KEY)
       expect(JSON.stringify(one.events)).toContain('it is done')
       expect(JSON.stringify(one.events)).not.toMatch(/sk-the|lse-task-/)
+      expect(one.said()).not.toContain('was refused') // it asks for nothing but its model
       const [name] = await redis.keys(`{ls:${deployment}}:egress:grant:*`)
       expect(name).toContain(one.task.id)
       one.letGo()

@@ -6,9 +6,9 @@ import { openStorage, outgrows, workspaceOf } from '@longshore/backends'
 import { openSharedDirectory } from '@longshore/blobs'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createFilesSecret, createTicketProducer } from '@longshore/queue'
-import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, readProfiles, releaseIdleMemory, sayIfUnusable, serveHealth, type Settings, stopOnSignal, untilReady, withBlobs } from '@longshore/runtime'
+import { budgetFrom, checkRedis, connectRedis, createLogger, createMetrics, loadSettings, policyOf, readProfiles, releaseIdleMemory, sayIfUnusable, serveHealth, type Settings, stopOnSignal, untilReady, withBlobs } from '@longshore/runtime'
 import packageJson from '../package.json' with { type: 'json' }
-import { buildBackends, policyOf, workspaceLimits } from './build-backends.ts'
+import { buildBackends, workspaceLimits } from './build-backends.ts'
 import { buildEgress } from './build-egress.ts'
 import { createWorker } from './create-worker.ts'
 import { openFilesDoor } from './files-door.ts'
@@ -69,7 +69,7 @@ const DAY_MS = 24 * 60 * 60_000
 
 function collectSettings(settings: Settings, markFile: string): CollectSettings {
   return {
-    everyMs: settings.COLLECT_EVERY_MS, isDryRun: settings.COLLECT === 'dry-run', markFile, workspaceRetentionMs: settings.WORKSPACE_RETENTION_DAYS * DAY_MS,
+    everyMs: settings.COLLECT_EVERY_MS, isDryRun: settings.COLLECT === 'dry-run', markFile, workspaceRetentionMs: settings.WORKSPACE_RETENTION_DAYS * DAY_MS, namedRetentionMs: settings.WORKSPACE_NAMED_RETENTION_DAYS * DAY_MS,
     limits: { retentionMs: settings.BLOB_RETENTION_DAYS * DAY_MS, totalBytes: settings.BLOB_TOTAL_BYTES, agentBytes: settings.BLOB_AGENT_BYTES },
   }
 }

@@ -1,6 +1,6 @@
 import { lchown, rm, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
-import { type Backend, type Choice, type Egress, type Execution, type Handle, type RunContext, type Task, TaskFailure } from '@longshore/contracts'
+import { type Backend, type Choice, type Egress, type Execution, type Handle, NO_RULES, type PolicyRules, type RunContext, type Task, TaskFailure, withheldFrom } from '@longshore/contracts'
 import { followLog, parseLogPosition } from './drivers/command/follow-log.ts'
 import type { GuardedModel, WayOut } from './model/guarded-model.ts'
 import { containerOf, handleIn, isThere, listHandles, removeContainer } from './places/container-handle.ts'
@@ -36,6 +36,9 @@ export interface CommandBackendOptions extends CommandProfile, WorkspaceSource {
   egress?: Egress | undefined
   /** What agents get that are let out through it. */
   guarded?: GuardedModel | undefined
+  /** What agents may do without asking: a command asks nobody, so it does not run for those from whom something is withheld, unless it is `unasked`. */
+  policy?: PolicyRules
+  unasked?: boolean
 }
 
 /** A command chooses its model itself. */
@@ -60,9 +63,16 @@ export function createCommandBackend(options: CommandBackendOptions): Backend {
   }
 }
 
+/** @throws TaskFailure `not_allowed` */
+function mayRunUnasked({ policy = NO_RULES, unasked = false }: CommandBackendOptions, task: Task): void {
+  const withheld = unasked ? undefined : withheldFrom(policy, task.agent_id)
+  if (withheld !== undefined) throw new TaskFailure('not_allowed', `profile: ${task.profile} runs a plain command, which asks nobody, and ${withheld.setting} withholds ${withheld.tool} from ${task.agent_id}; choose a profile that asks, or have the operator mark this one as unasked`)
+}
+
 async function start(options: CommandBackendOptions, task: Task, run: RunContext): Promise<Execution> {
   const { containers, storage, image, limits, offers = NO_OFFERS } = options
   const choices = choicesWithin(task, offers, COMMAND_CHOICES)
+  mayRunUnasked(options, task)
   mayKeep(options.egress, task)
   const workspace = workspaceOf(storage, task.id)
   const handle = handleIn(options, await containers.engineId(), { profile: task.profile, container: containers.nameOf(task.id, run.claim), task: task.id })

@@ -21,7 +21,7 @@ export type DockerProfile = { image: string; limits?: Partial<Limits> } & (
   /** Any agent that speaks the Agent Client Protocol. */
   | { driver: 'acp'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string>; authMethod?: string; permission: 'allow' | 'deny'; isOpencode: boolean }
   /** Any program; it gets the prompt on its stdin. */
-  | { driver: 'command'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string> }
+  | { driver: 'command'; command: readonly string[]; env: Record<string, string>; set?: Record<string, string>; unasked?: boolean }
 )
 
 /** What all profiles of a mode share. */
@@ -63,7 +63,7 @@ export function backendOf(profile: DockerProfile, context: ProfileContext): Prof
       return { backend, choices: EVERY_CHOICE }
     }
     case 'command':
-    default: return { backend: createCommandBackend({ ...profile, containers, ...source, offers, egress, guarded, ...limited }), choices: COMMAND_CHOICES }
+    default: return { backend: createCommandBackend({ ...profile, containers, ...source, offers, egress, guarded, ...limited, ...(policy === undefined ? {} : { policy }) }), choices: COMMAND_CHOICES }
   }
 }
 

@@ -1,6 +1,6 @@
 import { expect, test } from 'vitest'
 
-import { decide, decideTool, DEFAULT_POLICY, layersOf, PermissionPolicy } from './permission.ts'
+import { decide, decideTool, DEFAULT_POLICY, layersOf, PermissionPolicy, withheldFrom } from './permission.ts'
 
 test('of one policy the last pattern that fits decides, and a tool that is named is not the others\' any more', () => {
   const policy = { '*': 'ask', bash: { '*': 'allow', 'git push*': 'ask', 'git push --force*': 'deny', 'rm ?': 'deny' } } as const
@@ -43,4 +43,12 @@ test.each([
   const parsed = PermissionPolicy.safeParse(policy)
   expect(parsed.success).toBe(false)
   expect(JSON.stringify(parsed.error?.issues)).toContain(says)
+})
+
+test('what asks nobody is told what is withheld: any ask or deny of the operator, not what is withheld from all by itself', () => {
+  const of = (permissions: PermissionPolicy, agents: Record<string, PermissionPolicy> = {}) => withheldFrom({ permissions, agents }, 'agent-a')
+  expect([of({}), of({ '*': 'allow', bash: { '*': 'allow' } }), of({ question: 'deny', external_directory: 'ask', doom_loop: 'deny' }), of({}, { 'agent-b': { bash: 'deny' } })]).toEqual([undefined, undefined, undefined, undefined])
+  expect([of({ bash: 'ask' }), of({ bash: { '*': 'allow', 'git push*': 'deny' } }), of({ '*': 'deny' })]).toEqual(['bash', 'bash', '*'].map((tool) => ({ setting: 'PERMISSIONS', tool })))
+  expect(of({}, { 'agent-a': { edit: 'deny' } })).toEqual({ setting: 'AGENT_PERMISSIONS', tool: 'edit' })
+  expect(withheldFrom({ permissions: {}, agents: {} }, '__proto__')).toBeUndefined()
 })

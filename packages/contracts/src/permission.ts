@@ -43,6 +43,24 @@ export function layersOf({ permissions, agents }: PolicyRules, task: { agent_id:
   return [overBuiltIn(permissions), ...(own === undefined ? [] : [own]), ...(task.permissions === undefined ? [] : [task.permissions])]
 }
 
+/** What a deployment's policy withholds, and where that stands. */
+interface Withheld { setting: 'PERMISSIONS' | 'AGENT_PERMISSIONS'; tool: string }
+
+/**
+ * The first tool that the operator denies to an agent or has it ask for, be it for some patterns alone: what asks nobody cannot be held to that. What is withheld from
+ * all by itself (`DEFAULT_POLICY`) does not count: there the place is the boundary.
+ */
+export function withheldFrom({ permissions, agents }: PolicyRules, agentId: string): Withheld | undefined {
+  const own = Object.hasOwn(agents, agentId) ? agents[agentId] ?? {} : {}
+  const [ofAll, ofAgent] = [withheldIn(permissions), withheldIn(own)]
+  if (ofAll !== undefined) return { setting: 'PERMISSIONS', tool: ofAll }
+  return ofAgent === undefined ? undefined : { setting: 'AGENT_PERMISSIONS', tool: ofAgent }
+}
+
+function withheldIn(policy: PermissionPolicy): string | undefined {
+  return Object.entries(policy).find(([tool, rule]) => (DEFAULT_POLICY[tool] ?? 'allow') === 'allow' && (typeof rule === 'string' ? [rule] : Object.values(rule)).some((action) => action !== 'allow'))?.[0]
+}
+
 /** What the patterns of a tool leave open stays as it was: who opens one folder does not open all. */
 function overBuiltIn(permissions: PermissionPolicy): PermissionPolicy {
   const policy = { ...DEFAULT_POLICY, ...permissions }

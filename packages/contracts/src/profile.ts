@@ -25,15 +25,18 @@ export const Profile = z.strictObject({
   auth_method: z.string().min(1).max(100).optional(),
   /** `acp`: `deny` refuses whatever its agent asks for; with `allow` the policies decide. */
   permission: z.enum(['allow', 'deny']).default('allow'),
+  /** `command`: runs also for agents from whom a policy withholds something, as it asks nobody. Who sets it knows what the command does. */
+  unasked: z.boolean().default(false),
   /** Default: RUNNER_CPU_LIMIT and RUNNER_MEMORY_LIMIT. */
   cpu: Cpus.optional(),
   memory_mb: MemoryMb.optional(),
-}).superRefine(({ driver, command, auth_method: auth, env, set, permission, opencode_config: isOpencode }, context) => {
+}).superRefine(({ driver, command, auth_method: auth, env, set, permission, opencode_config: isOpencode, unasked }, context) => {
   // What would be left unheeded is refused: an operator who denies or withholds something must be able to rely on it.
   const only = (drivers: string, path: string) => context.addIssue({ code: 'custom', path: [path], message: `only for the driver ${drivers}` })
   if (driver === 'opencode' && env !== undefined) only('acp or command; what OpenCode gets is RUNNER_ENV', 'env')
   if (driver === 'opencode' && Object.keys(set).length > 0) only('acp or command; OpenCode is set up by OPENCODE_CONFIG', 'set')
-  if (driver !== 'acp' && permission === 'deny') only('acp; PERMISSIONS and AGENT_PERMISSIONS say what OpenCode may do, and a plain command asks nobody', 'permission')
+  if (driver !== 'acp' && permission === 'deny') only('acp; PERMISSIONS and AGENT_PERMISSIONS say what OpenCode may do, and a plain command asks nobody: see unasked', 'permission')
+  if (driver !== 'command' && unasked) only('command; other agents ask', 'unasked')
   if (driver !== 'acp' && isOpencode) only('acp', 'opencode_config')
   if (driver === 'opencode' && command !== undefined) context.addIssue({ code: 'custom', path: ['command'], message: 'not for the driver opencode; choose acp or command' })
   if (driver !== 'opencode' && command === undefined) context.addIssue({ code: 'custom', path: ['command'], message: `missing: the driver ${driver} needs to know what to run` })

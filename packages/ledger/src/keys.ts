@@ -34,6 +34,10 @@ export interface Keys {
   line(agentId: string, name: string): string
   /** HASH: by line, the storage on which its workspace is. */
   homes: string
+  /** HASH: bytes of files sent along with each task of an agent that is not over; `all`: their sum. */
+  sent(agentId: string): string
+  /** ZSET by last use: an agent's named workspaces. */
+  names(agentId: string): string
   /** ZSET by end: tasks that are over and may have left something running. */
   debts: string
   /** ZSET by end: tasks that ended because they cost their workers their lives, and that nobody replayed. */
@@ -78,6 +82,8 @@ export function keysOf(deployment: string): Keys {
     pending: `${prefix}pending`,
     line: (agentId, name) => `${prefix}line:${agentId}:${name}`,
     homes: `${prefix}homes`,
+    sent: (agentId) => `${prefix}sent:${agentId}`,
+    names: (agentId) => `${prefix}names:${agentId}`,
     debts: `${prefix}debts`,
     poisoned: `${prefix}poisoned`,
     keeps: `${prefix}keeps`,

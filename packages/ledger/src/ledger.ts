@@ -1,4 +1,4 @@
-import type { AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
+import type { AgentId, AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -70,15 +70,25 @@ export type Page =
 
 export interface FleetEntry { position: string; taskId: TaskId; seq: number; type: string }
 
+/** Of one agent; what is not there is not limited. */
+export interface SubmitLimits {
+  /** What its tasks may use in a day (UTC). */
+  day?: Budget | undefined
+  /** Of files sent along with its tasks that are not over. */
+  sentBytes?: number
+  /** How many named workspaces it may have; those that were not used for `idleMs` do not count. */
+  workspaces?: { most: number; idleMs: number }
+}
+
 /** The Redis-held truth: task records and their logs. Every method is one atomic step unless it says otherwise. */
 export interface Ledger {
   /**
    * G1, G2. Accepts a task, or answers with the one that has the same agent and idempotency key.
    * Nothing stays behind when it throws.
-   * @param agentsDay what the agent may use in a day (UTC): once that is used up, new tasks are refused
+   * @param limits what the agent may use and have: a task that takes more is refused
    * @throws LongshoreError idempotency_conflict, budget, overloaded, unavailable
    */
-  submit(task: NewTask, agentsDay?: Budget): Promise<Submitted>
+  submit(task: NewTask, limits?: SubmitLimits): Promise<Submitted>
   /** Whether Redis has memory for new tasks: without it `submit` refuses them as overloaded. */
   hasRoom(): Promise<boolean>
   /** @throws nothing for an unknown id: undefined. */
@@ -130,6 +140,8 @@ export interface Ledger {
 
   /** Tasks that are over and of which the blob store does not have everything yet, oldest first. */
   keeps(after: number, limit: number): Promise<TaskId[]>
+  /** Frees the name of a workspace that nobody has, awaits or used for so long. @returns whether it did: what is left of it can go */
+  forgetWorkspace(agentId: AgentId, name: string, idleMs: number): Promise<boolean>
   /** A task that is over and was never kept is on that list from now on. */
   oweKeeping(taskId: TaskId): Promise<void>
   /** What the blob store has of a task from now on; undefined: there is nothing to keep. The task is off that list. */

@@ -196,6 +196,18 @@ local function leaveMail(t, payload)
   set(t, 'undelivered', list)
   return '{"undelivered":' .. list .. ',' .. string.sub(payload, 2)
 end
+-- what of an agent's allotment a task had; answers what is left of it. Twice is harmless
+local function giveBack(sent, id)
+  local bytes = redis.call('HGET', sent, id) or 0
+  redis.call('HDEL', sent, id)
+  return redis.call('HINCRBY', sent, 'all', -bytes)
+end
+local function leaveAllotted(t, at)
+  if not string.find(t.brief, '"workspace":{', 1, true) then return end
+  local b = brief(t)
+  if b.workspace and b.workspace.files then giveBack(P .. 'sent:' .. b.agent_id, t.id) end
+  if b.workspace and b.workspace.name then redis.call('ZADD', P .. 'names:' .. b.agent_id, int(at), b.workspace.name) end
+end
 -- the one ending (G3): state, time, event, and the debt of cleaning up, together (G9). The task's duration, or nil when the table forbids it
 local function finish(t, to, payload, eventId, extra)
   if not move(t, to) then return nil end
@@ -223,6 +235,7 @@ local function finish(t, to, payload, eventId, extra)
   save(t)
   local line = lineOf(t)
   if line and storage then redis.call('HSETNX', P .. 'homes', line, storage) end
+  leaveAllotted(t, at)
   callNext(t)
   return duration
 end

@@ -1,5 +1,6 @@
 import { MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
 
+import { ALLOT } from './allotments.ts'
 import { RECORD_VERSION } from './record.ts'
 import { EXPIRE, script } from './script.ts'
 import { SPEND } from './usage.ts'
@@ -15,9 +16,9 @@ const DISCARDS = `
 local function discards(t) return t.handle and cjson.decode(t.handle).discard == true end
 `
 
-/** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms, the agent's tokens and cost for a day or ''. */
-export const SUBMIT = script(`${SPEND}
-local id, agent, key, print, brief, prompt, eventId, ttl, tokens, cost = unpack(ARGV)
+/** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms, the agent's tokens and cost for a day or '', then what `allot` wants to know. */
+export const SUBMIT = script(`${SPEND}${ALLOT}
+local id, agent, key, print, brief, prompt, eventId, ttl, tokens, cost, bytes, mostBytes, name, mostNames, idle = unpack(ARGV)
 local idem = P .. 'idem:' .. agent .. ':' .. key
 if key ~= '' then
   local known = redis.call('HMGET', idem, 'task', 'print')
@@ -30,6 +31,9 @@ if redis.call('EXISTS', taskKey(id)) == 1 then return redis.error_reply('DUPLICA
 local at = now()
 local spent = (tokens ~= '' or cost ~= '') and spentBy(agent, at)
 if spent and (tokens ~= '' and spent[1] >= tonumber(tokens) or cost ~= '' and spent[2] >= tonumber(cost)) then return { 'budget', spent } end
+local full = allot(agent, bytes, mostBytes, name, mostNames, idle, at)
+if full then return full end
+takeAllotted(id, agent, bytes, name, at)
 if key ~= '' then
   redis.call('HSET', idem, 'task', id, 'print', print)
   redis.call('PEXPIRE', idem, ttl)

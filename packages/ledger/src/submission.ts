@@ -2,6 +2,7 @@ import { hash } from 'node:crypto'
 
 import { type Choice, choicesOf, IDEMPOTENCY_TTL_MS, LongshoreError, type NewTask, type Task } from '@longshore/contracts'
 
+import { allotmentOf, noRoomForFiles, noRoomForWorkspace } from './allotments.ts'
 import type { LedgerContext } from './create-ledger.ts'
 import { newEventId } from './event-id.ts'
 import type { Ledger } from './ledger.ts'
@@ -13,16 +14,18 @@ import { SUBMIT } from './scripts.ts'
 export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Ledger, 'submit' | 'hasRoom'> {
   return {
     hasRoom: () => guard.hasRoom(),
-    async submit(task, agentsDay) {
+    async submit(task, limits = {}) {
       await guard.check()
       const key = task.idempotency_key === undefined ? '' : sha256(task.idempotency_key)
       const { brief, prompt } = storedForm(task)
       const eventId = newEventId()
       const [kind, answer] = (await run(
-        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS, agentsDay?.tokens ?? '', agentsDay?.cost_micros ?? '',
-      )) as ['new' | 'waits' | 'known' | 'conflict' | 'budget', unknown]
+        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS, limits.day?.tokens ?? '', limits.day?.cost_micros ?? '', ...allotmentOf(task, limits),
+      )) as ['new' | 'waits' | 'known' | 'conflict' | 'budget' | 'files' | 'workspaces', unknown]
       if (kind === 'conflict') throw conflict(String(answer))
       if (kind === 'budget') throw usedUp(task.agent_id, answer as [number, number])
+      if (kind === 'files') throw noRoomForFiles(task, Number(answer), limits)
+      if (kind === 'workspaces') throw noRoomForWorkspace(task, limits)
       if (kind === 'known') return { task: taskFrom(fieldsOf(answer) ?? {}), isNew: false }
       const stored = accepted(task, Number(answer), eventId)
       // One that waits for its workspace gets its ticket when it is its turn.

@@ -68,11 +68,11 @@ test('an agent that has used its day is refused new tasks, with the reason; the 
   const task = await world.running({ idempotency_key: 'k' })
   await spend(task, { input_tokens: 1_000, cost_micros: 50 })
   const more = () => ({ ...aTask(), agent_id: 'agent-a' })
-  await expect(ledger.submit(more(), { tokens: 1_000 })).rejects.toMatchObject({ code: 'budget', message: 'agent-a has used its budget for today: 1000 tokens, 50 millionths of the currency' })
-  await expect(ledger.submit(more(), { cost_micros: 50 })).rejects.toMatchObject({ code: 'budget' })
-  expect(await ledger.submit(more(), { tokens: 1_001, cost_micros: 51 })).toMatchObject({ isNew: true })
-  expect(await ledger.submit(aTask({ agent_id: 'agent-b' }), { tokens: 1 })).toMatchObject({ isNew: true })
-  expect(await ledger.submit({ ...aTask({ idempotency_key: 'k' }) }, { tokens: 1 })).toMatchObject({ isNew: false, task: { id: task.id } })
+  await expect(ledger.submit(more(), { day: { tokens: 1_000 } })).rejects.toMatchObject({ code: 'budget', message: 'agent-a has used its budget for today: 1000 tokens, 50 millionths of the currency' })
+  await expect(ledger.submit(more(), { day: { cost_micros: 50 } })).rejects.toMatchObject({ code: 'budget' })
+  expect(await ledger.submit(more(), { day: { tokens: 1_001, cost_micros: 51 } })).toMatchObject({ isNew: true })
+  expect(await ledger.submit(aTask({ agent_id: 'agent-b' }), { day: { tokens: 1 } })).toMatchObject({ isNew: true })
+  expect(await ledger.submit({ ...aTask({ idempotency_key: 'k' }) }, { day: { tokens: 1 } })).toMatchObject({ isNew: false, task: { id: task.id } })
 })
 
 test('G14: an agent that claims more than numbers hold spoils neither its record nor anybody\'s totals', async () => {

@@ -1,6 +1,6 @@
 import { readFile } from 'node:fs/promises'
 
-import { allProfiles, type Allowed, parseProfiles, type Profiles } from '@longshore/contracts'
+import { allProfiles, type Allowed, parseProfiles, type PolicyRules, type Profiles } from '@longshore/contracts'
 import { isOwnSecret, type Settings, SettingsError } from './settings.ts'
 
 /** What tasks may choose, as gateways and workers read it out of the same settings. */
@@ -9,6 +9,11 @@ export function allowedFrom(settings: Pick<Settings, 'TASK_MODELS' | 'TASK_IMAGE
     models: settings.TASK_MODELS, images: settings.TASK_IMAGES, envNames: settings.TASK_ENV_NAMES,
     maxCpus: settings.TASK_MAX_CPUS ?? settings.RUNNER_CPU_LIMIT, maxMemoryMb: Math.floor(bytesOf(settings.TASK_MAX_MEMORY ?? settings.RUNNER_MEMORY_LIMIT) / 1024 ** 2),
   }
+}
+
+/** What this deployment's agents may do without asking. */
+export function policyOf({ PERMISSIONS: permissions, AGENT_PERMISSIONS: agents }: Pick<Settings, 'PERMISSIONS' | 'AGENT_PERMISSIONS'>): PolicyRules {
+  return { permissions, agents }
 }
 
 /** The profiles of this deployment, built in and given. @throws SettingsError that names the field that does not fit */

@@ -1,4 +1,4 @@
-import { AgentId, Budget, Choices, choicesOf, DEFAULT_PROFILE, IdempotencyKey, ImageName, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, ModelName, Network, NewTask, Observer, PermissionPolicy, ProfileName, Prompt, QueueTtlMs, refusalOf, type Task, TimeoutMs, titleOf, WorkspaceRequest } from '@longshore/contracts'
+import { AgentId, Budget, Choices, choicesOf, DEFAULT_PROFILE, IdempotencyKey, ImageName, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, ModelName, Network, NewTask, Observer, PermissionPolicy, ProfileName, Prompt, QueueTtlMs, refusalOf, type Task, TimeoutMs, titleOf, withheldFrom, WorkspaceRequest } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
@@ -59,7 +59,7 @@ export function executeTask(ports: Ports): Operation {
     async handle(input, call) {
       const { task: asked, isServed } = await newTask(ports, input, call)
       const files = input.workspace?.files ?? []
-      const { task, isNew, ticket } = await submitWith(ports, asked, files.length === 0 ? undefined : () => ports.sent.put(asked.id, files), ports.limits.agentsDay)
+      const { task, isNew, ticket } = await submitWith(ports, asked, files.length === 0 ? undefined : () => ports.sent.put(asked.id, files), ports.limits.ofAgent)
       if (ticket !== undefined) ports.dispatch(ticket)
       if (!input.sync) return answer(ports, task, isNew, isServed)
       const waited = await waitForEnd(ports, task, call.signal)
@@ -72,7 +72,7 @@ export function executeTask(ports: Ports): Operation {
 async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call): Promise<{ task: NewTask; isServed: boolean }> {
   const agentId = actingAgent(call, input.agent_id)
   const policy = await ports.rollout.get()
-  const wanted = wantedOf(ports, input)
+  const wanted = wantedOf(ports, input, agentId)
   const isPlain = wanted.profile === DEFAULT_PROFILE && wanted.choices === undefined
   const { mode, isServed } = servingMode(wanted, chooseMode({ policy, stickyKey: agentId, explicit: input.mode }), input.mode, isPlain ? [] : await ports.workers())
   const asked = budgetFrom(input.budget_tokens, input.budget_cost_micros)
@@ -109,9 +109,14 @@ function workspaceOf({ git, name }: Partial<WorkspaceRequest> = {}): Pick<NewTas
 }
 
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input that names what is allowed */
-function wantedOf({ profiles, allowed }: Ports, input: z.output<typeof Input>): Wanted {
+function wantedOf({ profiles, allowed, policy }: Ports, input: z.output<typeof Input>, agentId: AgentId): Wanted {
   const profile = knownProfile(input.profile, profiles)
-  if (input.permissions !== undefined && input.mode !== 'opencode' && profiles[profile]?.driver === 'command') {
+  const plain = input.mode !== 'opencode' && profiles[profile]?.driver === 'command' ? profiles[profile] : undefined
+  const withheld = plain?.unasked === false ? withheldFrom(policy, agentId) : undefined
+  if (withheld !== undefined) {
+    throw new LongshoreError('invalid_input', `profile: ${profile} runs a plain command, which asks nobody, and the deployment withholds ${withheld.tool} from ${agentId}`, { field: 'profile', next: `Choose a profile that runs a coding agent, or ask the operator (${withheld.setting}, or unasked in PROFILES_FILE).` })
+  }
+  if (input.permissions !== undefined && plain !== undefined) {
     throw new LongshoreError('invalid_input', `permissions: the profile ${profile} runs a plain command, which asks nobody what it may do`, { field: 'permissions', next: 'Leave them out, or choose a profile that runs a coding agent.' })
   }
   const choices = choicesOf(input)

@@ -1,5 +1,5 @@
-import type { Allowed, Budget, Network, NewTask, PausedEnd, Profiles, Task, Ticket } from '@longshore/contracts'
-import type { Doorbell, Ledger, Scope } from '@longshore/ledger'
+import type { Allowed, Budget, Network, NewTask, PausedEnd, PolicyRules, Profiles, Task, Ticket } from '@longshore/contracts'
+import type { Doorbell, Ledger, Scope, SubmitLimits } from '@longshore/ledger'
 import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
 import type { z } from 'zod'
@@ -49,6 +49,8 @@ export interface Ports {
   version: string
   /** Which agents may be asked for, by name. */
   profiles: Profiles
+  /** What agents may do without asking (PERMISSIONS, AGENT_PERMISSIONS). */
+  policy: PolicyRules
   /** What a task may choose (TASK_MODELS and its like). */
   allowed: Allowed
   limits: {
@@ -66,8 +68,8 @@ export interface Ports {
     pausedEnd: PausedEnd
     /** The most that a task may ask for, and what it gets when it asks for nothing (TASK_TOKENS, TASK_COST_MICROS). */
     taskBudget: Budget | undefined
-    /** What an agent may use in a day (AGENT_DAILY_TOKENS, AGENT_DAILY_COST_MICROS). */
-    agentsDay: Budget | undefined
+    /** What an agent may use in a day and have at a time (AGENT_DAILY_TOKENS, AGENT_DAILY_COST_MICROS, AGENT_SENT_BYTES, AGENT_NAMED_WORKSPACES). */
+    ofAgent: SubmitLimits
     /** Networks that a task may ask for (EGRESS, EGRESS_MOST, EGRESS_POLICY). */
     networks: readonly Network[]
     /** Most bytes of a file in one answer (MAX_TASK_FILE_SIZE). */

@@ -1,6 +1,6 @@
 import { sentKey } from '@longshore/blobs'
-import { BlobFault, type BlobStore, type Budget, type FilesToSend, type ListedFile, listSent, type Log, LongshoreError, MAX_LISTING_BYTES, MAX_PACKED_BYTES, type NewTask, packSent, type SentFiles, type TaskId } from '@longshore/contracts'
-import type { Ledger } from '@longshore/ledger'
+import { BlobFault, type BlobStore, type FilesToSend, type ListedFile, listSent, type Log, LongshoreError, MAX_LISTING_BYTES, MAX_PACKED_BYTES, type NewTask, packSent, type SentFiles, type TaskId } from '@longshore/contracts'
+import type { Ledger, SubmitLimits } from '@longshore/ledger'
 
 /** Files that are sent along with tasks: they wait in the blob store until a worker makes the task's workspace. */
 export interface SentFilesPort {
@@ -51,11 +51,11 @@ export function createSentFiles({ store, ledgerId, log }: SentFilesDeps): SentFi
  * Accepts a task with its files, or neither: they are there before it. After a refusal, and when the key has another task already (G2), they go; where it is
  * not known what became of the submit they stay, and the collector looks.
  */
-export async function submitWith(ports: { ledger: Pick<Ledger, 'submit'>; sent: SentFilesPort }, task: NewTask, put: (() => Promise<SentFiles>) | undefined, agentsDay?: Budget): ReturnType<Ledger['submit']> {
-  if (put === undefined) return ports.ledger.submit(task, agentsDay)
+export async function submitWith(ports: { ledger: Pick<Ledger, 'submit'>; sent: SentFilesPort }, task: NewTask, put: (() => Promise<SentFiles>) | undefined, limits?: SubmitLimits): ReturnType<Ledger['submit']> {
+  if (put === undefined) return ports.ledger.submit(task, limits)
   const files = await put()
   try {
-    const submitted = await ports.ledger.submit({ ...task, workspace: { ...task.workspace, files } }, agentsDay)
+    const submitted = await ports.ledger.submit({ ...task, workspace: { ...task.workspace, files } }, limits)
     // A repeat that answers with this very task is our own, sent again after a lost answer.
     if (submitted.task.id !== task.id) await ports.sent.drop(files)
     return submitted

@@ -72,9 +72,9 @@ async function collectNameless({ ledger, store, isDryRun, log }: CollectBlobsOpt
   const { id: ledgerId } = await ledger.identity()
   for await (const { key, storedAt } of store.list()) {
     if (signal.aborted) return found
-    if (Date.now() - storedAt < NAMELESS_MS) continue
+    const isOld = Date.now() - storedAt >= NAMELESS_MS
     const what = isOurs(key) ? 'nameless' : 'sent'
-    if (!(what === 'nameless' ? await isNameless(ledger, key) : await isSpent(ledger, key, ledgerId))) continue
+    if (!(what === 'nameless' ? isOld && await isNameless(ledger, key) : await isSpent(ledger, key, { ledgerId, isOld }))) continue
     found[what] += 1
     if (isDryRun) log.info({ key }, 'would remove a blob that nothing names')
     else await store.delete(key)
@@ -91,15 +91,15 @@ async function isNameless(ledger: CollectBlobsOptions['ledger'], key: BlobKey): 
 }
 
 /**
- * Files that were sent along, of a task that is over, or that this ledger never accepted: it is this ledger that they were put there for (G10). Those of a poisoned task wait for its
+ * Files that were sent along, of a task that is over, or that this ledger did not accept in all that time: it is this ledger that they were put there for (G10). Those of a poisoned task wait for its
  * replay, those of a record that cannot be read for whoever can.
  */
-async function isSpent(ledger: CollectBlobsOptions['ledger'], key: BlobKey, ledgerId: string): Promise<boolean> {
+async function isSpent(ledger: CollectBlobsOptions['ledger'], key: BlobKey, { ledgerId, isOld }: { ledgerId: string; isOld: boolean }): Promise<boolean> {
   const sent = parseSentKey(key)
   if (sent?.ledgerId !== ledgerId) return false
   try {
     const task = await ledger.get(sent.taskId)
-    return task === undefined || (isOver(task.state) && !(await ledger.isPoisoned(task.id)))
+    return task === undefined ? isOld : (isOver(task.state) && !(await ledger.isPoisoned(task.id)))
   } catch {
     return false
   }

@@ -125,28 +125,28 @@ describe('files that were sent along', () => {
   }
   const there = async () => (await readdir(join(stack.root, 'blobs'), { recursive: true })).filter((name) => name.includes('.sent.')).map((name) => name.replace(/.*\//, '')).toSorted()
 
-  test('stay with tasks that are live or poisoned; go, after a day, with those that are over or were never accepted; G10: another ledger\'s stay', async () => {
+  test('stay with tasks that are live or poisoned; go with those that are over, and, after a day, those that were never accepted; G10: another ledger\'s stay', async () => {
     const { id: ours } = await stack.ledger.identity()
-    const [live, over, young, poisoned] = [(await stack.submit('x')).id, await ended(), await ended(), await ended()]
+    const [live, over, justOver, poisoned] = [(await stack.submit('x')).id, await ended(), await ended(), await ended()]
     await stack.redis.zadd(`{ls:${stack.deployment}}:poisoned`, 1, poisoned)
-    const refused = `task-${'r'.repeat(26)}`
+    const [refused, underWay] = [`task-${'r'.repeat(26)}`, `task-${'s'.repeat(26)}`]
     const unreadable = await ended()
     await stack.redis.hset(`{ls:${stack.deployment}}:task:${unreadable}`, 'brief', '{')
     await expect(stack.ledger.get(unreadable)).rejects.toThrow('JSON')
-    const stay = await Promise.all([put(sentKey(live, ours)), put(sentKey(young, ours), false), put(sentKey(poisoned, ours)), put(sentKey(refused, 'another-ledger')), put(sentKey(over, 'another-ledger')), put(sentKey(unreadable, ours))])
-    const go = await Promise.all([put(sentKey(over, ours)), put(sentKey(refused, ours))])
+    const stay = await Promise.all([put(sentKey(live, ours)), put(sentKey(underWay, ours), false), put(sentKey(poisoned, ours)), put(sentKey(refused, 'another-ledger')), put(sentKey(over, 'another-ledger')), put(sentKey(unreadable, ours))])
+    const go = await Promise.all([put(sentKey(over, ours)), put(sentKey(justOver, ours), false), put(sentKey(refused, ours))])
     const counted: string[] = []
     await collector(counted, { isDryRun: true })(NEVER)
     expect(await there()).toEqual([...stay, ...go].toSorted())
     await collector(counted)(NEVER)
     expect(await there()).toEqual(stay.toSorted())
-    expect(counted).toEqual(['sent 2'])
+    expect(counted).toEqual(['sent 3'])
   })
 })
 
 describe('workspaces of ended tasks', () => {
   const remover = (more: Partial<Parameters<typeof createWorkspaceRemover>[0]> = {}) => createWorkspaceRemover({
-    ledger: stack.ledger, storage, retentionMs: DAY, isDryRun: false, markFile: join(storage.root, markFileOf(stack.deployment)), name: 'w', now: () => Date.now() + 2 * DAY, onRemoved: () => undefined, log: SILENT, ...more,
+    ledger: stack.ledger, storage, retentionMs: DAY, namedRetentionMs: 30 * DAY, isDryRun: false, markFile: join(storage.root, markFileOf(stack.deployment)), name: 'w', now: () => Date.now() + 2 * DAY, onRemoved: () => undefined, log: SILENT, ...more,
   })
   const there = async () => (await readdir(storage.root)).filter((name) => !name.startsWith('.longshore-storage') && !name.startsWith('.longshore-ledger')).toSorted()
 
@@ -187,6 +187,18 @@ describe('workspaces of ended tasks', () => {
     await rm(workspaceOf(storage, id).repo, { recursive: true })
     await remover()(NEVER)
     expect(await there()).toEqual([])
+  })
+
+  test('a named workspace that no task used for long goes, and its name is free; one that a task waits for stays', async () => {
+    const [unused, awaited] = [await ended('e1', { workspace: { name: 'app' } }), await ended('e1', { workspace: { name: 'other' } })]
+    const names = `{ls:${stack.deployment}}:names:agent-a`
+    for (const name of ['app', 'other']) await stack.redis.zadd(names, 1, name)
+    await stack.submit('x', { workspace: { name: 'other' } })
+    const late = () => Date.now() + 31 * DAY
+    await remover({ now: late, isDryRun: true })(NEVER)
+    expect([await there(), await stack.redis.zcard(names)]).toEqual([[unused, awaited].toSorted(), 2])
+    await remover({ now: late })(NEVER)
+    expect([await there(), await stack.redis.zrange(names, 0, '-1')]).toEqual([[awaited], ['other']])
   })
 
   test('G10: on a storage that is another ledger\'s nothing is touched', async () => {

@@ -10,10 +10,12 @@ import type { Ledger } from '@longshore/ledger'
 import { whyNotOurs } from '../ledger-mark.ts'
 
 export interface RemoveWorkspacesOptions {
-  ledger: Pick<Ledger, 'get' | 'debts' | 'identity' | 'lease' | 'oweKeeping'>
+  ledger: Pick<Ledger, 'get' | 'debts' | 'identity' | 'lease' | 'oweKeeping' | 'forgetWorkspace'>
   storage: Storage
   /** How long after its end a workspace stays. */
   retentionMs: number
+  /** How long a named one stays that no task used. */
+  namedRetentionMs: number
   isDryRun: boolean
   markFile: string
   name: string
@@ -52,7 +54,7 @@ export function createWorkspaceRemover(options: RemoveWorkspacesOptions): (signa
         if (!isDryRun) await ledger.oweKeeping(id)
         continue
       }
-      if (!isDue(task, options) || (await isNamed(task, storage))) continue
+      if (!isDue(task, options) || (await isAwaited(task, options))) continue
       if (isDryRun) log.info({ task_id: id }, 'would remove the workspace of a task that is over')
       else if (await removeWorkspace(storage, id, log)) removed += 1
     }
@@ -70,10 +72,11 @@ function isDue({ ended_at: endedAt = Infinity }: Task, { retentionMs, now }: Rem
   return endedAt + retentionMs <= now()
 }
 
-/** A named workspace is where its last task was, and waits there for the next one. */
-async function isNamed(task: Task, storage: Storage): Promise<boolean> {
-  if (task.workspace?.name === undefined) return false
-  return lstat(workspaceOf(storage, task.id).repo).then(() => true, () => false)
+/** A named workspace is where its last task was, and waits there for the next one, until none came for so long; its name is free before its files go. */
+async function isAwaited({ id, agent_id: agent, workspace, ended_at: endedAt = Infinity }: Task, { ledger, storage, namedRetentionMs, isDryRun, now }: RemoveWorkspacesOptions): Promise<boolean> {
+  if (workspace?.name === undefined || !(await lstat(workspaceOf(storage, id).repo).then(() => true, () => false))) return false
+  if (endedAt + namedRetentionMs > now()) return true
+  return !isDryRun && !(await ledger.forgetWorkspace(agent, workspace.name, namedRetentionMs))
 }
 
 async function removeWorkspace({ root }: Storage, id: TaskId, log: Log): Promise<boolean> {

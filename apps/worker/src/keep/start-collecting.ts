@@ -9,15 +9,15 @@ import { createWorkspaceRemover } from './remove-workspaces.ts'
 import type { KeepLimits } from './what-to-collect.ts'
 
 /** Whether and how what is kept for too long is removed. */
-export interface CollectSettings { everyMs: number; isDryRun: boolean; markFile: string; limits: KeepLimits; workspaceRetentionMs: number }
+export interface CollectSettings { everyMs: number; isDryRun: boolean; markFile: string; limits: KeepLimits; workspaceRetentionMs: number; namedRetentionMs: number }
 
 export interface CollectDeps { ledger: Ledger; storage: Storage; store: BlobStore; name: string; log: Log; now: () => number; metrics: WorkerMetrics }
 
 /** The collector of the blob store and that of the storage, one at a time in the deployment and per storage. */
-export function startCollecting({ everyMs, isDryRun, markFile, limits, workspaceRetentionMs }: CollectSettings, { metrics, ...deps }: CollectDeps): Rounds[] {
+export function startCollecting({ everyMs, isDryRun, markFile, limits, workspaceRetentionMs, namedRetentionMs }: CollectSettings, { metrics, ...deps }: CollectDeps): Rounds[] {
   const collected = (why: string, count: number) => metrics.collected.inc({ why }, count)
   const blobs = createBlobCollector({ ...deps, limits, isDryRun, onCollected: collected })
-  const workspaces = createWorkspaceRemover({ ...deps, retentionMs: workspaceRetentionMs, isDryRun, markFile, onRemoved: (count) => collected('workspace', count) })
+  const workspaces = createWorkspaceRemover({ ...deps, retentionMs: workspaceRetentionMs, namedRetentionMs, isDryRun, markFile, onRemoved: (count) => collected('workspace', count) })
   return [
     keepRounds({ everyMs, round: blobs, log: deps.log, failing: 'what is kept for too long could not be removed' }),
     keepRounds({ everyMs, round: workspaces, log: deps.log, failing: 'workspaces of ended tasks could not be removed' }),

@@ -4,6 +4,7 @@ import { chmod, cp, lchown, lstat, mkdir, open, readdir, rename, rm, writeFile }
 import { basename, dirname, join } from 'node:path'
 import { GitRef, LongshoreError, TaskFailure, type UnpackedFile } from '@longshore/contracts'
 import { z } from 'zod'
+import { makeState } from './agent-state.ts'
 import { createBaseline, snapshot, type TreeId } from './changes.ts'
 import type { Cloned } from './clone.ts'
 import { GitCutShort, gitOf, runGit } from './git.ts'
@@ -36,8 +37,6 @@ const PASSWORD_FILE = 'password'
 const MAX_OWN_BYTES = 1_024
 /** Every file of a clone is read once; what git knows then, it does not read again. */
 const FIRST_LOOK_MS = 300_000
-/** The agent's home and XDG folders, relative to `state`. */
-const STATE_FOLDERS = ['home', 'config', 'data', 'cache', 'run'] as const
 
 /**
  * Makes a task's folders, once: a later attempt gets what the earlier ones left. `repo` becomes a git repository with an empty first commit,
@@ -50,8 +49,7 @@ export async function prepareWorkspace(workspace: Workspace, owner?: Owner, fill
     await mkdir(workspace.directory, { recursive: true, mode: 0o711 })
     await rm(workspace.baseline, { recursive: true, force: true })
     for (const folder of [workspace.control, workspace.baseline]) await mkdir(folder, { recursive: true, mode: 0o700 })
-    await mkdir(workspace.state, { recursive: true, mode: 0o700 })
-    for (const folder of STATE_FOLDERS) await mkdir(join(workspace.state, folder), { recursive: true, mode: 0o700 })
+    await makeState(workspace)
     const files = await filling?.files?.() ?? []
     await makeRepository(workspace, owner, filling)
     await createBaseline(workspace)
