@@ -13,6 +13,7 @@ import { createApiDoor } from './api-door.ts'
 import { createCallOperation } from './call-operation.ts'
 import { createGatewayMetrics } from './gateway-metrics.ts'
 import { createHttpFront, type HttpFront } from './http-front.ts'
+import { indexOlderTasks } from './index-older-tasks.ts'
 import { createKeyCheck } from './key-check.ts'
 import { createLiveRollout } from './live-rollout.ts'
 import { createMcpDoor } from './mcp-door.ts'
@@ -55,9 +56,10 @@ export async function createGateway(options: GatewayOptions): Promise<Gateway> {
   await parts.untilReady()
   // For the submits of a gateway that died before their tickets were in the queue.
   const rounds = dispatchTickets({ source: parts.ledger, producer: parts.producer, log })
+  const indexing = indexOlderTasks(parts.ledger, log)
   const front = buildFront(options, parts)
   const close = async () => {
-    await rounds.stop()
+    await Promise.all([rounds.stop(), indexing.stop()])
     await parts.close()
   }
   try {

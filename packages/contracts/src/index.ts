@@ -9,6 +9,7 @@ export {
   parseEvent, QueuedReason, START, type TaskEvent, TaskResult, TimeLimit, type UnknownEvent,
 } from './events.ts'
 export { FAILURE_CODES, Failure, FailureCode, isWorthRetrying, TaskFailure, toFailure } from './failures.ts'
+export { foldTitle } from './fold-title.ts'
 export { Handle } from './handle.ts'
 export { AgentId, DeploymentId, EventId, TaskId, taskIdFrom } from './ids.ts'
 export * from './limits.ts'

@@ -11,6 +11,8 @@ import { createMemoryGuard } from './memory-guard.ts'
 import { ownerWrites } from './owner-writes.ts'
 import { queries } from './queries.ts'
 import { runScript, type Script } from './script.ts'
+import { indexing } from './index-older.ts'
+import { search } from './search.ts'
 import { submission } from './submission.ts'
 import { usageQueries } from './usage.ts'
 import { unownedWrites } from './unowned-writes.ts'
@@ -35,5 +37,5 @@ export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger 
   const keys = keysOf(deployment)
   const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
-  return { ...submission(context, guard), ...queries(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context) }
+  return { ...submission(context, guard), ...queries(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context) }
 }

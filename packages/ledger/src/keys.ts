@@ -26,6 +26,16 @@ export interface Keys {
   tasks: string
   /** ZSET by created_at: the tasks of one agent. */
   agent(agentId: string): string
+  /** ZSET by stamp (task-index.ts): tasks of an agent, or with '' of all, in a state. `kind`: a member of `kinds`. */
+  index(agentId: string, state: string, kind: string): string
+  /** ZSET by folded title: the same tasks. */
+  titles(agentId: string): string
+  /** ZSET by ended_at: those that are over. */
+  ended(agentId: string): string
+  /** SET: `<mode>:<profile>` of every task there ever was. */
+  kinds: string
+  /** HASH: how far tasks of earlier builds are in the index. */
+  indexed: string
   /** SET: tasks that are not over. */
   live: string
   /** ZSET by due time: ticket ids that the queue has not confirmed. */
@@ -78,6 +88,11 @@ export function keysOf(deployment: string): Keys {
     fleet: `${prefix}fleet`,
     tasks: `${prefix}tasks`,
     agent: (agentId) => `${prefix}agent:${agentId}`,
+    index: (agentId, state, kind) => `${prefix}index:${agentId}:${state}:${kind}`,
+    titles: (agentId) => `${prefix}titles:${agentId}`,
+    ended: (agentId) => `${prefix}ended:${agentId}`,
+    kinds: `${prefix}kinds`,
+    indexed: `${prefix}indexed`,
     live: `${prefix}live`,
     pending: `${prefix}pending`,
     line: (agentId, name) => `${prefix}line:${agentId}:${name}`,

@@ -1,4 +1,4 @@
-import type { AgentId, AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
+import type { AgentId, AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, Mode, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -10,6 +10,20 @@ export class ClaimLost extends Error {
 
 /** A task without its prompt, which may be 256 KiB: what lists are made of. */
 export type TaskSummary = Omit<Task, 'prompt'>
+
+/** Which tasks are looked for: those that are all of this. Times are Redis ms, `From` included, `Before` not. */
+export interface TaskFilter {
+  agentId?: string | undefined
+  states?: readonly Task['state'][] | undefined
+  mode?: Mode | undefined
+  profile?: string | undefined
+  createdFrom?: number | undefined
+  createdBefore?: number | undefined
+  endedFrom?: number | undefined
+  endedBefore?: number | undefined
+  /** The beginning of the title, as `foldTitle` compares. */
+  titlePrefix?: string | undefined
+}
 
 export type Submitted = { task: Task; isNew: boolean; ticket?: Ticket }
 
@@ -95,6 +109,13 @@ export interface Ledger {
   get(taskId: TaskId): Promise<Task | undefined>
   /** Newest first; a record that this build cannot read is left out. Not one step: two reads. */
   list(options: { agentId?: string; limit: number; offset?: number }): Promise<TaskSummary[]>
+  /**
+   * Newest first, by an index. Not one step. `next`: there may be more after it, also when this page is empty. `isIndexing`: tasks of a build without an index are not all in it yet.
+   * Whose record was deleted leaves the index when it is met.
+   */
+  search(filter: TaskFilter, page: { limit: number; cursor?: string | undefined }): Promise<{ tasks: TaskSummary[]; next?: string; isIndexing: boolean }>
+  /** Brings into the index what a build without one has written since the last call. How many tasks were looked at. Not one step. */
+  indexOlder(signal: AbortSignal): Promise<number>
   counts(): Promise<Record<Task['state'], number>>
 
   /**

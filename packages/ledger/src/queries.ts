@@ -2,18 +2,13 @@ import { type AnyEvent, type Cursor, type Log, Mail, parseEvent, type Task, TASK
 import { ZodError } from 'zod'
 
 import type { LedgerContext } from './create-ledger.ts'
-import type { Ledger, Page } from './ledger.ts'
+import type { Ledger, Page, TaskSummary } from './ledger.ts'
 import { fieldsOf, SUMMARY_FIELDS, summaryFrom, taskFrom, TICKET_FIELDS, waitingFrom } from './record.ts'
 import { READ } from './scripts.ts'
 
 /** Everything that only reads. */
 export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'mail' | 'debts' | 'poisoned' | 'isPoisoned'> {
-  const summary = async (taskId: TaskId) => summaryFrom(await redis.hmget(keys.task(taskId), ...SUMMARY_FIELDS))
-  const latest = async (index: string, limit: number, offset: number) => {
-    const ids = await redis.zrevrange(index, offset, offset + limit - 1)
-    const tasks = await Promise.all(ids.map((id) => summary(TaskId.parse(id)).catch(unreadable(log, id))))
-    return tasks.filter((task) => task !== undefined)
-  }
+  const latest = async (index: string, limit: number, offset: number) => summaries({ redis, keys, log }, await redis.zrevrange(index, offset, offset + limit - 1))
   return {
     async get(taskId) {
       const fields = fieldsOf(await redis.hgetall(keys.task(taskId)))
@@ -66,6 +61,13 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
       return (await redis.zrange(keys.debts, 0, String(limit - 1))).map((id) => TaskId.parse(id))
     },
   }
+}
+
+/** Those that there are and that this build can read, in that order. */
+export async function summaries({ redis, keys, log }: Pick<LedgerContext, 'redis' | 'keys' | 'log'>, ids: readonly string[]): Promise<TaskSummary[]> {
+  const summary = async (id: string) => summaryFrom(await redis.hmget(keys.task(TaskId.parse(id)), ...SUMMARY_FIELDS))
+  const tasks = await Promise.all(ids.map((id) => summary(id).catch(unreadable(log, id))))
+  return tasks.filter((task) => task !== undefined)
 }
 
 async function liveTickets({ redis, keys }: Pick<LedgerContext, 'redis' | 'keys'>, after: string | undefined, limit: number): ReturnType<Ledger['liveTickets']> {

@@ -3,6 +3,8 @@ import type { Redis } from 'ioredis'
 
 import { END_STATES, TRANSITIONS } from '@longshore/contracts'
 
+import { INDEX } from './task-index.ts'
+
 // As text and a set of literals: a table would be built anew by every call of every script.
 const ALLOWED = Object.entries(TRANSITIONS).flatMap(([from, to]) => to.map((state) => `${from}>${state}`)).join(' ')
 const OVER = END_STATES.map((state) => `${state} = true`).join(', ')
@@ -39,11 +41,11 @@ local function with(json, fields)
 end
 -- the part of a record that decisions are made by; nil for an unknown task
 local function open(id)
-  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv', 'batch', 'asking')
+  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv', 'batch', 'asking', 'created_at')
   if not r[1] then return nil end
   return {
     id = id, state = r[1], claim = tonumber(r[2]) or 0, ticket = tonumber(r[3]) or 0, attempt = tonumber(r[4]) or 0, seq = tonumber(r[5]) or 0,
-    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, batch = r[13], asking = r[14], changes = {}
+    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, batch = r[13], asking = r[14], created_at = tonumber(r[15]), changes = {}
   }
 end
 local function set(t, field, value)
@@ -99,11 +101,13 @@ local function append(t, eventType, payload, eventId, at)
   t.appended = true
   ring(t.id, int(t.seq))
 end
+${INDEX}
 local function move(t, to)
   if not string.find(ALLOWED, ' ' .. t.state .. '>' .. to .. ' ', 1, true) then return false end
   if t.state ~= to then
     redis.call('HINCRBY', P .. 'counts', t.state, -1)
     redis.call('HINCRBY', P .. 'counts', to, 1)
+    reindex(t, t.state, to)
   end
   set(t, 'state', to)
   return true
@@ -214,6 +218,7 @@ local function finish(t, to, payload, eventId, extra)
   local at = now()
   local duration = at - (t.started_at or at)
   set(t, 'ended_at', at)
+  indexEnd(t, at)
   for i = 1, #extra, 2 do
     set(t, extra[i], extra[i + 1])
     -- plain text is safe to look for: in the words of a failure its quotes would be escaped

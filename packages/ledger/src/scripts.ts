@@ -16,9 +16,9 @@ const DISCARDS = `
 local function discards(t) return t.handle and cjson.decode(t.handle).discard == true end
 `
 
-/** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms, the agent's tokens and cost for a day or '', then what `allot` wants to know. */
+/** ARGV: id, agent, idempotency hash or '', fingerprint, brief, prompt, event id, idempotency ttl ms, the agent's tokens and cost for a day or '', folded title, then what `allot` wants to know. */
 export const SUBMIT = script(`${SPEND}${ALLOT}
-local id, agent, key, print, brief, prompt, eventId, ttl, tokens, cost, bytes, mostBytes, name, mostNames, idle = unpack(ARGV)
+local id, agent, key, print, brief, prompt, eventId, ttl, tokens, cost, title, bytes, mostBytes, name, mostNames, idle = unpack(ARGV)
 local idem = P .. 'idem:' .. agent .. ':' .. key
 if key ~= '' then
   local known = redis.call('HMGET', idem, 'task', 'print')
@@ -38,11 +38,13 @@ if key ~= '' then
   redis.call('HSET', idem, 'task', id, 'print', print)
   redis.call('PEXPIRE', idem, ttl)
 end
-local t = { id = id, ticket = 0, seq = 0, state = 'queued', brief = brief, changes = { 'brief', brief, 'prompt', prompt, 'state', 'queued', 'created_at', int(at), 'rv', '${RECORD_VERSION}' } }
+local t = { id = id, ticket = 0, seq = 0, state = 'queued', brief = brief, created_at = at, changes = { 'brief', brief, 'prompt', prompt, 'state', 'queued', 'created_at', int(at), 'rv', '${RECORD_VERSION}' } }
 redis.call('ZADD', P .. 'tasks', int(at), id)
 redis.call('ZADD', P .. 'agent:' .. agent, int(at), id)
 redis.call('SADD', P .. 'live', id)
 redis.call('HINCRBY', P .. 'counts', 'queued', 1)
+reindex(t, nil, 'queued')
+indexTitle(t, title)
 local line = lineOf(t)
 if line then redis.call('RPUSH', line, id) end
 queue(t, 'submitted', at, 0, eventId)

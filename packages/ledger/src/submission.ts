@@ -9,6 +9,7 @@ import type { Ledger } from './ledger.ts'
 import type { MemoryGuard } from './memory-guard.ts'
 import { fieldsOf, storedForm, taskFrom, ticketOf } from './record.ts'
 import { SUBMIT } from './scripts.ts'
+import { indexedTitle } from './task-index.ts'
 
 /** G1 and G2: one script accepts the task, its key, its first ticket and its first event, or nothing. */
 export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Ledger, 'submit' | 'hasRoom'> {
@@ -20,7 +21,7 @@ export function submission({ run }: LedgerContext, guard: MemoryGuard): Pick<Led
       const { brief, prompt } = storedForm(task)
       const eventId = newEventId()
       const [kind, answer] = (await run(
-        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS, limits.day?.tokens ?? '', limits.day?.cost_micros ?? '', ...allotmentOf(task, limits),
+        SUBMIT, task.id, task.agent_id, key, fingerprintOf(task), brief, prompt, eventId, IDEMPOTENCY_TTL_MS, limits.day?.tokens ?? '', limits.day?.cost_micros ?? '', indexedTitle(task.title), ...allotmentOf(task, limits),
       )) as ['new' | 'waits' | 'known' | 'conflict' | 'budget' | 'files' | 'workspaces', unknown]
       if (kind === 'conflict') throw conflict(String(answer))
       if (kind === 'budget') throw usedUp(task.agent_id, answer as [number, number])

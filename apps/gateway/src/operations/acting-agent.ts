@@ -27,3 +27,15 @@ export function actingAgent({ caller, agentIdHeader }: Call, parameter: AgentId 
   if (!agentId.success) throw new LongshoreError('invalid_input', `x-agent-id: ${agentId.error.issues[0]?.message ?? 'not an agent id'}`, { field: 'x-agent-id' })
   return agentId.data
 }
+
+/**
+ * Whose tasks are read: an agent's key reads its own agent's, an operator's those of the named one, or with undefined of all (G11).
+ * @throws LongshoreError forbidden
+ */
+export function ownOrAnyAgent({ caller }: Pick<Call, 'caller'>, parameter: AgentId | undefined): AgentId | undefined {
+  if (!caller.isOperator && parameter !== undefined && parameter !== caller.agentId) {
+    throw new LongshoreError('forbidden', 'agent_id names another agent than the API key belongs to', { field: 'agent_id', next: 'Leave agent_id out.' })
+  }
+  if (!caller.isOperator && caller.agentId === undefined) throw new LongshoreError('forbidden', 'the API key belongs to no agent', { next: 'Use an agent\'s key, or an operator\'s.' })
+  return parameter ?? (caller.isOperator ? undefined : caller.agentId)
+}

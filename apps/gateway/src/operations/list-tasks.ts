@@ -1,5 +1,6 @@
-import { AgentId, LongshoreError } from '@longshore/contracts'
+import { AgentId } from '@longshore/contracts'
 import { z } from 'zod'
+import { ownOrAnyAgent } from './acting-agent.ts'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
 import { TaskView, viewTask } from './task-view.ts'
 
@@ -19,11 +20,8 @@ export function listTasks(ports: Ports): Operation {
     scope: 'tasks',
     route: { method: 'GET', path: '/api/tasks' },
     isTool: false,
-    async handle({ agent_id, limit, offset }, { caller }) {
-      if (!caller.isOperator && agent_id !== undefined && agent_id !== caller.agentId) {
-        throw new LongshoreError('forbidden', 'agent_id names another agent than the API key belongs to', { field: 'agent_id', next: 'Leave agent_id out.' })
-      }
-      const agentId = agent_id ?? caller.agentId
+    async handle({ agent_id, limit, offset }, call) {
+      const agentId = ownOrAnyAgent(call, agent_id)
       const tasks = await ports.ledger.list({ limit, offset, ...(agentId === undefined ? {} : { agentId }) })
       return { tasks: tasks.map((task) => viewTask(task, ports.now())) }
     },

@@ -14,6 +14,7 @@ import { ping } from './ping.ts'
 import { listPoisonedTasks, replayTask } from './poison.ts'
 import { readTaskFile } from './read-task-file.ts'
 import { getRollout, setRollout } from './rollout.ts'
+import { searchTasks } from './search-tasks.ts'
 import { sendTaskControl } from './send-task-control.ts'
 import { sendTaskMessage } from './send-task-message.ts'
 import { drainWorker, listWorkers } from './workers.ts'
@@ -23,5 +24,6 @@ export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
     getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
+    searchTasks,
   ].map((make) => make(ports))
 }
