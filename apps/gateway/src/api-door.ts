@@ -1,7 +1,7 @@
 import { LongshoreError } from '@longshore/contracts'
 
 import type { Answer, CallOperation } from './call-operation.ts'
-import type { Call, Download, Operation } from './operations/operation.ts'
+import type { Call, Download, Live, Operation } from './operations/operation.ts'
 import { parseJson } from './request-body.ts'
 
 /** A route that fits a request: its operation and what the path says. */
@@ -10,8 +10,11 @@ interface Match { operation: Operation; path: Record<string, string> }
 export interface ApiDoor {
   /** @throws LongshoreError unknown_operation */
   match(method: string, path: string): Match
-  serve(match: Match, query: URLSearchParams, body: string, call: Call, range: string | undefined): Promise<{ status: number; body: object } | Download>
+  serve(match: Match, query: URLSearchParams, body: string, call: Call, headers: ReplyHeaders): Promise<{ status: number; body: object } | Download | Live>
 }
+
+/** Headers of a request that its answer depends on. */
+export interface ReplyHeaders { range: string | undefined; lastEventId: string | undefined }
 
 /** The operations as HTTP routes. */
 export function createApiDoor(operations: readonly Operation[], callOperation: CallOperation): ApiDoor {
@@ -26,15 +29,25 @@ export function createApiDoor(operations: readonly Operation[], callOperation: C
         next: methods.length > 0 ? `This path answers to ${methods.join(', ')}.` : `Routes: ${operations.map(({ route: { method: m, path: p } }) => `${m} ${p}`).join(', ')}.`,
       })
     },
-    async serve({ operation, path }, query, body, call, range) {
+    async serve({ operation, path }, query, body, call, headers) {
       const input = operation.route.method === 'GET' ? { ...fromQuery(operation, query), ...path } : { ...fromBody(body), ...path }
-      let download: Download | undefined
-      const served: Operation = operation.download === undefined ? operation : { ...operation, handle: async (parsed, each) => {
-        download = await operation.download?.(parsed, each, range)
-        return {}
-      } }
-      const answer = await callOperation(served, input, call)
-      return answer.ok && download !== undefined ? download : render(answer, operation.route.status ?? 200)
+      let reply: Download | Live | undefined
+      const answer = await callOperation(replying(operation, headers, (made) => { reply = made }), input, call)
+      return answer.ok && reply !== undefined ? reply : render(answer, operation.route.status ?? 200)
+    },
+  }
+}
+
+/** The operation as this door serves it: with bytes or a stream in place of JSON, if it has them. */
+function replying(operation: Operation, { range, lastEventId }: ReplyHeaders, reply: (made: Download | Live) => void): Operation {
+  const { download, live } = operation
+  if (download === undefined && live === undefined) return operation
+  return {
+    ...operation,
+    async handle(input, call) {
+      if (download !== undefined) reply(await download(input, call, range))
+      else if (live !== undefined) reply(await live(input, call, lastEventId))
+      return {}
     },
   }
 }

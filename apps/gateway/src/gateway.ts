@@ -26,12 +26,14 @@ import { operationTable } from './operations/table.ts'
 import { createTaskFiles } from './operations/task-files-port.ts'
 import { processHealth } from './process-health.ts'
 import { createTicketDispatch } from './ticket-dispatch.ts'
+import { createWatching } from './watching/create-watching.ts'
 
 export type GatewaySettings = Pick<Settings,
   'LONGSHORE_DEPLOYMENT' | 'MCP_HOST' | 'MCP_PORT' | 'MCP_ALLOWED_HOSTS' | 'MCP_ALLOWED_ORIGINS' | 'SYNC_WAIT_MS' | 'RUNNER_TIMEOUT_MS' | 'QUEUE_TTL_MS' | 'PAUSED_TTL_MS' | 'PAUSED_END'
   | 'TASK_TOKENS' | 'TASK_COST_MICROS' | 'AGENT_DAILY_TOKENS' | 'AGENT_DAILY_COST_MICROS'
   | 'PERMISSIONS' | 'AGENT_PERMISSIONS' | 'AGENT_SENT_BYTES' | 'AGENT_NAMED_WORKSPACES' | 'WORKSPACE_NAMED_RETENTION_DAYS'
   | 'TASK_MODELS' | 'TASK_IMAGES' | 'TASK_ENV_NAMES' | 'TASK_MAX_CPUS' | 'TASK_MAX_MEMORY' | 'TASK_MAX_ATTEMPTS' | 'RUNNER_CPU_LIMIT' | 'RUNNER_MEMORY_LIMIT'
+  | 'EVENTS_HEARTBEAT_MS' | 'EVENTS_STALL_MS' | 'EVENTS_POLL_MS' | 'EVENTS_MAX_STREAMS' | 'EVENTS_MAX_STREAMS_PER_AGENT'
   | 'EGRESS' | 'EGRESS_POLICY' | 'EGRESS_MOST' | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE' | 'BLOBS_DIR' | 'LONGSHORE_HOME'>
 
 export interface GatewayOptions { settings: GatewaySettings; profiles: Profiles; redisUrl: string; version: string; log: Log }
@@ -143,6 +145,7 @@ function buildFront({ settings, profiles, version, log }: GatewayOptions, parts:
   const operations = operationTable(ports)
   const callOperation = createCallOperation({ log, metrics })
   return createHttpFront({
+    live: createWatching({ settings, ledger: parts.ledger, doorbell: parts.doorbell, registry, log }),
     allow: createAllowLists([inUrl(settings.MCP_HOST), ...settings.MCP_ALLOWED_HOSTS], settings.MCP_ALLOWED_ORIGINS),
     checkKey: createKeyCheck(parts.apiKeys, monotonic),
     mcp: createMcpDoor({ operations, callOperation, version, log }),

@@ -28,6 +28,8 @@ export async function sendDownload(response: ServerResponse, { status, headers, 
 export function sendError(response: ServerResponse, error: LongshoreError): void {
   if (response.headersSent) return void response.destroy()
   if (error.code === 'unauthorized') response.setHeader('www-authenticate', 'Bearer realm="longshore"')
+  // Both pass by themselves.
+  if (error.code === 'overloaded' || error.code === 'unavailable') response.setHeader('retry-after', '5')
   // The rest of a body that is too large is not read.
   if (error.code === 'payload_too_large') response.setHeader('connection', 'close')
   sendJson(response, error.status, error.toBody())

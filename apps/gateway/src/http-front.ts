@@ -9,6 +9,7 @@ import { describeError, toDoorError } from './door-error.ts'
 import type { CheckKey } from './key-check.ts'
 import type { McpDoor } from './mcp-door.ts'
 import type { Call } from './operations/operation.ts'
+import { type LiveDeps, serveLive } from './watching/serve-live.ts'
 import { sendDownload, sendError, sendJson } from './http-answer.ts'
 import { readBody } from './request-body.ts'
 import { sendWebResponse, toWebRequest } from './web-request.ts'
@@ -21,12 +22,13 @@ export interface HttpFrontOptions {
   registry: Registry
   health: () => Promise<object>
   ready: () => Promise<Readiness>
+  live: LiveDeps
   log: Log
 }
 
 export interface HttpFront {
   server: Server
-  /** Calls that wait on purpose answer now, with what they have. */
+  /** Calls that wait on purpose answer now, with what they have; streams end with a word that says where to go on. */
   endWaits(): void
 }
 
@@ -47,7 +49,13 @@ export function createHttpFront(options: HttpFrontOptions): HttpFront {
       sendError(response, error)
     })
   })
-  return { server, endWaits: () => waits.forEach((wait) => wait.abort()) }
+  return {
+    server,
+    endWaits: () => {
+      options.live.hub.stop()
+      waits.forEach((wait) => wait.abort())
+    },
+  }
 }
 
 /** One HTTP exchange; the signal aborts when the client went away or the gateway stops. */
@@ -103,8 +111,10 @@ function jsonOrNothing(text: string): unknown {
 async function serveApi(exchange: Exchange, url: URL, options: HttpFrontOptions): Promise<void> {
   const call = await identify(exchange, options)
   const match = options.api.match(exchange.request.method ?? 'GET', url.pathname)
-  const answer = await options.api.serve(match, url.searchParams, await readBody(exchange.request), call, exchange.request.headers.range)
-  if ('headers' in answer) await sendDownload(exchange.response, answer, options.log)
+  const { range, 'last-event-id': lastEventId } = exchange.request.headers
+  const answer = await options.api.serve(match, url.searchParams, await readBody(exchange.request), call, { range, lastEventId: typeof lastEventId === 'string' && lastEventId !== '' ? lastEventId : undefined })
+  if ('kind' in answer) serveLive(exchange.response, answer, call, () => options.checkKey(exchange.request.headers.authorization), options.live)
+  else if ('headers' in answer) await sendDownload(exchange.response, answer, options.log)
   else sendJson(exchange.response, answer.status, answer.body)
 }
 

@@ -103,6 +103,19 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   handle(input: z.output<I>, call: Call): Promise<z.output<O>>
   /** What the HTTP route answers instead: bytes as they are, streamed. `range`: that header. */
   download?(input: z.output<I>, call: Call, range: string | undefined): Promise<Download>
+  /** What the HTTP route answers instead: a log, from a cursor, as it grows. `lastEventId`: that header. */
+  live?(input: z.output<I>, call: Call, lastEventId: string | undefined): Promise<Live>
+}
+
+/** A log to be followed. */
+export interface Live {
+  kind: 'live'
+  /** A task's id, or `fleet`. */
+  topic: string
+  /** Where the reader stands. */
+  cursor: string
+  /** Nothing will ever come after the cursor. */
+  isOver?: boolean
 }
 
 export interface Download { status: number; headers: Record<string, string>; body: AsyncIterable<Uint8Array> }

@@ -17,12 +17,13 @@ import { getRollout, setRollout } from './rollout.ts'
 import { searchTasks } from './search-tasks.ts'
 import { sendTaskControl } from './send-task-control.ts'
 import { sendTaskMessage } from './send-task-message.ts'
+import { watchTask } from './watch-task.ts'
 import { drainWorker, listWorkers } from './workers.ts'
 
 /** Everything that the doors serve, in the order in which tools are listed. */
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
-    executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
+    executeTask, getTaskStatus, getTaskHistory, watchTask, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
     getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
     searchTasks,
   ].map((make) => make(ports))
