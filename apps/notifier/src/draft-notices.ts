@@ -2,7 +2,7 @@ import { createHash } from 'node:crypto'
 
 import type { AnyEvent, Task, TaskId, TaskState } from '@longshore/contracts'
 import type { Ledger } from '@longshore/ledger'
-import type { Notice, NoticeKind } from './notice.ts'
+import type { Notice } from './notice.ts'
 import type { Rendered } from './render/lines.ts'
 import { renderCard } from './render/render-card.ts'
 import { type EndEvent, endOf, renderCompletion } from './render/render-completion.ts'
@@ -37,8 +37,8 @@ export function draftNotices(task: Task, view: TaskView, events: readonly AnyEve
   return { view: { ...view, shown }, notices: [...cards, ...endings] }
 }
 
-function noticeOf(kind: NoticeKind, task: Task, event: AnyEvent, status: TaskState, words: Rendered): Notice {
-  return { v: 1, kind, task_id: task.id, event_id: event.id, seq: event.seq, status, observers: task.observers, ...words }
+function noticeOf(kind: Notice['kind'], task: Task, event: AnyEvent, status: TaskState, words: Rendered): Notice {
+  return { v: 1, kind, task_id: task.id, agent_id: task.agent_id, event_id: event.id, seq: event.seq, status, title: task.title, observers: task.observers, ...words }
 }
 
 function isEnd(event: AnyEvent): event is EndEvent & { known: true } {

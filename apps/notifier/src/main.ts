@@ -15,7 +15,7 @@ const doorbell = createDoorbell(connectRedis(settings.REDIS_URL, 'background', l
 const registry = createMetrics('notifier')
 
 const stopping = new AbortController()
-const metrics = createNoticeMetrics(registry, { redis: probe, deployment })
+const metrics = createNoticeMetrics(registry, { redis: probe, deployment, now: Date.now })
 const ledger = createLedger({ redis, deployment, log })
 const outlets = sinksOf(settings, { log, now: Date.now, signal: stopping.signal }).map((sink) => {
   const counted = metrics.of(sink.name)

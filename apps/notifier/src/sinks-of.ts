@@ -5,7 +5,7 @@ import { createMatrixClient } from './matrix/client.ts'
 import { createMatrixSink } from './matrix/matrix-sink.ts'
 import type { Sink } from './sink.ts'
 
-type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' | 'MATRIX_ACCESS_TOKEN' | 'MATRIX_USER_ID' | 'MATRIX_ROOM_ID' | 'MATRIX_DEFAULT_HUMAN_OBSERVERS' | 'LONGSHORE_DEPLOYMENT'>
+type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' | 'MATRIX_ACCESS_TOKEN' | 'MATRIX_USER_ID' | 'MATRIX_ROOM_ID' | 'MATRIX_ROOMS' | 'MATRIX_DEFAULT_HUMAN_OBSERVERS' | 'LONGSHORE_DEPLOYMENT'>
 
 /** A homeserver that takes longer than this is asked again, under the same transaction id. */
 const CALL_TIMEOUT_MS = 10_000
@@ -22,7 +22,9 @@ function matrixSinkOf(settings: MatrixSettings, { log, now, signal }: SinkDeps):
   if (!settings.MATRIX_ENABLED || baseUrl === undefined || token === undefined || botId === undefined) return undefined
   return createMatrixSink({
     client: createMatrixClient({ baseUrl, token, timeoutMs: CALL_TIMEOUT_MS, signal }),
-    wish: { given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS },
+    plan: {
+      per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, speakers: [],
+    },
     log,
     now,
   })

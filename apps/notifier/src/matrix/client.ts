@@ -32,8 +32,12 @@ export interface MatrixClient {
   /** Harmless when we are in it. @returns the room's id */
   join(roomIdOrAlias: string): Promise<string>
   invite(roomId: string, userId: string): Promise<void>
+  kick(roomId: string, userId: string): Promise<void>
   /** Undefined: the room has no such state. */
   roomState(roomId: string, type: string, key?: string): Promise<Record<string, unknown> | undefined>
+  setState(roomId: string, type: string, key: string, content: object): Promise<void>
+  /** Who made the room. */
+  roomMaker(roomId: string): Promise<string>
   /** The same `txn` again is answered with the same event for 24 h. @returns its id */
   send(roomId: string, type: string, txn: string, content: object): Promise<string>
   /** Newest first. */
@@ -51,6 +55,9 @@ export function createMatrixClient(options: ClientOptions): MatrixClient {
     createRoom: async (request) => (await call(RoomAnswer, 'POST', '/v3/createRoom', request)).room_id,
     join: async (roomIdOrAlias) => (await call(RoomAnswer, 'POST', `/v3/join/${encodeURIComponent(roomIdOrAlias)}`, {})).room_id,
     invite: async (roomId, userId) => void (await call(z.unknown(), 'POST', room(roomId, '/invite'), { user_id: userId })),
+    kick: async (roomId, userId) => void (await call(z.unknown(), 'POST', room(roomId, '/kick'), { user_id: userId })),
+    setState: async (roomId, type, key, content) => void (await call(EventAnswer, 'PUT', room(roomId, `/state/${encodeURIComponent(type)}/${encodeURIComponent(key)}`), content)),
+    roomMaker: async (roomId) => (await call(z.object({ sender: z.string() }), 'GET', room(roomId, '/state/m.room.create/?format=event'))).sender,
     roomState: (roomId, type, key = '') => call(z.record(z.string(), z.unknown()), 'GET', room(roomId, `/state/${encodeURIComponent(type)}/${encodeURIComponent(key)}`)).catch(ifNotFound),
     send: async (roomId, type, txn, content) => (await call(EventAnswer, 'PUT', room(roomId, `/send/${encodeURIComponent(type)}/${encodeURIComponent(txn)}`), content)).event_id,
     messages: (roomId, from, limit) => call(Messages, 'GET', room(roomId, `/messages?${query({ dir: 'b', limit: String(limit), from })}`)),

@@ -37,7 +37,7 @@ export async function aWorld(server: Homeserver, settings: Record<string, string
     MATRIX_HOMESERVER_URL: server.baseUrl, MATRIX_ACCESS_TOKEN: bot.token, MATRIX_USER_ID: bot.userId, ...settings,
   }
   const domain = bot.userId.slice(bot.userId.indexOf(':') + 1)
-  const room = () => waitFor(() => bot.client.resolveAlias(`#longshore-${harbour.deployment}:${domain}`), { what: 'the room' })
+  const room = () => waitFor(() => bot.client.resolveAlias(`#longshore-${harbour.deployment}_agent_agent-a:${domain}`), { what: 'the room' })
   return {
     harbour, bot, room,
     start: async (more = {}) => ends(await startNotifierProcess({ ...env, ...more })),
