@@ -1,3 +1,4 @@
+import { createHash, randomBytes } from 'node:crypto'
 import { mkdtemp, rm, writeFile } from 'node:fs/promises'
 import { tmpdir } from 'node:os'
 import { join } from 'node:path'
@@ -10,6 +11,11 @@ const STEPS = 4
 /** What is promised is 2 s, p99; the figure is printed. */
 const GENEROUS_MS = 5_000
 const PROFILE = 'qwen-code'
+/** As the provider's token looks, and in the environment of every agent: so that it is known to be looked for in the right way. */
+const PLANTED = randomBytes(16).toString('hex')
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex')
+/** Digests of all that looks so in environments, command lines and files that the agent can read; what is said as it is would be redacted. */
+const LOOK = '{ cat /proc/*/environ /proc/*/cmdline; find "$HOME" -type f -exec cat {} +; } 2>/dev/null | tr "\\0" "\\n" | grep -aoE "[0-9a-f]{32}" | sort -u | while read one; do printf %s "$one" | sha256sum; done'
 /** What a repository would have the agent do: ask nobody, start servers, and take its model from somewhere else. */
 const HOSTILE = {
   '.qwen/settings.json': JSON.stringify({
@@ -25,7 +31,7 @@ describeNeeding(NEEDS.docker, 'an agent of the npm registry: Qwen Code, as the g
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'longshore-npm-agent-'))
       const profiles = join(folder, 'profiles.json')
-      const profile = { driver: 'acp', image: await qwenImage(), command: ['qwen', '--acp', '--bare', '--approval-mode', 'default'], env: ['OPENAI_API_KEY', 'OPENAI_BASE_URL'], set: { OPENAI_MODEL: SCRIPTED_MODEL, QWEN_USAGE_STATISTICS_ENABLED: '0' } }
+      const profile = { driver: 'acp', image: await qwenImage(), command: ['qwen', '--acp', '--bare', '--approval-mode', 'default'], env: ['OPENAI_API_KEY', 'OPENAI_BASE_URL'], set: { PLANTED, OPENAI_MODEL: SCRIPTED_MODEL, QWEN_USAGE_STATISTICS_ENABLED: '0' } }
       await writeFile(profiles, JSON.stringify({ [PROFILE]: profile }))
       git = await startGitServer()
       stack = await startStack({ workers: 0, engine: await engineIfHere(), env: { PROFILES_FILE: profiles } })
@@ -44,11 +50,11 @@ describeNeeding(NEEDS.docker, 'an agent of the npm registry: Qwen Code, as the g
     test('works with a token in place of the key, asks whatever its repository says, and is adopted in the middle of a turn: no work is done twice', async () => {
       const worker = await addWorker()
       const { url } = await git.repository('hostile', HOSTILE)
-      const look = '[[bash env; cat /proc/*/environ /proc/*/cmdline 2>/dev/null | tr "\\0" "\\n"; grep -r OPENAI "$HOME" || echo nothing at home]] [[bash git push origin HEAD || echo not pushed]]'
+      const look = `[[bash ${LOOK}]] [[bash git push origin HEAD || touch at-the-gate]]`
       const { task_id: id } = await stack.alice.submit(gatedSteps(STEPS, look), { profile: PROFILE, workspace: { git: { url } }, permissions: { bash: { '*': 'allow', 'git push*': 'ask' } } })
       expect(await inputOf(id)).toMatchObject({ kind: 'permission', question: expect.stringContaining('git push origin HEAD') as string })
       await stack.operator.answer(id, 'allow')
-      await waitFor(async () => JSON.stringify(await stack.alice.events(id)).includes('not pushed'), { what: 'the agent to be at the gate', timeoutMs: 60_000 })
+      await waitFor(async () => (await stack.alice.read(id, 'at-the-gate')) === '', { what: 'the agent to be at the gate', timeoutMs: 60_000 })
       await worker.kill9()
       const died = Date.now()
       await addWorker()
@@ -60,8 +66,8 @@ describeNeeding(NEEDS.docker, 'an agent of the npm registry: Qwen Code, as the g
       expectWholeLog(events)
       await expectStepsOnce(stack, id, STEPS, events)
       const all = JSON.stringify(events)
-      expect(all).toContain('OPENAI_API_KEY=')
-      expect(all).not.toContain(stack.providerToken)
+      expect(all).toContain(digest(PLANTED))
+      for (const secret of [stack.providerToken, digest(stack.providerToken)]) expect(all).not.toContain(secret)
       for (const file of ['server-ran', 'hook-ran']) await expect(stack.alice.read(id, file)).rejects.toThrow('404')
       await nothingLeft(id)
     })

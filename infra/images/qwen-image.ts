@@ -9,10 +9,12 @@ import { type BuildOptions, ensureRunnerImage } from './runner-image.ts'
 
 const QWEN_CODE: NpmPackage = { name: '@qwen-code/qwen-code', version: '0.24.4', integrity: 'sha512-pmexy/Nj+BKd3Un1ogqGQE8V4GJn5B6N9PQOrU1GH+lMR29kn6Bgf6YdbZa8hNIoTmAKT1LTPK+P8TibZRPPVg==' }
 
+const NAME = 'longshore/qwen-code'
+
 /**
  * The runner image with an agent of the npm registry in it: Qwen Code, which speaks the Agent Client Protocol, and the Node that runs this. The
  * example of docs/guides/profiles.md for how any such agent gets into an image, and what the tests run.
- * @returns its name with tag
+ * @returns its name with the tag of what goes in; `longshore/qwen-code:latest` names the same image
  */
 export async function ensureQwenImage(options: BuildOptions): Promise<string> {
   const { dockerHost, env, folder, say } = options
@@ -29,13 +31,14 @@ export async function ensureQwenImage(options: BuildOptions): Promise<string> {
     '',
   ].join('\n')
   await mkdir(folder, { recursive: true })
-  return withLock(join(folder, 'qwen.lock'), () => ensureBuilt(docker, folder, {
-    name: 'longshore/qwen-code',
-    recipe,
-    fill: async (context) => {
-      say(`building an image with ${QWEN_CODE.name}`)
-      await copyFile(process.execPath, join(context, 'node'), constants.COPYFILE_FICLONE)
-      await copyFile(await npmArchive(folder, QWEN_CODE), join(context, 'agent.tgz'), constants.COPYFILE_FICLONE)
-    },
-  }))
+  const fill = async (context: string): Promise<void> => {
+    say(`building an image with ${QWEN_CODE.name}`)
+    await copyFile(process.execPath, join(context, 'node'), constants.COPYFILE_FICLONE)
+    await copyFile(await npmArchive(folder, QWEN_CODE), join(context, 'agent.tgz'), constants.COPYFILE_FICLONE)
+  }
+  return withLock(join(folder, 'qwen.lock'), async () => {
+    const tag = await ensureBuilt(docker, folder, { name: NAME, recipe, fill })
+    await docker.run('tag', tag, `${NAME}:latest`)
+    return tag
+  })
 }

@@ -139,7 +139,7 @@ function secretsHere({ secrets, offers }: AcpBackendOptions): string[] {
 /** @param prompt undefined: it is known to have been sent, or nobody knows what it was */
 async function follow(options: AcpBackendOptions, task: Task, handle: Handle, run: RunContext, prompt: string | undefined): Promise<Execution> {
   let current = handle
-  await options.containers.network() // an adopter relays for the container that it takes over, and looks after its way out; a network without any has no relay that lasts
+  await options.containers.network() // an adopter relays for the container that it takes over, and looks after its way out
   const mirror = await mirrorOf(options, task, handle, run)
   const { session, resumed } = Session.parse(handle.data)
   const plan: Plan = {

@@ -2,10 +2,12 @@ import { randomBytes } from 'node:crypto'
 import { once } from 'node:events'
 import { type AddressInfo, connect, createServer, type Server } from 'node:net'
 import { DeploymentId, SILENT } from '@longshore/contracts'
-import { waitFor } from '@longshore/testkit'
+import { describeNeeding, engineHost, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { commandsWith } from '../fixtures/processes.ts'
+import { connectEngine } from './engine.ts'
 import { createHostGateway, type HostGateway } from './host-gateway.ts'
+import { ensureNetwork } from './task-network.ts'
 
 const GATEWAY = '127.0.0.2'
 
@@ -58,4 +60,18 @@ test('a relay that was killed is replaced for whoever opens it next', async () =
 
 test('an address that this host does not have is said to lead nowhere', async () => {
   await expect(aGateway().open('192.0.2.1')).rejects.toMatchObject({ code: 'backend_unavailable' })
+})
+
+describeNeeding('docker', 'on the network of an engine', () => {
+  test('a relay stays where no container is yet, and ends with the network', async () => {
+    const docker = connectEngine(await engineHost())
+    const network = await ensureNetwork(docker, { deployment, isClosed: false })
+    try {
+      await aGateway().open(network.gateway)
+      await expect(waitFor(async () => (await relays()).length === 0, { what: 'the relay to end', timeoutMs: 1_500 })).rejects.toThrow('in vain')
+    } finally {
+      await docker.getNetwork(network.name).remove()
+    }
+    await waitFor(async () => (await relays()).length === 0, { what: 'the relay to end' })
+  })
 })

@@ -1,5 +1,5 @@
+import { createSocket } from 'node:dgram'
 import { connect, createServer } from 'node:net'
-import { networkInterfaces } from 'node:os'
 import { z } from 'zod'
 
 // The relay of a deployment's task network, as a process of its own: `node host-relay.ts DEPLOYMENT GATEWAY HOST PORT`.
@@ -31,11 +31,9 @@ const server = createServer((incoming) => {
 server.once('error', (error: NodeJS.ErrnoException) => process.exit(error.code === 'EADDRINUSE' ? 0 : 1))
 server.listen(port, gateway, () => {
   setInterval(() => {
-    if (!isNetworkThere() || (open === 0 && performance.now() - neededAt > IDLE_MS)) process.exit(0)
+    // By trying to use its address: a bridge on which no container is yet does not count as an interface that is up, and then the next task's agent would find nobody here.
+    const socket = createSocket('udp4').once('error', ({ code }: NodeJS.ErrnoException) => (code === 'EADDRNOTAVAIL' ? process.exit(0) : socket.close()))
+    socket.bind(0, gateway, () => socket.close())
+    if (open === 0 && performance.now() - neededAt > IDLE_MS) process.exit(0)
   }, LOOK_EVERY_MS)
 })
-
-/** Every address of 127.0.0.0/8 belongs to the loopback interface, which shows only one. */
-function isNetworkThere(): boolean {
-  return gateway.startsWith('127.') || Object.values(networkInterfaces()).flat().some((one) => one?.address === gateway)
-}

@@ -92,7 +92,7 @@ export function createUpdates(goesOn: boolean): Updates {
     take: (raw) => {
       const update = Notification.safeParse(raw).data?.params.update
       switch (update?.sessionUpdate) {
-        case 'agent_message_chunk': return [...text(update.content.text, update.messageId ?? undefined), ...step(update._meta?.usage)]
+        case 'agent_message_chunk': return [...text(update.content.text, update.messageId ?? undefined), ...step(update['_meta']?.usage)]
         case 'tool_call':
         case 'tool_call_update': return tool(update)
         case 'usage_update': cost = update.cost == null ? cost : count(update.cost.amount * 1_000_000); return []
