@@ -1,7 +1,7 @@
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import type { Mail, Task } from '@longshore/contracts'
+import { type Mail, MessageType, type Task } from '@longshore/contracts'
 
 import { textOf } from './mailbox.ts'
 import { createShellBackend, type ShellBackendOptions } from './testing/shell-backend.ts'
@@ -126,6 +126,18 @@ describe('messages', () => {
     expect(await deliveries(task)).toEqual(['m1', 'm2', 'm3'])
     expect(over.result?.output.split('\n').slice(1, 4)).toEqual([mail('m1'), mail('m2'), mail('m3', 'end now')].map((one) => textOf(one).replaceAll('\n', ' ')))
     expect(over).not.toHaveProperty('undelivered')
+  })
+
+  test('L-20: of all nine types reach the running agent with their type, once each', async () => {
+    await worker()
+    const task = await stack.submit(LISTENER)
+    await untilSaid(task, 'begun')
+    const all = MessageType.options.map((message_type): Mail => Object.assign(mail(`of-${message_type}`), { message_type }))
+    for (const one of [...all, mail('last', 'end now')]) await stack.ledger.post(task.id, one)
+    const over = await stack.until(task.id, 'completed')
+    expect(over.result?.output.split('\n').slice(1, 10)).toEqual(all.map((one) => textOf(one).replaceAll('\n', ' ')))
+    expect(new Set(all.map((one) => textOf({ ...one, text: '' }))).size).toBe(9)
+    expect(await deliveries(task)).toEqual([...all.map(({ message_id }) => message_id), 'last'])
   })
 
   test('that came while the task was queued or paused wait for it', async () => {

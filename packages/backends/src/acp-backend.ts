@@ -126,9 +126,10 @@ async function mirrorOf(options: AcpBackendOptions, task: Task, handle: Handle, 
   const baseline = await baselineOf(workspace)
   if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
   const isResumed = Session.parse(handle.data).resumed === true
+  const clean = redactor(secretsHere(options))
   return createAcpMirror({
     position: positionFor(containerOf(handle), parseAcpPosition(task.position), baseline, !isResumed), isResumed,
-    baseline, run, files: createFileWatch(workspace, run.log), clean: redactor(secretsHere(options)),
+    baseline, run, files: createFileWatch(workspace, run.log, clean), clean,
   })
 }
 

@@ -212,14 +212,15 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       await nothingLeft(one.task)
     })
 
-    test('keeps two tasks at once apart (L-38)', async () => {
-      const pair = ['one', 'two'].map((word) => recorded(`${dialect.write('mine.txt', word)} ${dialect.say(`I am ${word}`)}`))
+    test('keeps two tasks at once apart, each with files and changes of its own (L-38)', async () => {
+      const pair = ['one', 'two'].map((word) => recorded(`${dialect.write(`${word}.txt`, word)} ${dialect.say(`I am ${word}`)}`))
       const outcomes = await Promise.all(pair.map(async ({ task, run }) => (await under.backend.start(task, run)).outcome))
       for (const [i, word] of ['one', 'two'].entries()) {
         const one = pair[i] as Recorded
         expect(outcomes[i]).toMatchObject({ kind: 'completed' })
         expect(textOf(one.events)).toContain(`I am ${word}`)
-        await expectFile(one, 'mine.txt', word)
+        await expectFile(one, `${word}.txt`, word)
+        expect(filesOf(one.events)).toEqual(can().files ? [{ path: `${word}.txt`, change: 'added' }] : [])
       }
     })
 

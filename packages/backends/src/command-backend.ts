@@ -100,12 +100,13 @@ async function execution(options: CommandBackendOptions, task: Task, handle: Han
   const baseline = await baselineOf(workspace)
   if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
   const stored = parseLogPosition(task.position)
+  const clean = redactor([...Object.values(env), ...Object.values(offers.env)])
   const followed = followLog({
     containers, container, baseline, run,
-    files: createFileWatch(workspace, run.log),
+    files: createFileWatch(workspace, run.log, clean),
     // The handle does not tell: a handed-over task keeps the position of the container before it.
     position: stored?.container === container ? stored : { container, bytes: 0, tree: stored?.tree ?? baseline },
-    clean: redactor([...Object.values(env), ...Object.values(offers.env)]),
+    clean,
   })
   const outcome = tellingRefusals(egress, executionOf(container), run, followed.outcome.then((end) => withGitResult(options, task, run, end)))
   outcome.catch(() => {}) // whoever awaits it hears of it

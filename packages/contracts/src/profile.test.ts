@@ -6,7 +6,7 @@ import { allProfiles, parseProfiles } from './profile.ts'
 test('a profile is what the file says, and everything that it leaves out is the deployment\'s', () => {
   const text = JSON.stringify({ codex: { driver: 'acp', image: 'registry.example/codex:1', command: ['codex-acp'], env: ['OPENAI_API_KEY'], auth_method: 'openai-api-key', memory_mb: 4096 } })
   expect(parseProfiles(text)['codex']).toEqual({
-    driver: 'acp', image: 'registry.example/codex:1', command: ['codex-acp'], env: ['OPENAI_API_KEY'], auth_method: 'openai-api-key', memory_mb: 4096, set: {}, opencode_config: false, permission: 'allow',
+    driver: 'acp', image: 'registry.example/codex:1', command: ['codex-acp'], env: ['OPENAI_API_KEY'], auth_method: 'openai-api-key', memory_mb: 4096, set: {}, opencode_config: false, permission: 'allow', unasked: false,
   })
 })
 
@@ -20,6 +20,7 @@ test.each([
   ['variables that OpenCode would not get', '{"a":{"driver":"opencode","set":{"A":"b"}}}', 'a.set: only for'],
   ['a refusal that nobody would hear', '{"a":{"driver":"command","command":["x"],"permission":"deny"}}', 'a.permission: only for the driver acp'],
   ['a plain command as OpenCode', '{"a":{"driver":"command","command":["x"],"opencode_config":true}}', 'a.opencode_config: only for the driver acp'],
+  ['an agent that asks, as one that does not', '{"a":{"driver":"acp","command":["x"],"unasked":true}}', 'a.unasked: only for the driver command'],
   ['a field that there is not', '{"a":{"driver":"opencode","imgae":"x"}}', 'imgae'],
   ['a name that is none', '{"A b":{"driver":"opencode"}}', 'a profile name is'],
   ['an image that would be an option', '{"a":{"driver":"opencode","image":"--privileged"}}', 'a.image'],

@@ -25,9 +25,9 @@ export async function follow(options: OpencodeBackendOptions, task: Task, handle
   const { session: sessionId, message: prompt } = SessionAddress.parse(handle.data)
   const baseline = await baselineOf(workspace)
   if (baseline === undefined) throw new TaskFailure('storage_unavailable', `the workspace ${workspace.directory} has lost its baseline`)
-  const files = createFileWatch(workspace, run.log)
   const live = createLiveText(sessionId)
   const clean = redactor([...secretsOf(options.model, address.password), ...Object.values(options.offers?.env ?? {})])
+  const files = createFileWatch(workspace, run.log, clean)
   const mirror = createSessionMirror({
     api, sessionId, prompt, baseline, files, live: live.texts,
     position: positionOf(task, baseline, origin),

@@ -20,7 +20,8 @@ export interface FileWatch {
   count(from: TreeId, to: TreeId): Promise<number>
 }
 
-export function createFileWatch(workspace: Workspace, log: Log): FileWatch {
+/** @param clean takes out secrets: an agent can name a file after one, and events are read by more people than files */
+export function createFileWatch(workspace: Workspace, log: Log, clean: (text: string) => string = (text) => text): FileWatch {
   let isHinted = false
   let notBefore = 0
   return {
@@ -33,7 +34,7 @@ export function createFileWatch(workspace: Workspace, log: Log): FileWatch {
         const tree = await snapshot(workspace)
         const changes = await changesBetween(workspace, from, tree)
         if (changes.length > MAX_FILE_EVENTS) log.warn({ changes: changes.length, listed: MAX_FILE_EVENTS }, 'too many files changed at once to list them all')
-        return { events: changes.slice(0, MAX_FILE_EVENTS).map((payload) => ({ type: 'task.file_changed', payload })), tree }
+        return { events: changes.slice(0, MAX_FILE_EVENTS).map((change) => ({ type: 'task.file_changed', payload: { ...change, path: clean(change.path) } })), tree }
       } catch (error) {
         log.warn({ err: error }, 'cannot see which files changed')
         return { events: [], tree: from }

@@ -47,10 +47,13 @@ export async function setTraps(repo: string, witness: string): Promise<() => Pro
   const trap = `touch ${witness}; cat`
   const git = (...args: string[]): Promise<string> => runGit(args, {}, repo)
   await git('init', '--quiet')
-  for (const key of ['core.fsmonitor', 'filter.trap.clean', 'filter.trap.smudge', 'filter.trap.process', 'diff.external', 'diff.trap.textconv', 'diff.trap.command', 'core.pager', 'core.sshCommand']) await git('config', key, trap)
+  for (const key of ['core.fsmonitor', 'filter.trap.clean', 'filter.trap.smudge', 'filter.trap.process', 'diff.external', 'diff.trap.textconv', 'diff.trap.command', 'core.pager', 'core.sshCommand', 'core.editor', 'core.gitProxy', 'core.alternateRefsCommand', 'credential.helper', 'gpg.program', 'merge.trap.driver', 'uploadpack.packObjectsHook', 'alias.status']) await git('config', key, key === 'credential.helper' ? `!${trap}` : trap)
+  await git('config', 'commit.gpgSign', 'true')
+  for (const [key, value] of [['submodule.s.url', `ext::sh -c ${trap}`], ['submodule.s.update', `!${trap}`], ['submodule.s.active', 'true'], ['protocol.ext.allow', 'always']] as const) await git('config', key, value)
+  await writeFile(join(repo, '.gitmodules'), `[submodule "s"]\n\tpath = s\n\turl = ext::sh -c "${trap}"\n\tupdate = !${trap}\n`)
   await git('config', 'core.hooksPath', repo)
   await git('config', 'core.attributesFile', join(repo, '.gitattributes'))
-  await writeFile(join(repo, '.gitattributes'), '* filter=trap diff=trap\n')
+  await writeFile(join(repo, '.gitattributes'), '* filter=trap diff=trap merge=trap\n')
   for (const hook of ['post-index-change', 'reference-transaction']) await writeFile(join(repo, hook), `#!/bin/sh\ntouch ${witness}\n`, { mode: 0o755 })
   return () => git('-c', 'core.fsmonitor=false', '-c', 'core.hooksPath=/dev/null', 'add', '.gitattributes').catch(() => undefined)
 }
