@@ -44,6 +44,8 @@ export type WorkerAnswer = z.infer<typeof WorkerAnswer>
 const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
 const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
 
+const SearchAnswer = z.looseObject({ tasks: z.array(TaskAnswer), next_cursor: z.string().optional(), note: z.string().optional() })
+
 interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
 
 /** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
@@ -53,6 +55,8 @@ export interface GatewayClient {
   /** Events after a cursor; without one, from the first. */
   history(taskId: string, cursor: string | undefined): Promise<HistoryAnswer>
   list(limit: number): Promise<TaskAnswer[]>
+  /** @param filters as `search_tasks` has them */
+  search(filters: Record<string, string>): Promise<z.infer<typeof SearchAnswer>>
   control(taskId: string, control: Control, reason: string | undefined): Promise<{ status: TaskState; message: string }>
   tell(taskId: string, message: { message: string; message_type?: string }): Promise<{ message_id: string; message: string }>
   answer(taskId: string, answer: { input_id?: string; answer: string | string[]; message?: string }): Promise<{ input_id: string; message: string }>
@@ -89,6 +93,7 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
     status: (taskId) => call(TaskAnswer, 'GET', task(taskId)),
     history: (taskId, cursor) => call(HistoryAnswer, 'GET', `${task(taskId)}/history?events_limit=${EVENTS_PER_PAGE}${cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
     list: async (limit) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/tasks?limit=${limit}`)).tasks,
+    search: (filters) => call(SearchAnswer, 'GET', `/api/search?${new URLSearchParams(filters).toString()}`),
     control: (taskId, control, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control, ...(reason === undefined ? {} : { reason }) }),
     tell: (taskId, message) => call(z.looseObject({ message_id: z.string(), message: z.string() }), 'POST', `${task(taskId)}/messages`, message),
     answer: (taskId, answer) => call(z.looseObject({ input_id: z.string(), message: z.string() }), 'POST', `${task(taskId)}/inputs`, answer),

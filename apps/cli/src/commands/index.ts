@@ -4,10 +4,11 @@ import { keyCommands } from './keys.ts'
 import { downloadCommands } from './downloads.ts'
 import { poisonCommands } from './poison.ts'
 import { rolloutCommands } from './rollout.ts'
+import { searchCommand } from './search.ts'
 import { settingsCommand } from './settings.ts'
 import { taskCommands } from './tasks.ts'
 import { upCommand } from './up.ts'
 import { usageCommand } from './usage.ts'
 import { workerCommands } from './workers.ts'
 
-export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, ...downloadCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...rolloutCommands, ...keyCommands, settingsCommand]
+export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, searchCommand, ...downloadCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...rolloutCommands, ...keyCommands, settingsCommand]
