@@ -1,6 +1,8 @@
 import { type Control, ErrorBody, Mode, TaskState, UsageLine, type WorkspaceRequest } from '@longshore/contracts'
+import type { EventSourceMessage } from 'eventsource-parser'
 import { z } from 'zod'
 import { Complaint } from './command.ts'
+import { readEventStream } from './event-stream.ts'
 
 /** What the commands read of a task; the whole answer stands in `--json`. */
 export const TaskAnswer = z.looseObject({
@@ -17,11 +19,6 @@ export type TaskAnswer = z.infer<typeof TaskAnswer>
 
 export const EventAnswer = z.looseObject({ seq: z.int(), timestamp: z.string(), type: z.string(), message: z.string(), data: z.unknown() })
 export type EventAnswer = z.infer<typeof EventAnswer>
-
-const HistoryAnswer = z.looseObject({
-  status: TaskState, events: z.array(EventAnswer), has_more_events: z.boolean(), next_cursor: z.string(), cursor_reset: z.object({ earliest_seq: z.int() }).optional(),
-})
-type HistoryAnswer = z.infer<typeof HistoryAnswer>
 
 const HealthAnswer = z.looseObject({
   status: z.string(), version: z.string().optional(), metrics: z.looseObject({ active_tasks: z.int(), queued_tasks: z.int() }),
@@ -52,8 +49,8 @@ interface SubmitInput { task_description: string; agent_id?: string; mode?: stri
 export interface GatewayClient {
   submit(input: SubmitInput): Promise<TaskAnswer>
   status(taskId: string): Promise<TaskAnswer>
-  /** Events after a cursor; without one, from the first. */
-  history(taskId: string, cursor: string | undefined): Promise<HistoryAnswer>
+  /** Events after a cursor as they come; without one, from the first. The last one is `end` when the task is over. Throws BrokenOff, too. */
+  events(taskId: string, cursor: string | undefined, signal: AbortSignal): AsyncIterable<EventSourceMessage>
   list(limit: number): Promise<TaskAnswer[]>
   /** @param filters as `search_tasks` has them */
   search(filters: Record<string, string>): Promise<z.infer<typeof SearchAnswer>>
@@ -75,9 +72,11 @@ export interface GatewayClient {
 /** The gateway is not there at all, as opposed to one that refuses. */
 export class GatewayAway extends Complaint {}
 
+/** It was there, and a stream of it broke off. */
+export class BrokenOff extends GatewayAway {}
+
 /** Longer than a bounded `sync` wait may take (SYNC_WAIT_MS is at most ten minutes). */
 const ANSWER_MS = 11 * 60_000
-const EVENTS_PER_PAGE = 200
 
 /** @param url without a slash at its end: `http://127.0.0.1:3456` */
 export function createGatewayClient(url: string, key: string): GatewayClient {
@@ -91,7 +90,15 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
   return {
     submit: (input) => call(TaskAnswer, 'POST', '/api/tasks', input),
     status: (taskId) => call(TaskAnswer, 'GET', task(taskId)),
-    history: (taskId, cursor) => call(HistoryAnswer, 'GET', `${task(taskId)}/history?events_limit=${EVENTS_PER_PAGE}${cursor === undefined ? '' : `&cursor=${encodeURIComponent(cursor)}`}`),
+    events: async function* (taskId, cursor, signal) {
+      const response = await request(url, key, 'GET', `${task(taskId)}/events${cursor === undefined ? '' : `?cursor=${encodeURIComponent(cursor)}`}`, undefined, signal)
+      if (response.status === 204) yield { event: 'end', id: undefined, data: '{}' }
+      try {
+        yield* readEventStream(response, signal)
+      } catch (error) {
+        throw new BrokenOff(`The gateway at ${url} broke off.`, { cause: error })
+      }
+    },
     list: async (limit) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/tasks?limit=${limit}`)).tasks,
     search: (filters) => call(SearchAnswer, 'GET', `/api/search?${new URLSearchParams(filters).toString()}`),
     control: (taskId, control, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control, ...(reason === undefined ? {} : { reason }) }),
@@ -116,11 +123,11 @@ async function send(url: string, key: string, method: string, path: string, body
   return parseJson(await (await request(url, key, method, path, body)).text())
 }
 
-async function request(url: string, key: string, method: string, path: string, body: object | undefined): Promise<Response> {
+async function request(url: string, key: string, method: string, path: string, body: object | undefined, signal: AbortSignal = AbortSignal.timeout(ANSWER_MS)): Promise<Response> {
   let response: Response
   try {
     response = await fetch(`${url}${path}`, {
-      method, signal: AbortSignal.timeout(ANSWER_MS),
+      method, signal,
       headers: { authorization: `Bearer ${key}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
       ...(body === undefined ? {} : { body: JSON.stringify(body) }),
     })
@@ -132,7 +139,8 @@ async function request(url: string, key: string, method: string, path: string, b
   if (!refusal.success) throw new Complaint(`${url}${path} answered with status ${response.status}: is another program on this port?`)
   const { code, message, next } = refusal.data.error
   const advice = code === 'unauthorized' ? 'The keys of the running stack are in LONGSHORE_HOME/keys.' : next
-  throw new Complaint(`${message} (${code}).${advice === undefined ? '' : ` ${advice}`}`)
+  // What is there and cannot answer now is as good as away: who waits for it may ask again.
+  throw new (code === 'unavailable' ? GatewayAway : Complaint)(`${message} (${code}).${advice === undefined ? '' : ` ${advice}`}`)
 }
 
 function parseJson(text: string): unknown {

@@ -1,7 +1,4 @@
-import { setTimeout as delay } from 'node:timers/promises'
-import { isOver } from '@longshore/contracts'
-import type { EventAnswer, GatewayClient, TaskAnswer } from './gateway-client.ts'
-import { GatewayAway } from './gateway-client.ts'
+import type { EventAnswer, TaskAnswer } from './gateway-client.ts'
 import { columns, duration, plain, type Terminal } from './terminal.ts'
 
 const STATE_STYLE = { queued: 'yellow', running: 'cyan', paused: 'yellow', input_required: 'magenta', completed: 'green', failed: 'red', timeout: 'red', cancelled: 'dim' } as const
@@ -64,32 +61,4 @@ function limitLine(limit: string, { timeout_ms, queue_ttl_ms }: TaskAnswer): str
 export function showTasks(tasks: readonly TaskAnswer[], terminal: Terminal): void {
   const rows = tasks.map((task) => [task.task_id, task.status, task.mode, task.created_at.slice(0, 19).replace('T', ' '), plain(task.title, 60)])
   for (const line of columns([['TASK', 'STATUS', 'MODE', 'CREATED (UTC)', 'TITLE'], ...rows])) terminal.say(line)
-}
-
-/** How often the log is asked for what is new: prompt enough for eyes, cheap enough to leave open. */
-const EVERY_MS = 300
-const AWAY_AFTER_MS = 30_000
-
-/**
- * Shows the events of a task, from the first, until it is over; goes on from its cursor when the gateway was away for a while (G6).
- * @returns the task at its end; undefined when the signal came first
- */
-export async function followTask(gateway: GatewayClient, taskId: string, onEvent: (event: EventAnswer) => void, signal: AbortSignal): Promise<TaskAnswer | undefined> {
-  let cursor: string | undefined
-  let lastAnswer = performance.now()
-  while (!signal.aborted) {
-    try {
-      const page = await gateway.history(taskId, cursor)
-      lastAnswer = performance.now()
-      cursor = page.next_cursor
-      page.events.forEach(onEvent)
-      if (page.has_more_events) continue
-      // The state is read after the events: one that is over has nothing to come.
-      if (isOver(page.status) && page.events.length === 0) return await gateway.status(taskId)
-    } catch (error) {
-      if (!(error instanceof GatewayAway) || performance.now() - lastAnswer > AWAY_AFTER_MS) throw error
-    }
-    await delay(EVERY_MS, undefined, { signal }).catch(() => undefined)
-  }
-  return undefined
 }

@@ -5,6 +5,7 @@ import type { Log } from '@longshore/contracts'
 import { namedWorkspaces } from './allotments.ts'
 import { type Keys, keysOf } from './keys.ts'
 import { inputs } from './inputs.ts'
+import { fleet } from './fleet.ts'
 import type { Ledger } from './ledger.ts'
 import { keeping } from './keeping.ts'
 import { createMemoryGuard } from './memory-guard.ts'
@@ -37,5 +38,5 @@ export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger 
   const keys = keysOf(deployment)
   const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
-  return { ...submission(context, guard), ...queries(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context) }
+  return { ...submission(context, guard), ...queries(context), ...fleet(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context) }
 }

@@ -94,6 +94,12 @@ export interface SubmitLimits {
   workspaces?: { most: number; idleMs: number }
 }
 
+export type FleetPage =
+  /** `event` is absent when its task's log was trimmed. */
+  | { kind: 'events'; entries: (FleetEntry & { event?: AnyEvent })[]; cursor: string }
+  /** The position fits no longer: trimmed, or another history (G6). Go on from `earliest`. */
+  | { kind: 'cursor_reset'; earliest: string }
+
 /** The Redis-held truth: task records and their logs. Every method is one atomic step unless it says otherwise. */
 export interface Ledger {
   /**
@@ -238,4 +244,8 @@ export interface Ledger {
    * tasks themselves must be looked at (G6: never silence). Whatever is later than the answer is still to be read.
    */
   fleetGap(after: string): Promise<string | undefined>
+  /** The events themselves, of all tasks, after a position (the global cursor); `'0'` stands before the earliest that is kept. */
+  readFleetEvents(after: string, limit: number): Promise<FleetPage>
+  /** The position of the newest event: what comes from now on is after it. */
+  fleetEnd(): Promise<string>
 }

@@ -45,6 +45,17 @@ test('a task is submitted, listed, shown, followed and cancelled', async () => {
   expect(watch.said()).toMatch(/ 1 {2}queued .*\n +2 {2}cancelled +by \S+: no longer wanted\n\ntask +task-/)
 })
 
+test('G6: who watches goes on over the death of the gateway, from where it stood', async () => {
+  const id = /^task-[0-9a-z]{26}/.exec((await run('submit', 'Tidy up')).said)?.[0] ?? ''
+  const watch = runLongshore(['watch', id], env)
+  await waitFor(() => watch.said().includes('queued'), { what: 'the first event' })
+  await gateway.replace()
+  await run('tell', id, 'are you there')
+  expect((await run('cancel', id)).code).toBe(0)
+  expect(await watch.ended).toBe(1)
+  expect([...watch.said().matchAll(/^ +(\d+) {2}(\w+)/gm)].map(([, seq, kind]) => `${seq} ${kind}`)).toEqual(['1 queued', '2 message', '3 cancelled'])
+})
+
 test('a task is told something, paused and resumed, and says how it stands', async () => {
   const id = /^task-[0-9a-z]{26}/.exec((await run('submit', 'Tidy up')).said)?.[0] ?? ''
   expect(await run('tell', id, 'keep \u001B[31mthe API', '--type', 'correction')).toMatchObject({ code: 0, said: expect.stringMatching(/^msg-\S+ {2}The agent reads it when the task runs\.\n$/) as string })

@@ -6,7 +6,8 @@ import { durationOption } from '../duration-option.ts'
 import type { TaskAnswer } from '../gateway-client.ts'
 import { GIT_OPTIONS, workspaceFrom } from '../git-options.ts'
 import { gatewayOf } from '../stack.ts'
-import { eventLine, followTask, showTask, showTasks } from '../task-lines.ts'
+import { followTask } from '../follow-task.ts'
+import { eventLine, showTask, showTasks } from '../task-lines.ts'
 
 export const URL_OPTION: Option = { type: 'string', value: 'URL', about: 'The gateway. Default: the one that runs in LONGSHORE_HOME, else MCP_HOST and MCP_PORT.' }
 export const JSON_OPTION: Option = { type: 'boolean', about: 'Print JSON, for programs.' }

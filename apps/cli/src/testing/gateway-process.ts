@@ -13,6 +13,8 @@ export interface GatewayProcess {
   /** What a command needs to reach it, with an operator's and an agent's key (agent-7). */
   env: Record<string, string>
   deployment: string
+  /** It dies, and another one comes up on its port. */
+  replace(): Promise<void>
   stop(): Promise<void>
 }
 
@@ -21,16 +23,27 @@ export async function startGateway(): Promise<GatewayProcess> {
   const port = String(await freePort())
   const deployment = `t-${randomUUID().slice(0, 20)}`
   const env: Record<string, string> = { LONGSHORE_HOME: home, REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: deployment, MCP_PORT: port, PATH: process.env['PATH'] ?? '' }
-  const gateway = spawn(process.execPath, [join(import.meta.dirname, '../../../gateway/src/main.ts')], { env, stdio: 'ignore' })
-  await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
+  const start = async () => {
+    const started = spawn(process.execPath, [join(import.meta.dirname, '../../../gateway/src/main.ts')], { env, stdio: 'ignore' })
+    await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
+    return started
+  }
+  let gateway = await start()
+  const end = async (signal: 'SIGTERM' | 'SIGKILL') => {
+    gateway.kill(signal)
+    if (gateway.exitCode === null && gateway.signalCode === null) await once(gateway, 'exit')
+  }
   for (const [name, args] of [['LONGSHORE_API_KEY', ['--operator']], ['LONGSHORE_AGENT_KEY', ['--agent', 'agent-7', '--name', 'for the tests']]] as const) {
     env[name] = (await longshore(['keys', 'make', ...args], env)).said.trim()
   }
   return {
     env, deployment,
+    async replace() {
+      await end('SIGKILL')
+      gateway = await start()
+    },
     async stop() {
-      gateway.kill('SIGTERM')
-      if (gateway.exitCode === null) await once(gateway, 'exit')
+      await end('SIGTERM')
       await rm(home, { recursive: true, force: true })
     },
   }

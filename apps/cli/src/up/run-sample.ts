@@ -1,5 +1,6 @@
 import type { GatewayClient, TaskAnswer } from '../gateway-client.ts'
-import { eventLine, followTask } from '../task-lines.ts'
+import { followTask } from '../follow-task.ts'
+import { eventLine } from '../task-lines.ts'
 import { duration, plain, type Terminal } from '../terminal.ts'
 
 /** A sample for the scripted model: it says, writes, runs, and says again, as an agent would. */

@@ -17,6 +17,7 @@ import { getRollout, setRollout } from './rollout.ts'
 import { searchTasks } from './search-tasks.ts'
 import { sendTaskControl } from './send-task-control.ts'
 import { sendTaskMessage } from './send-task-message.ts'
+import { watchFleet } from './watch-fleet.ts'
 import { watchTask } from './watch-task.ts'
 import { drainWorker, listWorkers } from './workers.ts'
 
@@ -24,7 +25,7 @@ import { drainWorker, listWorkers } from './workers.ts'
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, watchTask, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
-    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
+    getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask,
     searchTasks,
   ].map((make) => make(ports))
 }

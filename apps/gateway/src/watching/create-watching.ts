@@ -6,11 +6,12 @@ import { Gauge, type Registry } from 'prom-client'
 import { createFeeds } from './feed.ts'
 import { createHub } from './hub.ts'
 import type { LiveDeps } from './serve-live.ts'
+import { readFleetPage } from './fleet-pages.ts'
 import { readTaskPage } from './task-pages.ts'
 
 export interface WatchingOptions {
   settings: Pick<Settings, 'EVENTS_HEARTBEAT_MS' | 'EVENTS_STALL_MS' | 'EVENTS_POLL_MS' | 'EVENTS_MAX_STREAMS' | 'EVENTS_MAX_STREAMS_PER_AGENT'>
-  ledger: Pick<Ledger, 'read'>
+  ledger: Pick<Ledger, 'read' | 'readFleetEvents'>
   doorbell: Pick<Doorbell, 'listen'>
   registry: Registry
   log: Log
@@ -26,6 +27,6 @@ export function createWatching({ settings, ledger, doorbell, registry, log }: Wa
     },
   })
   open.reset()
-  const read = (topic: string, cursor: string) => readTaskPage(ledger, topic, cursor)
+  const read = (topic: string, cursor: string) => (topic === 'fleet' ? readFleetPage(ledger, cursor) : readTaskPage(ledger, topic, cursor))
   return { hub, join: createFeeds({ doorbell, read, pollMs: settings.EVENTS_POLL_MS }), stallMs: settings.EVENTS_STALL_MS, random: Math.random, log }
 }

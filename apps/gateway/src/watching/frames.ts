@@ -1,9 +1,5 @@
 import { Buffer } from 'node:buffer'
 
-import { type AnyEvent, formatCursor } from '@longshore/contracts'
-
-import { viewEvent } from '../operations/event-view.ts'
-
 /** What stands in a stream of server-sent events besides the log's own events. */
 export const STREAM_EVENTS = {
   /** The cursor fits no longer: what follows begins at the earliest event that is kept (G6). */
@@ -23,12 +19,8 @@ export function frame(type: string, data: object, id?: string): string {
 }
 
 /** An event of a log. A type is what some version of us wrote; one that could break the stream's lines is left unnamed. */
-export function eventFrame(event: AnyEvent, id: string, more: object = {}): string {
-  return frame(/^[\w.-]{1,64}$/.test(event.type) ? event.type : 'message', { ...viewEvent(event), ...more }, id)
-}
-
-export function taskFrame(event: AnyEvent): string {
-  return eventFrame(event, formatCursor(event))
+export function eventFrame(type: string, data: object, id: string): string {
+  return frame(/^[\w.-]{1,64}$/.test(type) ? type : 'message', data, id)
 }
 
 /** Where a reader stands, without an event: what it resumes from when it is cut off before the first one. */

@@ -4,7 +4,8 @@ import { END_STATES, formatCursor, parseCursor, START, TaskId } from '@longshore
 import type { Ledger } from '@longshore/ledger'
 
 import type { FramePage } from './feed.ts'
-import { frame, STREAM_EVENTS, taskFrame } from './frames.ts'
+import { viewEvent } from '../operations/event-view.ts'
+import { eventFrame, frame, STREAM_EVENTS } from './frames.ts'
 
 /** An event has up to 16 KiB: what a reader that takes nothing holds of ours. */
 export const EVENTS_PER_PAGE = 16
@@ -21,7 +22,7 @@ export async function readTaskPage(ledger: Pick<Ledger, 'read'>, topic: string, 
   }
   const isMore = page.cursor.seq < page.total
   return {
-    bytes: Buffer.from(page.events.map(taskFrame).join('')),
+    bytes: Buffer.from(page.events.map((event) => eventFrame(event.type, viewEvent(event), formatCursor(event))).join('')),
     cursor: formatCursor(page.cursor),
     isMore,
     // Nothing is appended to the log of a task that is over.
