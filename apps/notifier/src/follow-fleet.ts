@@ -2,7 +2,7 @@ import { ZodError } from 'zod'
 
 import type { Clock, Log, TaskId } from '@longshore/contracts'
 import type { Bell, Ledger } from '@longshore/ledger'
-import { draftTask } from './draft-notices.ts'
+import { draftTask } from './draft-task.ts'
 import type { Notice } from './notice.ts'
 import { KEEP_SECONDS } from './outbox/drafting-scripts.ts'
 import type { Outbox } from './outbox/outbox.ts'

@@ -1,5 +1,6 @@
 import type { Clock, Log } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
+import type { KeptFiles } from './kept-files.ts'
 import { createLogSink } from './log-sink.ts'
 import { createMatrixClient } from './matrix/client.ts'
 import { createMatrixSink } from './matrix/matrix-sink.ts'
@@ -10,14 +11,14 @@ type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' 
 /** A homeserver that takes longer than this is asked again, under the same transaction id. */
 const CALL_TIMEOUT_MS = 10_000
 
-export interface SinkDeps { log: Log; now: Clock; signal: AbortSignal }
+export interface SinkDeps { log: Log; now: Clock; signal: AbortSignal; files: KeptFiles | undefined }
 
 /** Every sink that the settings ask for, each with an outbox of its own; the log where there is no Matrix. */
 export function sinksOf(settings: MatrixSettings, deps: SinkDeps): Sink[] {
   return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now)]
 }
 
-function matrixSinkOf(settings: MatrixSettings, { log, now, signal }: SinkDeps): Sink | undefined {
+function matrixSinkOf(settings: MatrixSettings, { log, now, signal, files }: SinkDeps): Sink | undefined {
   const { MATRIX_HOMESERVER_URL: baseUrl, MATRIX_ACCESS_TOKEN: token, MATRIX_USER_ID: botId } = settings
   if (!settings.MATRIX_ENABLED || baseUrl === undefined || token === undefined || botId === undefined) return undefined
   return createMatrixSink({
@@ -25,6 +26,7 @@ function matrixSinkOf(settings: MatrixSettings, { log, now, signal }: SinkDeps):
     plan: {
       per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, speakers: [],
     },
+    files,
     log,
     now,
   })

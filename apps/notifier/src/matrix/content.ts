@@ -1,35 +1,36 @@
 import { createHash } from 'node:crypto'
 
-import type { Letter, Notice, Reply } from '../notice.ts'
+import { type Letter, type Notice, receiptKey, type Reply } from '../notice.ts'
 
 /** Our own field in each message: what it is about, for programs. */
 export const TASK_FIELD = 'dev.longshore.task'
 /** The same in replies: their id. */
 export const REPLY_FIELD = 'dev.longshore.reply'
 
-/** G8: the same fact, sender and room give the same id, whoever sends it and however often. */
+/** G8: the same fact, sender and room give the same id, whoever sends it and however often. Of what is told again and again each version is a fact. */
 export function txnOf(sender: string, room: string, letter: Letter, variant = ''): string {
-  const fact = letter.kind === 'reply' ? ['reply', letter.id] : [letter.task_id, letter.event_id, `${letter.kind}${letter.input_id ?? letter.file ?? ''}`]
+  const fact = letter.kind === 'reply' ? ['reply', letter.id] : [letter.task_id, letter.event_id, letter.kind, letter.input_id ?? letter.file ?? '', ...(receiptKey(letter) === undefined ? [] : [letter.html])]
   return `t${createHash('sha256').update(JSON.stringify([sender, room, ...fact, variant])).digest('base64url').slice(0, 31)}`
 }
 
 /** Where a notice belongs: event ids in its room. */
-export interface Where { root: string | undefined; posted: string | undefined }
+export interface Where { root: string | undefined; posted: string | undefined; /** Whom an open question pings besides the observers. */ answerers?: readonly string[] }
 
 /**
  * A notice as the content of `m.room.message`: a card's first post is the thread's root; what was posted before is edited in place; all else
  * stands in the thread. Endings and open questions ping the observers, and nothing else pings anybody: `m.mentions` is always set.
  */
-export function messageOf(notice: Notice, { root, posted }: Where): Record<string, unknown> {
+export function messageOf(notice: Notice, { root, posted, answerers = [] }: Where): Record<string, unknown> {
   const message = {
     msgtype: msgtypeOf(notice),
     body: notice.plain,
     format: 'org.matrix.custom.html',
     formatted_body: notice.html,
-    'm.mentions': isPing(notice) && notice.observers.length > 0 ? { user_ids: notice.observers } : {},
+    'm.mentions': mentions(isPing(notice) ? [...notice.observers, ...(notice.kind === 'question' ? answerers : [])] : []),
     [TASK_FIELD]: fieldOf(notice),
   }
-  if (posted !== undefined) return { ...message, body: `* ${notice.plain}`, 'm.new_content': message, 'm.relates_to': { rel_type: 'm.replace', event_id: posted } }
+  // An edit pings nobody, whoever it names.
+  if (posted !== undefined) return { ...message, body: `* ${notice.plain}`, 'm.mentions': {}, 'm.new_content': message, 'm.relates_to': { rel_type: 'm.replace', event_id: posted } }
   return root === undefined ? message : { ...message, 'm.relates_to': threadUnder(root, root) }
 }
 
@@ -65,6 +66,7 @@ export function isSame(content: Record<string, unknown>, letter: Letter, sent: R
   return typeof field === 'object' && field !== null && Object.entries(ours).every(([key, value]) => (field as Record<string, unknown>)[key] === value)
 }
 
+const mentions = (people: readonly string[]): object => (people.length === 0 ? {} : { user_ids: [...new Set(people)] })
 const isPing = ({ kind, status }: Notice): boolean => kind === 'completion' || (kind === 'question' && status === 'input_required')
 const msgtypeOf = ({ kind }: Notice): string => (kind === 'completion' || kind === 'question' ? 'm.text' : 'm.notice')
 

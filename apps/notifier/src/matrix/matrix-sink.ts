@@ -1,8 +1,10 @@
 import type { Clock, Log } from '@longshore/contracts'
 import { draftNotices } from '../draft-notices.ts'
+import type { KeptFiles } from '../kept-files.ts'
 import type { Letter } from '../notice.ts'
 import type { Frozen } from '../outbox/frozen.ts'
 import type { Outcome, Sink } from '../sink.ts'
+import { attach } from './attachment.ts'
 import type { MatrixClient } from './client.ts'
 import { messageOf, replyOf, txnOf } from './content.ts'
 import { MatrixError, troubleOf } from './matrix-error.ts'
@@ -12,7 +14,14 @@ import { findSent, post } from './post.ts'
 import { RoomUnusable } from './room.ts'
 import { isPrivateTo, laneOf, type RoomPlan } from './room-plan.ts'
 
-export interface MatrixSinkDeps { client: MatrixClient; plan: RoomPlan; log: Log; now: Clock }
+export interface MatrixSinkDeps {
+  client: MatrixClient
+  plan: RoomPlan
+  /** What ended tasks left, for attachments; undefined: this notifier does not see it. */
+  files: KeptFiles | undefined
+  log: Log
+  now: Clock
+}
 
 /** A homeserver remembers transaction ids for 24 h; from here on we look before we send again. */
 const TXN_TRUSTED_MS = 20 * 60 * 60_000
@@ -20,14 +29,15 @@ const TXN_TRUSTED_MS = 20 * 60 * 60_000
 const LANES_AT_ONCE = 8
 
 /** Posts what tasks do into rooms, each fact exactly once (G8). */
-export function createMatrixSink({ client, plan, log, now }: MatrixSinkDeps): Sink {
+export function createMatrixSink({ client, plan, files, log, now }: MatrixSinkDeps): Sink {
   const people = createPeople(client, log)
   const places = createPlaces({ client, plan, people, log, now })
+  const answerers = plan.speakers.length > 0 ? plan.speakers : plan.observers
   const laneFor = (letter: Letter) => laneOf(letter, plan)
   return {
     name: 'matrix',
     lanesAtOnce: LANES_AT_ONCE,
-    draft: draftNotices,
+    draft: (task, view, events) => draftNotices(task, view, events, { attaches: files !== undefined }),
     laneOf: laneFor,
     // A homeserver counts what a user sends, in whichever room.
     accountOf: () => 'bot',
@@ -42,14 +52,17 @@ export function createMatrixSink({ client, plan, log, now }: MatrixSinkDeps): Si
     },
     freeze: (letter, receipts) => {
       const room = places.room(laneFor(letter))
-      const content = letter.kind === 'reply' ? replyOf(letter) : messageOf(letter, { root: eventIn(room, receipts.root), posted: eventIn(room, receipts.posted) })
+      const content = letter.kind === 'reply' ? replyOf(letter) : messageOf(letter, { root: eventIn(room, receipts.root), posted: eventIn(room, receipts.posted), answerers })
       return { v: 1, notice: letter, txn: txnOf(plan.botId, room, letter), place: room, account: places.account(), content, frozen_at: now() }
     },
     send: async (frozen, isRetry) => {
       const lane = laneFor(frozen.notice)
       try {
         const isForgotten = isRetry && (now() - frozen.frozen_at > TXN_TRUSTED_MS || frozen.account !== places.account())
-        const eventId = (isForgotten ? await findSent(client, plan.botId, frozen) : undefined) ?? await post(client, plan.botId, frozen, log)
+        const { notice: letter } = frozen
+        const attachment = letter.kind === 'file' ? await attach(client, files, frozen, letter, now) : { content: frozen.content }
+        if ('outcome' in attachment) return attachment.outcome
+        const eventId = (isForgotten ? await findSent(client, plan.botId, frozen) : undefined) ?? await post(client, plan.botId, { ...frozen, content: attachment.content }, log)
         if (frozen.notice.kind === 'card' && isPrivateTo(lane)) void bringIn(frozen, lane)
         // An edit's own id is nobody's root: an edit of an edit is ignored.
         return 'm.new_content' in frozen.content ? { kind: 'sent' } : { kind: 'sent', receipt: `${frozen.place} ${eventId}` }
