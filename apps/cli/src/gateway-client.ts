@@ -41,6 +41,9 @@ export type WorkerAnswer = z.infer<typeof WorkerAnswer>
 const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
 const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
 
+const ArchivedAnswer = z.looseObject({ archived_at: z.string(), message_count: z.int(), outcome: z.string() })
+const ObserversAnswer = z.looseObject({ observers: z.array(z.object({ observer_id: z.string(), observer_type: z.string(), read_only: z.boolean(), added_by: z.string(), added_at: z.string() })) })
+export type ObserversAnswer = z.infer<typeof ObserversAnswer>
 const SearchAnswer = z.looseObject({ tasks: z.array(TaskAnswer), next_cursor: z.string().optional(), note: z.string().optional() })
 
 interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
@@ -54,6 +57,10 @@ export interface GatewayClient {
   list(limit: number): Promise<TaskAnswer[]>
   /** @param filters as `search_tasks` has them */
   search(filters: Record<string, string>): Promise<z.infer<typeof SearchAnswer>>
+  archiveConversation(taskId: string, about: { summary?: string }): Promise<z.infer<typeof ArchivedAnswer>>
+  observers(taskId: string): Promise<ObserversAnswer>
+  addObserver(taskId: string, observer: { observer_id: string; observer_type: string; read_only: boolean }): Promise<ObserversAnswer>
+  removeObserver(taskId: string, observer: string): Promise<ObserversAnswer>
   control(taskId: string, control: Control, reason: string | undefined): Promise<{ status: TaskState; message: string }>
   tell(taskId: string, message: { message: string; message_type?: string }): Promise<{ message_id: string; message: string }>
   answer(taskId: string, answer: { input_id?: string; answer: string | string[]; message?: string }): Promise<{ input_id: string; message: string }>
@@ -66,7 +73,7 @@ export interface GatewayClient {
   poisoned(limit: number, offset: number): Promise<TaskAnswer[]>
   replay(taskId: string): Promise<z.infer<typeof ReplayAnswer>>
   /** Bytes, in pieces. Throws also when they end too early. */
-  download(taskId: string, what: 'output' | 'archive'): AsyncIterable<Uint8Array>
+  download(taskId: string, what: 'output' | 'archive' | 'conversation' | `export?format=${string}`): AsyncIterable<Uint8Array>
 }
 
 /** The gateway is not there at all, as opposed to one that refuses. */
@@ -101,6 +108,10 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
     },
     list: async (limit) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/tasks?limit=${limit}`)).tasks,
     search: (filters) => call(SearchAnswer, 'GET', `/api/search?${new URLSearchParams(filters).toString()}`),
+    archiveConversation: (taskId, about) => call(ArchivedAnswer, 'POST', `${task(taskId)}/conversation`, about),
+    observers: (taskId) => call(ObserversAnswer, 'GET', `${task(taskId)}/observers`),
+    addObserver: (taskId, observer) => call(ObserversAnswer, 'POST', `${task(taskId)}/observers`, observer),
+    removeObserver: (taskId, observer) => call(ObserversAnswer, 'DELETE', `${task(taskId)}/observers/${encodeURIComponent(observer)}`),
     control: (taskId, control, reason) => call(z.looseObject({ status: TaskState, message: z.string() }), 'POST', `${task(taskId)}/control`, { control, ...(reason === undefined ? {} : { reason }) }),
     tell: (taskId, message) => call(z.looseObject({ message_id: z.string(), message: z.string() }), 'POST', `${task(taskId)}/messages`, message),
     answer: (taskId, answer) => call(z.looseObject({ input_id: z.string(), message: z.string() }), 'POST', `${task(taskId)}/inputs`, answer),

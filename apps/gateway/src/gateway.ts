@@ -18,6 +18,7 @@ import { createKeyCheck } from './key-check.ts'
 import { createLiveRollout } from './live-rollout.ts'
 import { createMcpDoor } from './mcp-door.ts'
 import { newTaskId } from './new-task-id.ts'
+import { createConversations } from './operations/conversations-port.ts'
 import { keptFirst } from './operations/kept-files.ts'
 import { modeStatuses } from './operations/mode-status.ts'
 import type { Ports } from './operations/operation.ts'
@@ -133,6 +134,7 @@ function buildFront({ settings, profiles, version, log }: GatewayOptions, parts:
     workers: parts.heartbeats.list,
     drains: parts.drains,
     files: keptFirst(store, createTaskFiles({ workers: parts.heartbeats.list, secret: createFilesSecret(parts.redis, settings.LONGSHORE_DEPLOYMENT) })),
+    conversations: createConversations(store, log),
     sent: createSentFiles({ store, ledgerId: async () => (await parts.ledger.identity()).id, log }),
     newTaskId,
     now: Date.now,

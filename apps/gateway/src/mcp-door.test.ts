@@ -39,7 +39,7 @@ async function complete(taskId: TaskId): Promise<void> {
 describe.each(CLIENT_KINDS)('with a %s', (kind) => {
   test('the tools are listed in order, each with input, output and all four hints', async () => {
     const { tools } = await (await connect(kind)).listTools()
-    expect(tools.map((tool) => tool.name)).toEqual(['opencode_execute_task', 'get_task_status', 'get_task_history', 'send_task_message', 'send_task_control', 'get_task_files', 'read_task_file', 'get_task_diff', 'get_task_output', 'get_task_archive', 'get_usage', 'ping', 'health', 'search_tasks'])
+    expect(tools.map((tool) => tool.name)).toEqual(['opencode_execute_task', 'get_task_status', 'get_task_history', 'send_task_message', 'send_task_control', 'get_task_files', 'read_task_file', 'get_task_diff', 'get_task_output', 'get_task_archive', 'get_usage', 'ping', 'health', 'search_tasks', 'archive_task_conversation', 'get_task_conversation', 'export_task', 'add_task_observer', 'remove_task_observer', 'list_task_observers'])
     for (const tool of tools) {
       expect(tool).toMatchObject({
         title: expect.any(String) as string,

@@ -1,4 +1,5 @@
 import { z } from 'zod'
+import { Archived } from './archived.ts'
 import { Choices } from './choices.ts'
 import { PausedEnd } from './control.ts'
 import { Network } from './egress.ts'
@@ -29,6 +30,17 @@ const NOT_WELL_FORMED = 'must be well-formed Unicode, without lone surrogates'
 
 /** A Matrix user id. */
 export const Observer = z.string().regex(/^@[^\s:]{1,200}:[^\s]{1,200}$/, 'an observer is a Matrix user id, @name:server').max(255).refine(wellFormed, NOT_WELL_FORMED)
+/** Who watches a task, as it stands since somebody was added or removed. */
+export const Watcher = z.object({
+  id: Observer,
+  type: z.enum(['human', 'agent']),
+  /** May read in the task's room, and not write. */
+  read_only: z.boolean(),
+  by: z.string(),
+  /** Redis ms. */
+  at: z.int(),
+})
+export type Watcher = z.infer<typeof Watcher>
 /** What makes a repeated submit the same submit (G2). */
 export const IdempotencyKey = z.string().min(1).max(MAX_IDEMPOTENCY_KEY_CHARACTERS).refine(wellFormed, NOT_WELL_FORMED)
 
@@ -126,6 +138,10 @@ export const Task = NewTask.extend({
   output_parts: z.array(OutputPart).optional(),
   /** After its end: what the blob store has of it. */
   kept: Kept.optional(),
+  /** Since `observers` were changed: the same with what is known of each. */
+  watchers: z.array(Watcher).optional(),
+  /** After its end: its archived conversation. */
+  archived: Archived.optional(),
 })
 export type Task = z.infer<typeof Task>
 

@@ -11,6 +11,8 @@ import { keeping } from './keeping.ts'
 import { createMemoryGuard } from './memory-guard.ts'
 import { ownerWrites } from './owner-writes.ts'
 import { queries } from './queries.ts'
+import { archiving } from './archiving.ts'
+import { watching } from './watching.ts'
 import { runScript, type Script } from './script.ts'
 import { indexing } from './index-older.ts'
 import { search } from './search.ts'
@@ -38,5 +40,5 @@ export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger 
   const keys = keysOf(deployment)
   const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
-  return { ...submission(context, guard), ...queries(context), ...fleet(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context) }
+  return { ...submission(context, guard), ...queries(context), ...fleet(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context), ...watching(context), ...archiving(context) }
 }

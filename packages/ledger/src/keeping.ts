@@ -61,7 +61,7 @@ export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keep
     saveKept: async (taskId, kept) => void (await run(SAVE_KEPT, taskId, kept?.bytes ?? 0, kept?.edition ?? '')),
     async keptTasks(after, limit) {
       const ids = (await redis.zrange(keys.kept, after, String(after + limit - 1))).map((id) => TaskId.parse(id))
-      const rows = await redis.pipeline(ids.map((id) => ['hmget', keys.task(id), 'brief', 'ended_at', 'kept'])).exec()
+      const rows = await redis.pipeline(ids.map((id) => ['hmget', keys.task(id), 'brief', 'ended_at', 'kept', 'archived'])).exec()
       return ids.map((id, i) => keptFrom(id, (rows?.[i]?.[1] ?? []) as (string | null)[]))
     },
     saveGone: async (taskId, why) => void (await run(SAVE_GONE, taskId, why)),
@@ -72,7 +72,7 @@ export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keep
 }
 
 /** Of a record that somebody deleted nothing is known but that its blobs have no task any more. */
-function keptFrom(id: TaskId, [brief, endedAt, kept]: readonly (string | null)[]): KeptTask {
+function keptFrom(id: TaskId, [brief, endedAt, kept, archived]: readonly (string | null)[]): KeptTask {
   if (typeof brief !== 'string' || typeof kept !== 'string') return { id, agentId: '', endedAt: 0, kept: { at: 0, bytes: 0, edition: '0' } }
-  return { id, agentId: (JSON.parse(brief) as { agent_id: string }).agent_id, endedAt: Number(endedAt), kept: Kept.parse(JSON.parse(kept)) }
+  return { id, agentId: (JSON.parse(brief) as { agent_id: string }).agent_id, endedAt: Number(endedAt), kept: Kept.parse(JSON.parse(kept)), ...(typeof archived === 'string' ? { isArchived: true } : {}) }
 }

@@ -56,6 +56,8 @@ export interface Keys {
   keeps: string
   /** ZSET by end: tasks of which it has. */
   kept: string
+  /** ZSET by archived_at: tasks whose conversation is archived. */
+  archived: string
   /** STRING with a TTL: who does something that one alone is to do. */
   lease(what: string): string
   /** HASH: which deployment this is and since when (G10). */
@@ -107,6 +109,7 @@ export function keysOf(deployment: string): Keys {
     poisoned: `${prefix}poisoned`,
     keeps: `${prefix}keeps`,
     kept: `${prefix}kept`,
+    archived: `${prefix}archived`,
     lease: (what) => `${prefix}lease:${what}`,
     identity: `${prefix}identity`,
     counts: `${prefix}counts`,

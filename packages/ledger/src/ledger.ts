@@ -1,4 +1,4 @@
-import type { AgentId, AnyEvent, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, Mode, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine } from '@longshore/contracts'
+import type { AgentId, AnyEvent, Archived, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, Mode, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine, Watcher } from '@longshore/contracts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -48,7 +48,10 @@ export interface Reach {
 export interface Identity { id: string; createdAt: number }
 
 /** A task of which the blob store has something. */
-export interface KeptTask { id: TaskId; agentId: string; endedAt: number; kept: Kept }
+export interface KeptTask { id: TaskId; agentId: string; endedAt: number; kept: Kept; isArchived?: true }
+
+/** A task whose conversation is archived. */
+export interface ArchivedTask { id: TaskId; agentId: string; archived: Archived }
 
 /** The end of a task as its owner or a control asks for it. */
 export type Ending =
@@ -179,6 +182,14 @@ export interface Ledger {
   saveGone(taskId: TaskId, why: GoneReason): Promise<void>
   /** Its blobs are deleted. */
   forgetKept(taskId: TaskId): Promise<void>
+  /** The document of a conversation is in the blob store. The first one stands, and is answered; undefined: there is no such task, or it is not over. */
+  saveArchived(taskId: TaskId, archived: Omit<Archived, 'at'>): Promise<Archived | undefined>
+  /** Tasks whose conversation is archived, oldest archive first. */
+  archivedTasks(after: number, limit: number): Promise<ArchivedTask[]>
+  /** Readers are told from now on that the document is not kept any more. */
+  saveArchiveGone(taskId: TaskId, why: GoneReason): Promise<void>
+  /** Its blob is deleted. */
+  forgetArchived(taskId: TaskId): Promise<void>
   /** Whether `owner` may do alone what `what` names, for so long; whoever has it may ask again before it is over. */
   lease(what: string, owner: string, ms: number): Promise<boolean>
   /** Gives it back. */
@@ -203,6 +214,10 @@ export interface Ledger {
   wished(wish: string): Promise<string | undefined>
   /** For the reconciler: what nobody answered in time is answered as its policy says. Not one step. How many. */
   answerExpired(limit: number): Promise<number>
+  /** Somebody watches a task from now on, or does so differently. Who follows the fleet hears of it: no event says so. `full`: `MAX_OBSERVERS` do. */
+  watch(taskId: TaskId, watcher: Omit<Watcher, 'at'>): Promise<ControlAnswer<'added' | 'changed' | 'unchanged' | 'full'> | undefined>
+  /** Somebody does not watch it any more. */
+  unwatch(taskId: TaskId, observer: string): Promise<ControlAnswer<'removed' | 'unchanged'> | undefined>
   /** For the reconciler: ends a task that nobody can run any more. */
   failUnowned(taskId: TaskId, ticket: number, failure: Failure): Promise<Ended | undefined>
 

@@ -1,4 +1,5 @@
-import { type Choice, choicesOf, DEFAULT_PAUSED_TTL_MS, DEFAULT_PROFILE, Handle, MODES, type NewTask, Task, type TaskId, type Ticket } from '@longshore/contracts'
+import { type Choice, choicesOf, DEFAULT_PAUSED_TTL_MS, DEFAULT_PROFILE, Handle, MODES, type NewTask, Task, type TaskId, type Ticket, Watcher } from '@longshore/contracts'
+import { z } from 'zod'
 
 import { ReadableFailure } from './ending.ts'
 import type { TaskSummary } from './ledger.ts'
@@ -20,7 +21,7 @@ const Summary = Task.omit({ prompt: true })
 /** The fields of the hash that a summary is made of. */
 export const SUMMARY_FIELDS = [
   'brief', 'state', 'last', ...Object.values(COUNTERS), ...TIMES, 'handle', 'result', 'failure', 'cancel', 'worker', 'position', 'limit',
-  'route', 'crashes', 'tokens', 'cost_micros', 'pause', 'mail', 'asking', 'answers', 'undelivered',
+  'route', 'crashes', 'tokens', 'cost_micros', 'pause', 'mail', 'asking', 'answers', 'undelivered', 'watchers', 'archived',
 ] as const
 
 /** HGETALL's answer as an object, from either protocol version; undefined when the key is absent. */
@@ -49,7 +50,7 @@ function recordFrom(fields: Readonly<Record<string, string>>): object {
   // An agent that poses as its own server can claim any number of tokens; the record must stay readable.
   const counted = (name: string) => (fields[name] === undefined ? undefined : Math.min(Number.MAX_SAFE_INTEGER, Number(fields[name])))
   const optional = { handle: json('handle'), result: json('result'), failure: ReadableFailure.optional().parse(json('failure')), cancel_requested: json('cancel'),
-    pause_requested: json('pause'), messages_waiting: json('mail'), asking: json('asking'), answers_waiting: json('answers'), undelivered: json('undelivered'), output_parts: json('output'), kept: json('kept'), tokens: counted('tokens'), cost_micros: counted('cost_micros'), worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], home: fields['home'], crashes: json('crashes') }
+    pause_requested: json('pause'), messages_waiting: json('mail'), asking: json('asking'), answers_waiting: json('answers'), undelivered: json('undelivered'), output_parts: json('output'), kept: json('kept'), archived: json('archived'), ...watching(json('watchers')), tokens: counted('tokens'), cost_micros: counted('cost_micros'), worker: fields['worker'], position: fields['position'], limit: fields['limit'], route: fields['route'], home: fields['home'], crashes: json('crashes') }
   return {
     ...(json('brief') as object),
     v: 1,
@@ -59,6 +60,13 @@ function recordFrom(fields: Readonly<Record<string, string>>): object {
     ...Object.fromEntries(TIMES.filter((name) => fields[name] !== undefined).map((name) => [name, Number(fields[name])])),
     ...Object.fromEntries(Object.entries(optional).filter(([, value]) => value !== undefined)),
   }
+}
+
+/** The submitted observers stay in the immutable part; who was added or removed since counts. */
+function watching(stored: unknown): Partial<Pick<Task, 'watchers' | 'observers'>> {
+  if (stored === undefined) return {}
+  const watchers = z.array(Watcher).parse(stored)
+  return { watchers, observers: watchers.map(({ id }) => id) }
 }
 
 /** The immutable part as it is stored: what rounds and lists need in `brief`, the long prompt beside it. */

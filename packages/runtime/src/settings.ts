@@ -104,6 +104,8 @@ export const SETTINGS = {
   BLOB_AGENT_BYTES: whole(1, Number.MAX_SAFE_INTEGER).optional().meta(says('Most bytes that are kept of all tasks of one agent; then what its oldest ended tasks left goes. Without it: no limit.', { unit: 'bytes' })),
   BLOB_TOTAL_BYTES: whole(1, Number.MAX_SAFE_INTEGER).default(50 * 1024 * 1024 * 1024).meta(says('The same for all agents together.', { unit: 'bytes' })),
   BLOB_RETENTION_DAYS: whole(1, 36_500).default(30).meta(says('How long what an ended task left is kept.', { unit: 'days' })),
+  ARCHIVE_RETENTION_DAYS: whole(1, 36_500).default(365).meta(says('How long an archived conversation is kept, and what its task left, where BLOB_RETENTION_DAYS is less.', { unit: 'days' })),
+  ARCHIVE_TOTAL_BYTES: whole(1, Number.MAX_SAFE_INTEGER).default(10 * 1024 * 1024 * 1024).meta(says('Most bytes of archived conversations of all agents together, besides BLOB_TOTAL_BYTES; of one agent BLOB_AGENT_BYTES. Then the oldest go.', { unit: 'bytes' })),
   WORKSPACE_RETENTION_DAYS: whole(0, 36_500).default(7).meta(says('How long the workspace of an ended task stays on the storage after its output, diff and files are in the blob store. 0: it goes with the next look.', { unit: 'days' })),
   WORKSPACE_NAMED_RETENTION_DAYS: whole(1, 36_500).default(30).meta(says('How long a named workspace stays that no task used. Give it to gateways and workers.', { unit: 'days' })),
   COLLECT: z.enum(['on', 'dry-run', 'off'], 'on, dry-run or off').default('on').meta(says('Whether workers remove what these limits name; dry-run only logs it.')),

@@ -3,12 +3,12 @@ import { createWriteStream } from 'node:fs'
 import { rename, rm, stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 
-import { type Command, Complaint, type Option } from '../command.ts'
+import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
 import { gatewayOf } from '../stack.ts'
 import { harmless } from '../terminal.ts'
 import { URL_OPTION, urlOf } from './tasks.ts'
 
-const FILE_OPTION: Option = { type: 'string', short: 'o', value: 'FILE', about: 'Write it to this file.' }
+export const FILE_OPTION: Option = { type: 'string', short: 'o', value: 'FILE', about: 'Write it to this file.' }
 
 const output: Command = {
   name: 'output',
@@ -18,8 +18,7 @@ const output: Command = {
   notes: ['In a terminal control characters are left out; a file gets every byte.'],
   async run(input, context) {
     const content = (await gatewayOf(context, 'operator', urlOf(input))).download(input.words[0] ?? '', 'output')
-    if (input.options['output'] !== undefined) await save(content, input.options['output'] as string)
-    else for await (const line of linesOf(content)) context.terminal.say(harmless(line))
+    await showOrSave(content, input, context)
     return 0
   },
 }
@@ -40,6 +39,12 @@ const archive: Command = {
 }
 
 export const downloadCommands: readonly Command[] = [output, archive]
+
+/** Bytes into the file that was named; else their lines, without anything a terminal would obey. */
+export async function showOrSave(content: AsyncIterable<Uint8Array>, { options }: Input, { terminal }: Context): Promise<void> {
+  if (options['output'] !== undefined) await save(content, options['output'] as string)
+  else for await (const line of linesOf(content)) terminal.say(harmless(line))
+}
 
 /** Whole or not at all: what breaks off is not taken for the rest. */
 async function save(content: AsyncIterable<Uint8Array>, file: string): Promise<void> {

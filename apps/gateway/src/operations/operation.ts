@@ -3,6 +3,7 @@ import type { Doorbell, Ledger, Scope, SubmitLimits } from '@longshore/ledger'
 import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
 import type { z } from 'zod'
+import type { ConversationsPort } from './conversations-port.ts'
 import type { ModeStatus } from './mode-status.ts'
 import type { SentFilesPort } from './sent-files.ts'
 import type { TaskFiles } from './task-files-port.ts'
@@ -29,7 +30,7 @@ export interface Call {
 
 /** What the handlers stand on. */
 export interface Ports {
-  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'search' | 'counts' | 'cancel' | 'pause' | 'resume' | 'post' | 'inputs' | 'answer' | 'usage' | 'read' | 'fleetEnd' | 'poisoned' | 'isPoisoned' | 'unpoison'>
+  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'search' | 'saveArchived' | 'watch' | 'unwatch' | 'counts' | 'cancel' | 'pause' | 'resume' | 'post' | 'inputs' | 'answer' | 'usage' | 'read' | 'fleetEnd' | 'poisoned' | 'isPoisoned' | 'unpoison'>
   doorbell: Pick<Doorbell, 'listen'>
   /** Brings an accepted task's ticket into the queue. Never throws: what it cannot do the reconciler does. */
   dispatch(ticket: Ticket): void
@@ -40,6 +41,8 @@ export interface Ports {
   workers(): Promise<Heartbeat[]>
   drains: DrainRequests
   files: TaskFiles
+  /** Documents of archived conversations. */
+  conversations: ConversationsPort
   /** Files that are sent along with tasks. */
   sent: SentFilesPort
   newTaskId(): Task['id']
@@ -95,7 +98,7 @@ export interface Operation<I extends z.ZodObject = z.ZodObject, O extends z.ZodO
   hints: Hints
   scope: Scope
   /** `{x}` stands for parameter x. Query parameters and body fill the others. */
-  route: { method: 'GET' | 'POST' | 'PUT'; path: string; status?: number }
+  route: { method: 'GET' | 'POST' | 'PUT' | 'DELETE'; path: string; status?: number }
   /** Whether it is an MCP tool too; listed for keys that have its scope. */
   isTool: boolean
   /** How long the handler may wait on purpose (ms), besides its work. */

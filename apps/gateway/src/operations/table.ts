@@ -1,4 +1,5 @@
 import { answerTaskInput } from './answer-task-input.ts'
+import { archiveTaskConversation, getTaskConversation } from './archive-conversation.ts'
 import { executeTask } from './execute-task.ts'
 import { getTaskArchive } from './get-task-archive.ts'
 import { getTaskDiff } from './get-task-diff.ts'
@@ -10,9 +11,11 @@ import { getUsage } from './get-usage.ts'
 import { health } from './health.ts'
 import { listTasks } from './list-tasks.ts'
 import type { Operation, Ports } from './operation.ts'
+import { addTaskObserver, listTaskObservers, removeTaskObserver } from './observers.ts'
 import { ping } from './ping.ts'
 import { listPoisonedTasks, replayTask } from './poison.ts'
 import { readTaskFile } from './read-task-file.ts'
+import { exportTask } from './export-task.ts'
 import { getRollout, setRollout } from './rollout.ts'
 import { searchTasks } from './search-tasks.ts'
 import { sendTaskControl } from './send-task-control.ts'
@@ -26,6 +29,6 @@ export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, watchTask, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
     getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask,
-    searchTasks,
+    searchTasks, archiveTaskConversation, getTaskConversation, exportTask, addTaskObserver, removeTaskObserver, listTaskObservers,
   ].map((make) => make(ports))
 }

@@ -23,7 +23,7 @@ const TaskDiff = z.object({
   patch: z.string(), truncated: z.boolean(), files_total: z.number(), files_shown: z.number(),
   files: z.array(z.object({ path: z.string(), change: z.enum([...ChangeKind.options, 'renamed']), previous_path: z.string().optional() })),
 })
-type TaskDiff = z.infer<typeof TaskDiff>
+export type TaskDiff = z.infer<typeof TaskDiff>
 
 const FileHeaders = z.object({ size: z.coerce.number().int(), modified: z.coerce.number().int(), head: z.string().regex(/^[0-9a-f]*$/) })
 /** A piece of a file; `head`: the file's first bytes in hex. */

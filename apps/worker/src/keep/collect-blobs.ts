@@ -1,11 +1,12 @@
-import { KEPT_BLOBS, keptPrefix, parseSentKey } from '@longshore/blobs'
+import { editionOfConversation, KEPT_BLOBS, keptPrefix, parseSentKey } from '@longshore/blobs'
 import { type BlobKey, type BlobStore, type GoneReason, isOver, type Log, TaskId } from '@longshore/contracts'
 import type { KeptTask, Ledger } from '@longshore/ledger'
 
+import { collectArchives } from './collect-archives.ts'
 import { type Collect, type KeepLimits, whatToCollect } from './what-to-collect.ts'
 
 export interface CollectBlobsOptions {
-  ledger: Pick<Ledger, 'keptTasks' | 'saveGone' | 'forgetKept' | 'get' | 'isPoisoned' | 'identity' | 'lease'>
+  ledger: Pick<Ledger, 'keptTasks' | 'saveGone' | 'forgetKept' | 'archivedTasks' | 'saveArchiveGone' | 'forgetArchived' | 'get' | 'isPoisoned' | 'identity' | 'lease'>
   store: BlobStore
   limits: KeepLimits
   /** Only says what it would remove. */
@@ -14,7 +15,7 @@ export interface CollectBlobsOptions {
   name: string
   /** Redis ms. */
   now: () => number
-  onCollected(why: GoneReason | 'nameless' | 'sent' | 'half-written', count: number): void
+  onCollected(why: GoneReason | 'archive' | 'nameless' | 'sent' | 'half-written', count: number): void
   log: Log
 }
 
@@ -43,6 +44,7 @@ export function createBlobCollector(options: CollectBlobsOptions): (signal: Abor
       else await remove(options, one)
     }
     if (collect.length > 0) log.info({ tasks: collect.length, bytes: collect.reduce((sum, { bytes }) => sum + bytes, 0), of: kept.length, dry_run: isDryRun }, 'collected what was kept')
+    await collectArchives(options, signal)
     const { nameless, sent } = await collectNameless(options, signal)
     if (isDryRun) return
     const halves = await store.tidy(Date.now())
@@ -73,7 +75,7 @@ async function collectNameless({ ledger, store, isDryRun, log }: CollectBlobsOpt
   for await (const { key, storedAt } of store.list()) {
     if (signal.aborted) return found
     const isOld = Date.now() - storedAt >= NAMELESS_MS
-    const what = isOurs(key) ? 'nameless' : 'sent'
+    const what = isOurs(key) || editionOfConversation(key) !== undefined ? 'nameless' : 'sent'
     if (!(what === 'nameless' ? isOld && await isNameless(ledger, key) : await isSpent(ledger, key, { ledgerId, isOld }))) continue
     found[what] += 1
     if (isDryRun) log.info({ key }, 'would remove a blob that nothing names')
@@ -87,7 +89,8 @@ async function isNameless(ledger: CollectBlobsOptions['ledger'], key: BlobKey): 
   const [id, edition] = key.split('.')
   const taskId = TaskId.safeParse(id).data
   const task = taskId === undefined ? undefined : await ledger.get(taskId).catch(() => undefined)
-  return task !== undefined && (task.kept?.edition !== edition || task.kept?.gone !== undefined)
+  const named = editionOfConversation(key) === undefined ? task?.kept : task?.archived
+  return task !== undefined && (named?.edition !== edition || named?.gone !== undefined)
 }
 
 /**

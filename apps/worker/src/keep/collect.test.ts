@@ -63,7 +63,7 @@ async function blobsOf(id: TaskId): Promise<string[]> {
 
 describe('what is kept for too long', () => {
   const collector = (more: Partial<Parameters<typeof createBlobCollector>[0]> = {}, count: string[] = []) => createBlobCollector({
-    ledger: stack.ledger, store, limits: { retentionMs: DAY, totalBytes: 1_000_000, agentBytes: undefined }, isDryRun: false, name: 'w', now: () => Date.now() + 2 * DAY,
+    ledger: stack.ledger, store, limits: { retentionMs: DAY, totalBytes: 1_000_000, agentBytes: undefined, archive: { retentionMs: 5 * DAY, totalBytes: 1_000_000 } }, isDryRun: false, name: 'w', now: () => Date.now() + 2 * DAY,
     onCollected: (why, n) => count.push(`${why} ${n}`), log: SILENT, ...more,
   })
 
@@ -115,7 +115,7 @@ describe('what is kept for too long', () => {
 
 describe('files that were sent along', () => {
   const collector = (counted: string[] = [], more: Partial<Parameters<typeof createBlobCollector>[0]> = {}) => createBlobCollector({
-    ledger: stack.ledger, store, limits: { retentionMs: DAY, totalBytes: 1_000_000, agentBytes: undefined }, isDryRun: false, name: 'w', now: Date.now, onCollected: (why, n) => counted.push(`${why} ${n}`), log: SILENT, ...more,
+    ledger: stack.ledger, store, limits: { retentionMs: DAY, totalBytes: 1_000_000, agentBytes: undefined, archive: { retentionMs: 5 * DAY, totalBytes: 1_000_000 } }, isDryRun: false, name: 'w', now: Date.now, onCollected: (why, n) => counted.push(`${why} ${n}`), log: SILENT, ...more,
   })
   async function put(key: string, isOld = true): Promise<string> {
     await store.put(key, text('x'))

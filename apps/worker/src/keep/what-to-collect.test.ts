@@ -7,7 +7,7 @@ import { whatToCollect } from './what-to-collect.ts'
 
 const DAY = 24 * 60 * 60_000
 const NOW = 100 * DAY
-const LIMITS = { retentionMs: 30 * DAY, totalBytes: 1_000, agentBytes: undefined }
+const LIMITS = { retentionMs: 30 * DAY, totalBytes: 1_000, agentBytes: undefined, archive: { retentionMs: 90 * DAY, totalBytes: 500 } }
 const idOf = (n: number) => taskIdFrom(new Uint8Array(52).fill(n))
 const kept = (n: number, daysAgo: number, bytes: number, agentId = 'a'): KeptTask => ({ id: idOf(n), agentId, endedAt: NOW - daysAgo * DAY, kept: { at: NOW, bytes, edition: 'e' } })
 const collected = (tasks: KeptTask[], limits: Partial<Parameters<typeof whatToCollect>[1]> = {}) => whatToCollect(tasks, { ...LIMITS, ...limits }, NOW).map(({ id, why }) => [id, why])

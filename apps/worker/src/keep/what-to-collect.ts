@@ -1,5 +1,5 @@
 import type { GoneReason, TaskId } from '@longshore/contracts'
-import type { KeptTask } from '@longshore/ledger'
+import type { ArchivedTask, KeptTask } from '@longshore/ledger'
 
 /** How much is kept, and for how long. */
 export interface KeepLimits {
@@ -7,6 +7,8 @@ export interface KeepLimits {
   totalBytes: number
   /** Of one agent; undefined: without a limit. */
   agentBytes: number | undefined
+  /** Of archived conversations, and for how long what their tasks left is kept, too. */
+  archive: { retentionMs: number; totalBytes: number }
 }
 
 export interface Collect { id: TaskId; why: GoneReason; bytes: number }
@@ -19,7 +21,8 @@ export interface Collect { id: TaskId; why: GoneReason; bytes: number }
 export function whatToCollect(tasks: readonly KeptTask[], limits: KeepLimits, now: number): Collect[] {
   const [collect, stay]: [Collect[], KeptTask[]] = [[], []]
   for (const task of tasks) {
-    if (task.endedAt + limits.retentionMs <= now) collect.push(as(task, 'retention'))
+    const retentionMs = task.isArchived ? Math.max(limits.retentionMs, limits.archive.retentionMs) : limits.retentionMs
+    if (task.endedAt + retentionMs <= now) collect.push(as(task, 'retention'))
     else stay.push(task)
   }
   const bytesOf = new Map<string, number>()
@@ -39,6 +42,15 @@ export function whatToCollect(tasks: readonly KeptTask[], limits: KeepLimits, no
     collect.push(as(task, 'total_bytes'))
   }
   return collect
+}
+
+/**
+ * Which archived conversations go, by the same rule within limits of their own.
+ * @param archives in the order in which they were made
+ */
+export function archivesToCollect(archives: readonly ArchivedTask[], limits: KeepLimits, now: number): Collect[] {
+  const documents = archives.map(({ id, agentId, archived }) => ({ id, agentId, endedAt: archived.at, kept: { at: archived.at, bytes: archived.bytes, edition: archived.edition } }))
+  return whatToCollect(documents, { ...limits, ...limits.archive }, now)
 }
 
 function as({ id, kept }: KeptTask, why: GoneReason): Collect {
