@@ -7,7 +7,8 @@ import { cleanLine, lastPart, personText } from './safe-text.ts'
 const KEYCAPS = ['1️⃣', '2️⃣', '3️⃣', '4️⃣', '5️⃣', '6️⃣', '7️⃣', '8️⃣', '9️⃣', '🔟']
 /** How a choice is marked, and with which reaction it is taken. */
 const markOf = (i: number): string => KEYCAPS[i] ?? `${i + 1}.`
-const MAX_SHOWN = 1_500
+/** Characters of a question, and of all its choices together: an event holds them twice, and escaping makes more of them. */
+const [MAX_SHOWN, MAX_CHOICES_SHOWN] = [800, 900]
 
 /** A question as long as it is open: what is asked, and how to answer in a second. */
 export function renderQuestion(task: Task, asked: Asked): Rendered {
@@ -31,7 +32,7 @@ function choiceLines({ choices, free_text: freeText, multiple }: Asked): Line[] 
   if (choices.length === 0) return [text('Write here:'), code('!answer your words')]
   const ways = [multiple ? '!answer 1, 2' : '!answer 1', ...(freeText ? ['!answer your own words'] : []), '!deny to go on without']
   return [
-    ...choices.map((choice, i) => text(`${markOf(i)} ${choice}`)),
+    ...choices.map((choice, i) => text(`${markOf(i)} ${cleanLine(choice, Math.max(20, Math.floor(MAX_CHOICES_SHOWN / choices.length)))}`)),
     text(choices.length > KEYCAPS.length ? 'Write here:' : 'React with a number, or write here:'),
     code(ways.join(' · ')),
   ]
