@@ -86,7 +86,7 @@ async function toldOf(world: World): Promise<Record<string, string>> {
 async function said({ bot, harbour }: World) {
   const domain = bot.userId.slice(bot.userId.indexOf(':') + 1)
   const rooms = await Promise.all(Array.from({ length: AGENTS }, (_, i) => bot.client.resolveAlias(`#longshore-${harbour.deployment}_agent_agent-${i}:${domain}`).catch(() => undefined)))
-  return (await Promise.all(rooms.map((room) => (room === undefined ? [] : saidIn(bot.client, room))))).flat()
+  return (await Promise.all(rooms.filter((room) => room !== undefined).map((room) => saidIn(bot.client, room)))).flat()
 }
 
 const onceEach = (tasks: readonly Task[]): Record<string, string> => Object.fromEntries(tasks.map(({ id }) => [id, '1 card, 1 completion']))

@@ -27,7 +27,8 @@ function linesOf(event: TaskEvent): Line[] | undefined {
       return [text(cleanLine(`⏸️ Paused by ${personText(event.payload.by)}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 300))]
     case 'task.message':
       return [text(cleanLine(`✉️ To the agent, from ${personText(event.payload.by)}`, 160)), quote(lastPart(cleanText(event.payload.text).trim(), MAX_MESSAGE))]
-    default:
+    case 'task.queued': case 'task.started': case 'task.output': case 'task.tool': case 'task.file_changed': case 'task.usage': case 'task.message_delivered':
+    case 'task.input_required': case 'task.input_answered': case 'task.completed': case 'task.failed': case 'task.timeout': case 'task.cancelled':
       return undefined
   }
 }
