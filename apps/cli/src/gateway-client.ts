@@ -45,6 +45,10 @@ const ArchivedAnswer = z.looseObject({ archived_at: z.string(), message_count: z
 const ObserversAnswer = z.looseObject({ observers: z.array(z.object({ observer_id: z.string(), observer_type: z.string(), read_only: z.boolean(), added_by: z.string(), added_at: z.string() })) })
 export type ObserversAnswer = z.infer<typeof ObserversAnswer>
 const SearchAnswer = z.looseObject({ tasks: z.array(TaskAnswer), next_cursor: z.string().optional(), note: z.string().optional() })
+const DeadNotices = z.looseObject({
+  total: z.int(), notices: z.array(z.looseObject({ notice_id: z.string(), sink: z.string(), lane: z.string(), kind: z.string(), died_at: z.string(), reason: z.string() })),
+})
+const NoticesReplayed = z.looseObject({ replayed: z.int(), message: z.string() })
 
 interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
 
@@ -72,6 +76,9 @@ export interface GatewayClient {
   drain(worker: string, isUndo: boolean): Promise<z.infer<typeof DrainAnswer>>
   poisoned(limit: number, offset: number): Promise<TaskAnswer[]>
   replay(taskId: string): Promise<z.infer<typeof ReplayAnswer>>
+  deadNotices(limit: number, offset: number): Promise<z.infer<typeof DeadNotices>>
+  /** @param which an id, or `all` */
+  replayNotices(which: string): Promise<z.infer<typeof NoticesReplayed>>
   /** Bytes, in pieces. Throws also when they end too early. */
   download(taskId: string, what: 'output' | 'archive' | 'conversation' | `export?format=${string}`): AsyncIterable<Uint8Array>
 }
@@ -126,6 +133,8 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
       for await (const piece of body ?? []) yield piece as Uint8Array
     },
     replay: (taskId) => call(ReplayAnswer, 'POST', `${task(taskId)}/replay`),
+    deadNotices: (limit, offset) => call(DeadNotices, 'GET', `/api/dead-notices?limit=${limit}&offset=${offset}`),
+    replayNotices: (which) => call(NoticesReplayed, 'POST', '/api/dead-notices/replay', { notice_id: which }),
     setRollout: (percent) => call(RolloutAnswer, 'PUT', '/api/rollout', { opencode_percent: percent }),
   }
 }

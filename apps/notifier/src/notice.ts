@@ -62,7 +62,7 @@ export function letterId(letter: Letter): string {
     case 'card': return `card:${letter.task_id}`
     case 'question': return `question:${letter.task_id}:${letter.input_id ?? letter.event_id}`
     case 'file': return `file:${letter.task_id}:${letter.event_id}:${letter.file ?? ''}`
-    default: return `${letter.kind}:${letter.task_id}:${letter.event_id}`
+    case 'completion': case 'detail': case 'event': return `${letter.kind}:${letter.task_id}:${letter.event_id}`
   }
 }
 

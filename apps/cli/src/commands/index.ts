@@ -4,6 +4,7 @@ import { keyCommands } from './keys.ts'
 import { downloadCommands } from './downloads.ts'
 import { exportCommands } from './export.ts'
 import { observerCommands } from './observers.ts'
+import { noticeCommands } from './notices.ts'
 import { poisonCommands } from './poison.ts'
 import { rolloutCommands } from './rollout.ts'
 import { searchCommand } from './search.ts'
@@ -13,4 +14,4 @@ import { upCommand } from './up.ts'
 import { usageCommand } from './usage.ts'
 import { workerCommands } from './workers.ts'
 
-export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, searchCommand, ...downloadCommands, ...exportCommands, ...observerCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...rolloutCommands, ...keyCommands, settingsCommand]
+export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, searchCommand, ...downloadCommands, ...exportCommands, ...observerCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...noticeCommands, ...rolloutCommands, ...keyCommands, settingsCommand]

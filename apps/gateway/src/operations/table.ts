@@ -1,5 +1,6 @@
 import { answerTaskInput } from './answer-task-input.ts'
 import { archiveTaskConversation, getTaskConversation } from './archive-conversation.ts'
+import { listDeadNotices, replayDeadNotices } from './dead-notices.ts'
 import { executeTask } from './execute-task.ts'
 import { getTaskArchive } from './get-task-archive.ts'
 import { getTaskDiff } from './get-task-diff.ts'
@@ -28,7 +29,7 @@ import { drainWorker, listWorkers } from './workers.ts'
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, watchTask, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
-    getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask,
+    getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices,
     searchTasks, archiveTaskConversation, getTaskConversation, exportTask, addTaskObserver, removeTaskObserver, listTaskObservers,
   ].map((make) => make(ports))
 }
