@@ -13,6 +13,8 @@ export interface RoomPlan {
   observers: readonly string[]
   /** Who may speak in rooms of ours; all others read and react. */
   speakers: readonly string[]
+  /** Whom a question is put to. */
+  answerers: readonly string[]
 }
 
 /** A room of ours as it is to be; `alias` is the local part. */
