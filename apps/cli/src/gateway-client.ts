@@ -44,7 +44,7 @@ export type WorkerAnswer = z.infer<typeof WorkerAnswer>
 const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
 const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
 
-interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
+interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; callback_url?: string; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
 
 /** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
 export interface GatewayClient {

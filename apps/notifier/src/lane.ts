@@ -42,7 +42,7 @@ export async function runLane(deps: LaneDeps, signal: AbortSignal): Promise<void
         pace = afterLimit(pace, deps.now(), outcome.afterMs)
         await deps.wait(outcome.afterMs, false)
         break
-      case 'again': await deps.wait(backoffMs(faults, deps.random()), false); break
+      case 'again': await deps.wait(outcome.afterMs ?? backoffMs(faults, deps.random()), false); break
       case 'blocked': await deps.wait(BLOCKED_MS, false); break
       case 'refused': break
     }

@@ -3,6 +3,7 @@ import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, se
 import { createNoticeMetrics } from './metrics.ts'
 import { startNotifier } from './notifier.ts'
 import { sinksOf } from './sinks-of.ts'
+import { webhookFaults } from './webhook/webhook-sink-of.ts'
 
 const settings = settingsOrExit()
 const log = createLogger({ app: 'notifier', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT })
@@ -17,7 +18,7 @@ const registry = createMetrics('notifier')
 const stopping = new AbortController()
 const metrics = createNoticeMetrics(registry, { redis: probe, deployment })
 const ledger = createLedger({ redis, deployment, log })
-const outlets = sinksOf(settings, { log, now: Date.now, signal: stopping.signal }).map((sink) => {
+const outlets = sinksOf(settings, { log, now: Date.now, random: Math.random, signal: stopping.signal, redis }).map((sink) => {
   const counted = metrics.of(sink.name)
   const notifier = startNotifier({ redis, deployment, ledger, doorbell, sink, log, now: Date.now, random: Math.random, onOutcome: counted.onOutcome })
   return { sink: sink.name, check: counted.check, notifier }
@@ -51,6 +52,8 @@ function settingsOrExit(): Settings & { REDIS_URL: string } {
   try {
     const parsed = loadSettings(process.env)
     if (parsed.REDIS_URL === undefined) throw new SettingsError('REDIS_URL: not set; `npm start` sets it, or give the URL of a Redis')
+    const faults = webhookFaults(parsed)
+    if (faults.length > 0) throw new SettingsError(faults.join('\n'))
     return { ...parsed, REDIS_URL: parsed.REDIS_URL }
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error

@@ -2,8 +2,8 @@ import { z } from 'zod'
 
 import { EventId, Observer, TaskId, TaskState } from '@longshore/contracts'
 
-/** `card`: a task's living status, the latest wins. `completion`: an ending, said once. */
-export const NoticeKind = z.enum(['card', 'completion'])
+/** `card`: a task's living status, the latest wins. `completion`: an ending, said once. `event`: one event as it is, for programs. */
+export const NoticeKind = z.enum(['card', 'completion', 'event'])
 export type NoticeKind = z.infer<typeof NoticeKind>
 
 /** What is to be told because of an event, ready to show in any sink. */
@@ -19,10 +19,13 @@ export const Notice = z.object({
   html: z.string(),
   /** Who is to see it: pinged by a completion, brought into the room by a card. */
   observers: z.array(Observer),
+  /** Which of the sink's receivers, where it has several. */
+  to: z.string().optional(),
 })
 export type Notice = z.infer<typeof Notice>
 
 /** The outbox's name of a notice: one per task for cards, so that a newer one replaces it; one per fact else. */
-export function noticeId(notice: Pick<Notice, 'kind' | 'task_id' | 'event_id'>): string {
-  return notice.kind === 'card' ? `card:${notice.task_id}` : `${notice.kind}:${notice.task_id}:${notice.event_id}`
+export function noticeId({ kind, task_id, event_id, to }: Pick<Notice, 'kind' | 'task_id' | 'event_id' | 'to'>): string {
+  if (kind === 'card') return `card:${task_id}`
+  return `${kind}:${task_id}:${event_id}${to === undefined ? '' : `:${to}`}`
 }

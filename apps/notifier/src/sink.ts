@@ -10,8 +10,8 @@ export type Outcome =
   | { kind: 'sent'; receipt?: string }
   /** Not taken, for certain: it comes too fast. */
   | { kind: 'limited'; afterMs: number }
-  /** Whether it was taken is unknown, or the receiver is away: the same again. */
-  | { kind: 'again'; reason: string }
+  /** Whether it was taken is unknown, or the receiver is away: the same again, after `afterMs` where the sink knows better than the lane. */
+  | { kind: 'again'; reason: string; afterMs?: number }
   /** Nothing goes until a person mends it. */
   | { kind: 'blocked'; reason: string }
   /** This one will never be taken. */

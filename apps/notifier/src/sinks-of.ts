@@ -1,20 +1,24 @@
+import type { Redis } from 'ioredis'
+
 import type { Clock, Log } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
 import { createLogSink } from './log-sink.ts'
 import { createMatrixClient } from './matrix/client.ts'
 import { createMatrixSink } from './matrix/matrix-sink.ts'
 import type { Sink } from './sink.ts'
+import { webhookSinkOf, type WebhookSettings } from './webhook/webhook-sink-of.ts'
 
 type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' | 'MATRIX_ACCESS_TOKEN' | 'MATRIX_USER_ID' | 'MATRIX_ROOM_ID' | 'MATRIX_DEFAULT_HUMAN_OBSERVERS' | 'LONGSHORE_DEPLOYMENT'>
 
 /** A homeserver that takes longer than this is asked again, under the same transaction id. */
 const CALL_TIMEOUT_MS = 10_000
 
-export interface SinkDeps { log: Log; now: Clock; signal: AbortSignal }
+/** `redis`: what a sink has to remember beyond its outbox. */
+export interface SinkDeps { log: Log; now: Clock; random: () => number; signal: AbortSignal; redis: Redis }
 
 /** Every sink that the settings ask for, each with an outbox of its own; the log where there is no Matrix. */
-export function sinksOf(settings: MatrixSettings, deps: SinkDeps): Sink[] {
-  return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now)]
+export function sinksOf(settings: MatrixSettings & WebhookSettings, deps: SinkDeps): Sink[] {
+  return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now), webhookSinkOf(settings, deps)].filter((sink) => sink !== undefined)
 }
 
 function matrixSinkOf(settings: MatrixSettings, { log, now, signal }: SinkDeps): Sink | undefined {

@@ -1,5 +1,6 @@
 export type { AgentAsk, AgentMessage, Backend, BackendCapabilities, BackendHealth, Execution, ExecutionEvent, ExecutionOutcome, Found, RunContext, ServedProfile } from './backend.ts'
 export { BlobFault, type BlobContent, type BlobFaultCode, type BlobInfo, BlobKey, type BlobStore, type ByteRange, type PutOptions } from './blobs.ts'
+export { CallbackUrl, isBeneath, isCallbackAllowed } from './callback.ts'
 export { type Allowed, type Choice, CHOICES, Choices, choicesOf, EnvName, ImageName, ModelName, type Refusal, refusalOf } from './choices.ts'
 export { Control, Mail, MessageText, MessageType, PausedEnd } from './control.ts'
 export { type Admission, type Admitted, type Egress, EgressRefusal, type ModelProvider, narrower, Network, NETWORKS, TASK_TOKEN } from './egress.ts'

@@ -70,6 +70,8 @@ export interface Ports {
     agentsDay: Budget | undefined
     /** Networks that a task may ask for (EGRESS, EGRESS_MOST, EGRESS_POLICY). */
     networks: readonly Network[]
+    /** Addresses that a task may name for its webhooks (WEBHOOK_CALLBACK_ALLOW). */
+    callbacks: readonly string[]
     /** Most bytes of a file in one answer (MAX_TASK_FILE_SIZE). */
     maxFileBytes: number
   }
