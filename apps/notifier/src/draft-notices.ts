@@ -41,7 +41,8 @@ function noticeOf(kind: NoticeKind, task: Task, event: AnyEvent, status: TaskSta
   return { v: 1, kind, task_id: task.id, event_id: event.id, seq: event.seq, status, observers: task.observers, ...words }
 }
 
-function isEnd(event: AnyEvent): event is EndEvent & { known: true } {
+/** Whether an event is an ending. */
+export function isEnd(event: AnyEvent): event is EndEvent & { known: true } {
   return event.known && (event.type === 'task.completed' || event.type === 'task.failed' || event.type === 'task.timeout' || event.type === 'task.cancelled')
 }
 

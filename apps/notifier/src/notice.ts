@@ -21,6 +21,8 @@ export const Notice = z.object({
   observers: z.array(Observer),
   /** Which of the sink's receivers, where it has several. */
   to: z.string().optional(),
+  /** What a block in an agent's memory is to hold. */
+  block: z.string().optional(),
 })
 export type Notice = z.infer<typeof Notice>
 

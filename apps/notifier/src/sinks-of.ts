@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 
 import type { Clock, Log } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
+import { lettaSinkOf, type LettaSettings } from './letta/letta-sink-of.ts'
 import { createLogSink } from './log-sink.ts'
 import { createMatrixClient } from './matrix/client.ts'
 import { createMatrixSink } from './matrix/matrix-sink.ts'
@@ -17,8 +18,8 @@ const CALL_TIMEOUT_MS = 10_000
 export interface SinkDeps { log: Log; now: Clock; random: () => number; signal: AbortSignal; redis: Redis }
 
 /** Every sink that the settings ask for, each with an outbox of its own; the log where there is no Matrix. */
-export function sinksOf(settings: MatrixSettings & WebhookSettings, deps: SinkDeps): Sink[] {
-  return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now), webhookSinkOf(settings, deps)].filter((sink) => sink !== undefined)
+export function sinksOf(settings: MatrixSettings & LettaSettings & WebhookSettings, deps: SinkDeps): Sink[] {
+  return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now), lettaSinkOf(settings, deps), webhookSinkOf(settings, deps)].filter((sink) => sink !== undefined)
 }
 
 function matrixSinkOf(settings: MatrixSettings, { log, now, signal }: SinkDeps): Sink | undefined {

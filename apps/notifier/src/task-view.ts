@@ -19,6 +19,8 @@ export const TaskView = z.object({
   remark: z.string(),
   /** Digest of the card drafted last: an event that changes nothing visible makes no edit. */
   shown: z.string(),
+  /** What a sink itself keeps of the task. */
+  memory: z.unknown().optional(),
 })
 export type TaskView = z.infer<typeof TaskView>
 

@@ -20,6 +20,7 @@ const url = (...schemes: string[]) =>
 const network = z.enum(NETWORKS, 'provider, allowlist or full')
 const bytes = z.string().regex(/^[1-9][0-9]*[kmg]?$/i, 'a size such as 512m or 2g')
 
+const LETTA_AGENT = 'agent ids, or pairs such as agent-local=agent-123'
 const HOOK_EVENTS = EVENT_TYPES.filter((type) => type !== 'task.output')
 const HookEvent = EventType.exclude(['task.output'], { error: `one or more of ${HOOK_EVENTS.join(', ')}` })
 const webhookSecrets = list.pipe(z.array(z.string().regex(/^whsec_(?=[A-Za-z0-9+/=]{32,88}$)(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, 'whsec_ and 24 to 64 bytes in base64')).min(1, 'whsec_ and 24 to 64 bytes in base64'))
@@ -147,6 +148,14 @@ export const SETTINGS = {
   MATRIX_USER_ID: z.string().regex(/^@[^\s:]+:\S+$/, '@name:server').optional().meta(says('The notifier\'s user id.')),
   MATRIX_ROOM_ID: z.string().regex(/^[!#]\S+$/, '!id:server or #alias:server').optional().meta(says('Room in which tasks are posted. Default: one room that the notifier makes for this deployment.')),
   MATRIX_DEFAULT_HUMAN_OBSERVERS: list.default([]).meta(says('Matrix user ids (comma separated) invited to the room.')),
+
+  LETTA_API_URL: url('http', 'https').optional().meta(says('Letta\'s API, for agents that live there (docs/guides/letta.md). Without it: no memory blocks and no messages.')),
+  LETTA_API_TOKEN: z.string().optional().meta(says('Its token. A server of your own may want none.', { secret: true })),
+  LETTA_AGENTS: list.pipe(z.array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(=[A-Za-z0-9._-]{1,128})?$/, LETTA_AGENT)).min(1, LETTA_AGENT)).optional().meta(says('Which agents live in Letta, comma separated: an agent\'s id, or our id=Letta\'s id. Default: all whose id is one of Letta\'s, agent-<uuid>.')),
+  LETTA_TIMEOUT_MS: whole(1_000, 3_600_000).default(120_000).meta(says('How long one call may take. The message at a task\'s end is answered when the agent\'s turn is over.', { unit: 'ms' })),
+  LETTA_DETACH_MS: whole(0, 30 * 24 * 60 * 60 * 1_000).default(60_000).meta(says('How long after a task\'s end its memory block stays attached to the agent. The block itself stays in Letta.', { unit: 'ms' })),
+  WORKSPACE_BLOCK_LIMIT: whole(2_000, 1_000_000).default(50_000).meta(says('Most that a memory block holds.', { unit: 'characters' })),
+  WORKSPACE_MAX_EVENTS: whole(1, 1_000).default(50).meta(says('Most events that a memory block shows: the newest, as far as they fit.')),
 
   WEBHOOK_URL: list.pipe(z.array(url('http', 'https'))).default([]).meta(says('Where what happens to tasks is posted as signed webhooks (docs/guides/webhooks.md): one or more URLs, comma separated. They may have private addresses.', { secret: true })),
   WEBHOOK_SECRET: webhookSecrets.optional().meta(says('What they are signed with: whsec_ and 24 to 64 random bytes in base64. Several (comma separated) while it is being changed: each signs.', { secret: true })),
