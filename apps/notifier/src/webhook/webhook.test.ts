@@ -4,7 +4,7 @@ import { expect, test } from 'vitest'
 import type { EventDraft } from '@longshore/contracts'
 import { createHarbour } from '../testing/harbour.ts'
 import { startNotifierProcess } from '../testing/notifier-process.ts'
-import { aSecret, type Received, startReceiver } from '../testing/receiver.ts'
+import { aSecret, type Received, startReceiver } from '../testing/hook-receiver.ts'
 import { ends } from '../testing/world.ts'
 
 async function aWorld(settings: Record<string, string> = {}) {
