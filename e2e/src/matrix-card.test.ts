@@ -43,7 +43,7 @@ describeNeeding(['synapse', 'opencode'], 'a task in a real Matrix room', () => {
   }
   /** All that was said of a task, oldest first, as a person in the room reads it. */
   const saidOf = async (taskId: string): Promise<Said[]> => {
-    const { room_id } = z.object({ room_id: z.string() }).parse(await ask(bot, `/directory/room/${encodeURIComponent(`#longshore-${stack.deployment}:${synapse.serverName}`)}`))
+    const { room_id } = z.object({ room_id: z.string() }).parse(await ask(bot, `/directory/room/${encodeURIComponent(`#longshore-${stack.deployment}_agent_agent-alice:${synapse.serverName}`)}`))
     await ask(person, `/join/${encodeURIComponent(room_id)}`, 'POST')
     const { chunk } = z.object({ chunk: z.array(z.looseObject({ type: z.string() })) }).parse(await ask(person, `/rooms/${encodeURIComponent(room_id)}/messages?dir=b&limit=500`))
     return chunk.filter(({ type }) => type === 'm.room.message').map((event) => Said.parse(event)).filter(({ content }) => content['dev.longshore.task'].task_id === taskId).toReversed()

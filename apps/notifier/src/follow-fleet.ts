@@ -2,9 +2,9 @@ import { ZodError } from 'zod'
 
 import type { Clock, Log, TaskId } from '@longshore/contracts'
 import type { Bell, Ledger } from '@longshore/ledger'
-import { draftTask } from './draft-notices.ts'
+import { draftTask } from './draft-task.ts'
 import type { Notice } from './notice.ts'
-import { KEEP_SECONDS } from './outbox/scripts.ts'
+import { KEEP_SECONDS } from './outbox/drafting-scripts.ts'
 import type { Outbox } from './outbox/outbox.ts'
 import type { Sink } from './sink.ts'
 import type { TaskView } from './task-view.ts'
@@ -12,12 +12,12 @@ import type { TaskView } from './task-view.ts'
 export interface FollowDeps {
   ledger: Pick<Ledger, 'get' | 'list' | 'read' | 'readFleet' | 'fleetGap'>
   outbox: Pick<Outbox, 'cursor' | 'view' | 'born' | 'put'>
-  sink: Pick<Sink, 'draft'>
+  sink: Pick<Sink, 'draft' | 'laneOf'>
+  /** Of the lease on following. */
+  fence: number
   bell: Bell
   log: Log
   now: Clock
-  /** Wakes the lane. */
-  drafted: (notices: readonly Notice[]) => void
 }
 
 const PAGE = 500
@@ -70,7 +70,7 @@ async function lookAtAll(deps: FollowDeps, cursor: string, gap: string, newsSinc
 }
 
 /** Drafts what is new of these tasks, and moves the cursor, in one step. */
-async function draft({ ledger, outbox, sink, drafted, log }: FollowDeps, tasks: ReadonlySet<TaskId>, cursor: string, newsSince: number): Promise<void> {
+async function draft({ ledger, outbox, sink, log, fence }: FollowDeps, tasks: ReadonlySet<TaskId>, cursor: string, newsSince: number): Promise<void> {
   const views = new Map<TaskId, TaskView>()
   const notices: Notice[] = []
   for (const taskId of tasks) {
@@ -79,8 +79,7 @@ async function draft({ ledger, outbox, sink, drafted, log }: FollowDeps, tasks: 
     views.set(taskId, found.view)
     notices.push(...found.notices)
   }
-  await outbox.put({ cursor, views, notices })
-  drafted(notices)
+  await outbox.put({ cursor, views, notices: notices.map((notice) => ({ notice, lane: sink.laneOf(notice) })) }, fence)
 }
 
 /** One record that this build cannot read must not silence all other tasks. */

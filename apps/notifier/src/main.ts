@@ -1,5 +1,10 @@
+import { existsSync } from 'node:fs'
+import { join, resolve } from 'node:path'
+
+import { openSharedDirectory } from '@longshore/blobs'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, serveHealth, type Settings, SettingsError, stopOnSignal } from '@longshore/runtime'
+import { createKeptFiles } from './kept-files.ts'
 import { createNoticeMetrics } from './metrics.ts'
 import { startNotifier } from './notifier.ts'
 import { sinksOf } from './sinks-of.ts'
@@ -16,10 +21,13 @@ const doorbell = createDoorbell(connectRedis(settings.REDIS_URL, 'background', l
 const registry = createMetrics('notifier')
 
 const stopping = new AbortController()
-const metrics = createNoticeMetrics(registry, { redis: probe, deployment })
+const metrics = createNoticeMetrics(registry, { redis: probe, deployment, now: Date.now })
 const ledger = createLedger({ redis, deployment, log })
-const outlets = sinksOf(settings, { log, now: Date.now, random: Math.random, signal: stopping.signal, redis }).map((sink) => {
-  const counted = metrics.of(sink.name)
+// A folder that is not there at the start belongs to another machine.
+const blobs = resolve(settings.BLOBS_DIR ?? join(settings.LONGSHORE_HOME, 'blobs'))
+const files = settings.BLOBS_DIR !== undefined || existsSync(settings.LONGSHORE_HOME) ? createKeptFiles(openSharedDirectory(blobs), ledger) : undefined
+const outlets = sinksOf(settings, { log, now: Date.now, random: Math.random, signal: stopping.signal, redis, files }).map((sink) => {
+  const counted = metrics.of(sink)
   const notifier = startNotifier({ redis, deployment, ledger, doorbell, sink, log, now: Date.now, random: Math.random, onOutcome: counted.onOutcome })
   return { sink: sink.name, check: counted.check, notifier }
 })

@@ -146,8 +146,9 @@ export const SETTINGS = {
   MATRIX_HOMESERVER_URL: url('http', 'https').optional().meta(says('The homeserver\'s base URL.')),
   MATRIX_ACCESS_TOKEN: z.string().optional().meta(says('Access token of the notifier\'s user.', { secret: true })),
   MATRIX_USER_ID: z.string().regex(/^@[^\s:]+:\S+$/, '@name:server').optional().meta(says('The notifier\'s user id.')),
-  MATRIX_ROOM_ID: z.string().regex(/^[!#]\S+$/, '!id:server or #alias:server').optional().meta(says('Room in which tasks are posted. Default: one room that the notifier makes for this deployment.')),
-  MATRIX_DEFAULT_HUMAN_OBSERVERS: list.default([]).meta(says('Matrix user ids (comma separated) invited to the room.')),
+  MATRIX_ROOM_ID: z.string().regex(/^[!#]\S+$/, '!id:server or #alias:server').optional().meta(says('One room, made by you, in which all tasks are posted. Default: rooms that the notifier makes, as MATRIX_ROOMS says.')),
+  MATRIX_ROOMS: z.enum(['agent', 'deployment', 'task'], 'agent, deployment or task').optional().meta(says('Which tasks share a room: those of one agent (agent), all (deployment), or none: a room for each, in a space (task). In each room every task has a thread. Default: agent; deployment where MATRIX_ROOM_ID is given.')),
+  MATRIX_DEFAULT_HUMAN_OBSERVERS: list.default([]).meta(says('Matrix user ids (comma separated) invited to each room.')),
 
   LETTA_API_URL: url('http', 'https').optional().meta(says('Letta\'s API, for agents that live there (docs/guides/letta.md). Without it: no memory blocks and no messages.')),
   LETTA_API_TOKEN: z.string().optional().meta(says('Its token. A server of your own may want none.', { secret: true })),
@@ -243,8 +244,9 @@ function egressContradictions(settings: Settings): string[] {
 
 function lackingForMatrix(settings: Settings): string[] {
   if (!settings.MATRIX_ENABLED) return []
+  const rooms = settings.MATRIX_ROOM_ID === undefined || settings.MATRIX_ROOMS === undefined || settings.MATRIX_ROOMS === 'deployment' ? [] : [`MATRIX_ROOMS: got "${settings.MATRIX_ROOMS}", allowed: deployment, because MATRIX_ROOM_ID names one room for all tasks`]
   const needed = ['MATRIX_HOMESERVER_URL', 'MATRIX_ACCESS_TOKEN', 'MATRIX_USER_ID'] as const
-  return needed.filter((name) => settings[name] === undefined).map((name) => `${name}: not set, but MATRIX_ENABLED=true needs it`)
+  return [...rooms, ...needed.filter((name) => settings[name] === undefined).map((name) => `${name}: not set, but MATRIX_ENABLED=true needs it`)]
 }
 
 export interface SettingRow { name: string; about: string; unit: string; defaultValue: string; isSecret: boolean }

@@ -1,6 +1,6 @@
 import { hash } from 'node:crypto'
 
-import type { AnyEvent, Task } from '@longshore/contracts'
+import type { AnyEvent, Task, TaskEvent } from '@longshore/contracts'
 import { isEnd, type TaskDraft } from '../draft-notices.ts'
 import type { Notice } from '../notice.ts'
 import { type EndEvent, endOf, renderCompletion } from '../render/render-completion.ts'
@@ -16,9 +16,10 @@ export function draftLetta(limits: BlockLimits, task: Task, view: TaskView, even
   const value = blockValue(task, memory, limits)
   const shown = hash('sha256', value, 'base64url').slice(0, 16)
   const last = events.at(-1)
-  const notice = (kind: Notice['kind'], event: AnyEvent, more: Pick<Notice, 'plain' | 'status'>): Notice => ({ v: 1, kind, task_id: task.id, event_id: event.id, seq: event.seq, html: '', observers: [], block: value, to: task.agent_id, ...more })
+  const notice = (kind: Notice['kind'], event: Pick<AnyEvent, 'id' | 'seq'>, more: Pick<Notice, 'plain' | 'status'>): Notice => ({ v: 1, kind, task_id: task.id, event_id: event.id, seq: event.seq, html: '', observers: [], block: value, agent_id: task.agent_id, ...more })
   const cards = last === undefined || shown === view.shown ? [] : [notice('card', last, { plain: '', status: task.state })]
-  const endings = events.filter(isEnd).map((event) => notice('completion', event, { plain: messageOf(task, view, event), status: endOf(event) }))
+  const known: TaskEvent[] = events.filter((event) => event.known)
+  const endings = known.filter(isEnd).map((event) => notice('completion', event, { plain: messageOf(task, view, event), status: endOf(event) }))
   // After the end a block changes no more. The record may be over before its last event was read.
   const kept = endings.length > 0 ? { ...memory, events: memory.events.slice(-1) } : memory
   return { view: { ...view, shown, memory: kept }, notices: [...cards, ...endings] }

@@ -1,6 +1,6 @@
 import type { AgentId } from '@longshore/contracts'
+import { outboxPrefix } from '@longshore/outbox'
 import { keepRounds, type Settings } from '@longshore/runtime'
-import { sinkPrefix } from '../notifier.ts'
 import type { Sink } from '../sink.ts'
 import type { SinkDeps } from '../sinks-of.ts'
 import { createDetaching } from './detach-due.ts'
@@ -17,7 +17,7 @@ export function lettaSinkOf(settings: LettaSettings, { now, log, signal, redis }
   const { LETTA_API_URL: url } = settings
   if (url === undefined) return undefined
   const api = createLettaApi({ url, token: settings.LETTA_API_TOKEN, timeoutMs: settings.LETTA_TIMEOUT_MS, signal })
-  const detaching = createDetaching(redis, sinkPrefix(settings.LONGSHORE_DEPLOYMENT, 'letta'), settings.LETTA_DETACH_MS, { api, now, log })
+  const detaching = createDetaching(redis, outboxPrefix(settings.LONGSHORE_DEPLOYMENT, 'letta'), settings.LETTA_DETACH_MS, { api, now, log })
   const rounds = keepRounds({ everyMs: DETACH_EVERY_MS, round: () => detaching.round(), log, failing: 'blocks of ended tasks cannot be detached' })
   signal.addEventListener('abort', () => void rounds.stop())
   return createLettaSink({ api, lettaIdOf: lettaIds(settings.LETTA_AGENTS), limits: { characters: settings.WORKSPACE_BLOCK_LIMIT, events: settings.WORKSPACE_MAX_EVENTS }, detaching, log, now })

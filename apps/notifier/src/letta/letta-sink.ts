@@ -1,5 +1,5 @@
 import { type AgentId, type Clock, isOver, type Log } from '@longshore/contracts'
-import type { Notice } from '../notice.ts'
+import { letterId, type Notice } from '../notice.ts'
 import type { Frozen } from '../outbox/frozen.ts'
 import type { Outcome, Sink } from '../sink.ts'
 import type { Detaching } from './detach-due.ts'
@@ -25,18 +25,22 @@ export function createLettaSink(deps: LettaSinkDeps): Sink {
   return {
     name: 'letta',
     draft: (task, view, events) => (deps.lettaIdOf(task.agent_id) === undefined ? { view, notices: [] } : draftLetta(deps.limits, task, view, events)),
+    laneOf: (letter) => (letter.kind === 'reply' ? letter.room : letter.agent_id ?? ''),
+    // Letta counts by token, not by agent.
+    accountOf: () => 'letta',
     open: () => Promise.resolve({ kind: 'sent' }),
-    freeze: (notice, root) => ({ v: 1, notice, txn: notice.event_id, place: deps.lettaIdOf(notice.to ?? '') ?? '', account: 'letta', content: root === undefined ? {} : { block: root }, frozen_at: deps.now() }),
+    freeze: (notice, { root }) => ({ v: 1, notice, txn: letterId(notice), place: (notice.kind === 'reply' ? undefined : deps.lettaIdOf(notice.agent_id ?? '')) ?? '', account: 'letta', content: root === undefined ? {} : { block: root }, frozen_at: deps.now() }),
     send: (frozen, isRetry) => send(deps, frozen, isRetry).catch((error: unknown) => troubleOf(error)),
   }
 }
 
 async function send(deps: LettaSinkDeps, frozen: Frozen, isRetry: boolean): Promise<Outcome> {
   const { notice, place } = frozen
+  if (notice.kind === 'reply') return { kind: 'refused', reason: 'agents in Letta are not answered here' }
   if (place === '') return { kind: 'refused', reason: 'its agent is no longer one of Letta (LETTA_AGENTS)' }
-  if (notice.kind === 'card') return { kind: 'sent', receipt: await show(deps, frozen) }
+  if (notice.kind === 'card') return { kind: 'sent', receipt: await show(deps, frozen, notice) }
   // The block first: whoever reads the message looks there. That it cannot be written keeps nobody from being told.
-  await show(deps, frozen).catch((error: unknown) => {
+  await show(deps, frozen, notice).catch((error: unknown) => {
     const trouble = troubleOf(error)
     if (trouble.kind !== 'refused') throw error
     deps.log.warn({ task: notice.task_id, reason: trouble.reason }, 'a workspace block could not be written; only the message goes')
@@ -50,7 +54,7 @@ async function send(deps: LettaSinkDeps, frozen: Frozen, isRetry: boolean): Prom
 const CLOCKS_APART_MS = 10 * 60_000
 
 /** Writes the block, made and attached where it is not there yet. @returns its id */
-async function show({ api, limits, detaching }: LettaSinkDeps, { notice, place, content }: Frozen): Promise<string> {
+async function show({ api, limits, detaching }: LettaSinkDeps, { place, content }: Frozen, notice: Notice): Promise<string> {
   const block = { value: notice.block ?? '', limit: limits.characters }
   const known = typeof content['block'] === 'string' ? content['block'] : undefined
   const blockId = known !== undefined && (await api.writeBlock(known, block)) ? known : await makeBlock(api, place, notice, block)

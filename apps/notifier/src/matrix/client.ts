@@ -32,10 +32,16 @@ export interface MatrixClient {
   /** Harmless when we are in it. @returns the room's id */
   join(roomIdOrAlias: string): Promise<string>
   invite(roomId: string, userId: string): Promise<void>
+  kick(roomId: string, userId: string): Promise<void>
   /** Undefined: the room has no such state. */
   roomState(roomId: string, type: string, key?: string): Promise<Record<string, unknown> | undefined>
+  setState(roomId: string, type: string, key: string, content: object): Promise<void>
+  /** Who made the room. */
+  roomMaker(roomId: string): Promise<string>
   /** The same `txn` again is answered with the same event for 24 h. @returns its id */
   send(roomId: string, type: string, txn: string, content: object): Promise<string>
+  /** @returns the file's `mxc:` address */
+  upload(bytes: Uint8Array, name: string, mimetype: string): Promise<string>
   /** Newest first. */
   messages(roomId: string, from: string | undefined, limit: number): Promise<z.infer<typeof Messages>>
   sync(since: string | undefined, waitMs: number): Promise<Sync>
@@ -51,13 +57,23 @@ export function createMatrixClient(options: ClientOptions): MatrixClient {
     createRoom: async (request) => (await call(RoomAnswer, 'POST', '/v3/createRoom', request)).room_id,
     join: async (roomIdOrAlias) => (await call(RoomAnswer, 'POST', `/v3/join/${encodeURIComponent(roomIdOrAlias)}`, {})).room_id,
     invite: async (roomId, userId) => void (await call(z.unknown(), 'POST', room(roomId, '/invite'), { user_id: userId })),
+    kick: async (roomId, userId) => void (await call(z.unknown(), 'POST', room(roomId, '/kick'), { user_id: userId })),
+    setState: async (roomId, type, key, content) => void (await call(EventAnswer, 'PUT', room(roomId, `/state/${encodeURIComponent(type)}/${encodeURIComponent(key)}`), content)),
+    roomMaker: async (roomId) => (await call(z.object({ sender: z.string() }), 'GET', room(roomId, '/state/m.room.create/?format=event'))).sender,
     roomState: (roomId, type, key = '') => call(z.record(z.string(), z.unknown()), 'GET', room(roomId, `/state/${encodeURIComponent(type)}/${encodeURIComponent(key)}`)).catch(ifNotFound),
     send: async (roomId, type, txn, content) => (await call(EventAnswer, 'PUT', room(roomId, `/send/${encodeURIComponent(type)}/${encodeURIComponent(txn)}`), content)).event_id,
+    upload: async (bytes, name, mimetype) => {
+      const { content_uri: uri } = await call(z.object({ content_uri: z.string().regex(/^mxc:\/\/[^/?#]+\/[^/?#]+$/) }), 'POST', '/media/v1/create', {})
+      // 409: it was uploaded, and only the answer was lost.
+      await call(z.unknown(), 'PUT', `/media/v3/upload/${uri.slice('mxc://'.length)}?${query({ filename: name })}`, new Blob([new Uint8Array(bytes)], { type: mimetype })).catch(ifConflict)
+      return uri
+    },
     messages: (roomId, from, limit) => call(Messages, 'GET', room(roomId, `/messages?${query({ dir: 'b', limit: String(limit), from })}`)),
     sync: (since, waitMs) => call(Sync, 'GET', `/v3/sync?${query({ timeout: String(waitMs), since })}`, undefined, waitMs),
   }
 }
 
+/** @param body JSON, or a Blob as it is */
 type Call = <S extends z.ZodType>(schema: S, method: string, path: string, body?: object, extraMs?: number) => Promise<z.output<S>>
 
 function caller({ baseUrl, token, timeoutMs, signal }: ClientOptions): Call {
@@ -66,13 +82,13 @@ function caller({ baseUrl, token, timeoutMs, signal }: ClientOptions): Call {
     const limit = AbortSignal.timeout(timeoutMs + extraMs)
     const request = {
       method,
-      headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': 'application/json' }) },
+      headers: { authorization: `Bearer ${token}`, ...(body === undefined ? {} : { 'content-type': body instanceof Blob ? body.type : 'application/json' }) },
       signal: signal === undefined ? limit : AbortSignal.any([limit, signal]),
       // Another server must not get our token.
       redirect: 'error' as const,
-      ...(body === undefined ? {} : { body: JSON.stringify(body) }),
+      ...(body === undefined ? {} : { body: body instanceof Blob ? body : JSON.stringify(body) }),
     }
-    const { response, text } = await fetchText(`${baseUrl.replace(/\/$/, '')}/_matrix/client${path}`, request, what)
+    const { response, text } = await fetchText(`${baseUrl.replace(/\/$/, '')}/_matrix${path.startsWith('/media/') ? '' : '/client'}${path}`, request, what)
     const answer = parseJson(text)
     if (!response.ok) throw matrixErrorFrom(what, response.status, response.headers.get('retry-after'), answer)
     const parsed = schema.safeParse(answer)
@@ -101,6 +117,11 @@ function parseJson(text: string): unknown {
 
 function query(params: Readonly<Record<string, string | undefined>>): string {
   return new URLSearchParams(Object.entries(params).filter((entry): entry is [string, string] => entry[1] !== undefined)).toString()
+}
+
+function ifConflict(error: unknown): undefined {
+  if (error instanceof MatrixError && error.status === 409) return undefined
+  throw error
 }
 
 function ifNotFound(error: unknown): undefined {

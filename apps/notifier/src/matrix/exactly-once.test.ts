@@ -2,7 +2,7 @@ import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import type { Task } from '@longshore/contracts'
-import { sinkPrefix } from '../notifier.ts'
+import { outboxPrefix } from '@longshore/outbox'
 import { type Homeserver, startHomeserver } from '../testing/homeserver.ts'
 import type { NotifierProcess } from '../testing/notifier-process.ts'
 import { type Hook, isSend, startProxy } from '../testing/proxy.ts'
@@ -13,8 +13,7 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
   beforeAll(async () => { server = await startHomeserver() })
   afterAll(() => server.stop())
 
-  /** A killed notifier's lease runs out after seconds; where that is not the subject, the test need not wait. */
-  const freeLease = (world: World) => world.harbour.redis.del(`${sinkPrefix(world.harbour.deployment, 'matrix')}lease`)
+  const freeLease = (world: World) => world.harbour.freeLeases('matrix')
 
   async function told(world: World): Promise<{ cards: string[]; completions: string[]; outbox: object }> {
     await eventually(() => world.harbour.outbox('matrix'), ({ waiting }) => waiting === 0, 'an empty outbox', 60_000)
@@ -78,14 +77,14 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
     expect(await told(world)).toEqual(oneEach(tasks))
   }, 120_000)
 
-  test('of three notifiers one is active; when it dies another goes on within seconds', async () => {
+  test('three notifiers tell each fact once; when the one that follows dies, another goes on within seconds', async () => {
     const world = await aWorld(server)
     const notifiers = [await world.start(), await world.start(), await world.start()]
-    const active = () => notifiers.filter((one) => one.output().includes('this notifier is active'))
+    const following = () => notifiers.filter((one) => one.output().includes('this notifier follows the events'))
     const first = await world.harbour.start()
     await eventually(() => world.said(first), (all) => all.length > 0, 'the card')
-    expect(active()).toHaveLength(1)
-    await active()[0]?.kill9()
+    expect(following()).toHaveLength(1)
+    await following()[0]?.kill9()
     const died = performance.now()
     await world.harbour.complete(first, 'done')
     await eventually(() => world.said(first), (all) => completionsOf(all).length === 1, 'the completion')
@@ -99,7 +98,7 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
     const task = await world.harbour.start()
     await eventually(() => world.said(task), (all) => all.length > 0, 'the card')
     expect(await notifier.stop()).toBe(0)
-    expect(await world.harbour.redis.exists(`${sinkPrefix(world.harbour.deployment, 'matrix')}lease`)).toBe(0)
+    expect(await world.harbour.redis.keys(`${outboxPrefix(world.harbour.deployment, 'matrix')}lease:*`)).toEqual([])
     await world.harbour.complete(task, 'done')
     await world.start()
     expect(await told(world)).toEqual(oneEach([task]))
@@ -114,11 +113,13 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
       return isSend(call) ? (await notifier.kill9(), 'drop' as const) : answer
     }
     const task = await world.harbour.submit()
-    const sending = `${sinkPrefix(world.harbour.deployment, 'matrix')}sending`
+    const sending = `${outboxPrefix(world.harbour.deployment, 'matrix')}sending`
     await waitFor(async () => (await world.harbour.redis.exists(sending)) === 1 && (await world.said(task)).length === 1, { what: 'a send without an answer' })
     // As if a day had passed: frozen long ago, and the homeserver does not know the id any more.
-    const frozen = JSON.parse((await world.harbour.redis.hget(sending, 'frozen')) ?? '{}') as { frozen_at: number; txn: string }
-    await world.harbour.redis.hset(sending, 'frozen', JSON.stringify({ ...frozen, frozen_at: frozen.frozen_at - 21 * 3_600_000, txn: `${frozen.txn}-forgotten` }))
+    const stored = JSON.parse((await world.harbour.redis.hget(sending, 'agent:agent-a')) ?? '{}') as { frozen: string }
+    const frozen = JSON.parse(stored.frozen) as { frozen_at: number; txn: string }
+    const old = { ...frozen, frozen_at: frozen.frozen_at - 21 * 3_600_000, txn: `${frozen.txn}-forgotten` }
+    await world.harbour.redis.hset(sending, 'agent:agent-a', JSON.stringify({ ...stored, frozen: JSON.stringify(old) }))
     await freeLease(world)
     proxy.hook = (_, pass) => pass()
     await world.start()

@@ -56,14 +56,19 @@ describeNeeding('synapse', 'a task in Matrix', () => {
     await bea.client.send(roomId, 'm.reaction', 'x2', { 'm.relates_to': { rel_type: 'm.annotation', event_id: all[0]?.event_id, key: '👍' } })
   })
 
-  test('G11: a stranger whom a task names as observer is not brought into the room of all tasks', async () => {
+  test('G11: a stranger whom a task names as observer is brought into its agent\'s room, not into a room of all tasks', async () => {
     const stranger = await server.person('stranger')
-    const { harbour, start, room, said } = await aWorld(server)
-    await start()
+    const { harbour, start, room, said, bot } = await aWorld(server)
+    const all = await start({ MATRIX_ROOMS: 'deployment' })
     const task = await harbour.start({ observers: [stranger.userId] })
+    const shared = await eventually(() => bot.client.resolveAlias(`#longshore-${harbour.deployment}:${server.serverName}`).catch(() => ''), (id) => id !== '', 'the room of all tasks')
+    await eventually(() => saidIn(bot.client, shared), (events) => events.length > 0, 'the card')
+    await expect(stranger.client.join(shared)).rejects.toMatchObject({ status: 403 })
+    await all.stop()
+    await start()
     await harbour.complete(task, 'done')
     await eventually(() => said(task), (events) => completionsOf(events).length === 1, 'the completion')
-    await expect(stranger.client.join(await room())).rejects.toMatchObject({ status: 403 })
+    await eventually(() => stranger.client.join(shared).catch(() => room().then((id) => stranger.client.join(id))).catch(() => ''), (id) => id !== '' && id !== shared, 'the invitation')
   })
 
   test('L-21, L-30: hostile text arrives escaped and bounded, and nothing is an [object Object]', async () => {

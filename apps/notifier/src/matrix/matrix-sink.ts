@@ -1,92 +1,98 @@
 import type { Clock, Log } from '@longshore/contracts'
 import { draftNotices } from '../draft-notices.ts'
+import type { KeptFiles } from '../kept-files.ts'
+import type { Letter } from '../notice.ts'
 import type { Frozen } from '../outbox/frozen.ts'
 import type { Outcome, Sink } from '../sink.ts'
-import type { MatrixClient, RoomEvent } from './client.ts'
-import { bareMessageOf, messageOf, TASK_FIELD, txnOf } from './content.ts'
+import { attach } from './attachment.ts'
+import type { MatrixClient } from './client.ts'
+import { messageOf, replyOf, txnOf } from './content.ts'
 import { MatrixError, troubleOf } from './matrix-error.ts'
-import { invite, openRoom, RoomUnusable, type RoomWish } from './room.ts'
+import { createPeople } from './people.ts'
+import { createPlaces } from './places.ts'
+import { findSent, post } from './post.ts'
+import { RoomUnusable } from './room.ts'
+import { isPrivateTo, laneOf, type RoomPlan } from './room-plan.ts'
 
-export interface MatrixSinkDeps { client: MatrixClient; wish: RoomWish; log: Log; now: Clock }
-
-interface Place { roomId: string; account: string; seenAt: number }
-
-/** How old our knowledge of the room may be: somebody may switch encryption on. */
-const PLACE_TRUSTED_MS = 60_000
+export interface MatrixSinkDeps {
+  client: MatrixClient
+  plan: RoomPlan
+  /** What ended tasks left, for attachments; undefined: this notifier does not see it. */
+  files: KeptFiles | undefined
+  log: Log
+  now: Clock
+}
 
 /** A homeserver remembers transaction ids for 24 h; from here on we look before we send again. */
 const TXN_TRUSTED_MS = 20 * 60 * 60_000
-const PAGE = 100
+/** More at once do not make a homeserver faster. */
+const LANES_AT_ONCE = 8
 
-/** Posts cards and completions to one room, each exactly once (G8). */
-export function createMatrixSink({ client, wish, log, now }: MatrixSinkDeps): Sink {
-  let place: Place | undefined
-  const invited = new Set<string>()
-
-  const opened = (): Place => {
-    if (place === undefined) throw new Error('the sink was used before it was open')
-    return place
-  }
-
+/** Posts what tasks do into rooms, each fact exactly once (G8). */
+export function createMatrixSink({ client, plan, files, log, now }: MatrixSinkDeps): Sink {
+  const people = createPeople(client, log)
+  const places = createPlaces({ client, plan, people, log, now })
+  const answerers = plan.speakers.length > 0 ? plan.speakers : plan.observers
+  const laneFor = (letter: Letter) => laneOf(letter, plan)
   return {
     name: 'matrix',
-    draft: draftNotices,
-    open: async () => {
-      if (place !== undefined && now() - place.seenAt < PLACE_TRUSTED_MS) return { kind: 'sent' }
+    lanesAtOnce: LANES_AT_ONCE,
+    draft: (task, view, events) => draftNotices(task, view, events, { attaches: files !== undefined }),
+    laneOf: laneFor,
+    // A homeserver counts what a user sends, in whichever room.
+    accountOf: () => 'bot',
+    open: async (lane, letter) => {
       try {
-        const found = { ...(await findPlace(client, wish)), seenAt: now() }
-        if (place === undefined) log.info({ room: found.roomId }, 'notices go to Matrix')
-        place = found
-        // Only whom the operator names: the room shows every agent's tasks, and any agent's key may name observers (G11).
-        void invite(client, found.roomId, wish.observers, invited, log)
+        await places.open(lane, letter.kind === 'reply' ? undefined : letter.title, observersOf(letter, lane))
         return { kind: 'sent' }
       } catch (error) {
-        place = undefined
-        if (error instanceof RoomUnusable) return { kind: 'blocked', reason: error.message }
-        const trouble = troubleOf(error)
-        return trouble.kind === 'refused' ? { kind: 'blocked', reason: trouble.reason } : trouble
+        places.forget(lane)
+        return blockedBy(error)
       }
     },
-    freeze: (notice, root) => {
-      const { roomId, account } = opened()
-      const content = messageOf(notice, rootIn(roomId, root))
-      return { v: 1, notice, txn: txnOf(wish.botId, roomId, notice), place: roomId, account, content, frozen_at: now() }
+    freeze: (letter, receipts) => {
+      const room = places.room(laneFor(letter))
+      const content = letter.kind === 'reply' ? replyOf(letter) : messageOf(letter, { root: eventIn(room, receipts.root), posted: eventIn(room, receipts.posted), answerers })
+      return { v: 1, notice: letter, txn: txnOf(plan.botId, room, letter), place: room, account: places.account(), content, frozen_at: now() }
     },
     send: async (frozen, isRetry) => {
+      const lane = laneFor(frozen.notice)
       try {
-        const isForgotten = isRetry && (now() - frozen.frozen_at > TXN_TRUSTED_MS || frozen.account !== opened().account)
-        const eventId = (isForgotten ? await findSent(client, wish.botId, frozen) : undefined) ?? await post(client, wish.botId, frozen, log)
-        return isRoot(frozen) ? { kind: 'sent', receipt: `${frozen.place} ${eventId}` } : { kind: 'sent' }
+        const isForgotten = isRetry && (now() - frozen.frozen_at > TXN_TRUSTED_MS || frozen.account !== places.account())
+        const { notice: letter } = frozen
+        const attachment = letter.kind === 'file' ? await attach(client, files, frozen, letter, now) : { content: frozen.content }
+        if ('outcome' in attachment) return attachment.outcome
+        const eventId = (isForgotten ? await findSent(client, plan.botId, frozen) : undefined) ?? await post(client, plan.botId, { ...frozen, content: attachment.content }, log)
+        if (frozen.notice.kind === 'card' && isPrivateTo(lane)) void bringIn(frozen, lane)
+        // An edit's own id is nobody's root: an edit of an edit is ignored.
+        return 'm.new_content' in frozen.content ? { kind: 'sent' } : { kind: 'sent', receipt: `${frozen.place} ${eventId}` }
       } catch (error) {
-        return judge(error, () => { place = undefined })
+        return judge(error, () => places.forget(lane))
       }
     },
   }
+
+  async function bringIn({ notice, place }: Frozen, lane: string): Promise<void> {
+    if (notice.kind === 'reply') return
+    await people.invite(place, notice.observers)
+    // Others of the agent's tasks may still be theirs to see.
+    if (lane.startsWith('task:')) await people.remove(place, (notice.left ?? []).filter((one) => !plan.observers.includes(one) && !notice.observers.includes(one)))
+  }
 }
 
-async function findPlace(client: MatrixClient, wish: RoomWish): Promise<Omit<Place, 'seenAt'>> {
-  const { user_id: userId, device_id: device } = await client.whoami()
-  if (userId !== wish.botId) throw new RoomUnusable(`the access token belongs to ${userId}, but MATRIX_USER_ID is ${wish.botId}`)
-  return { roomId: await openRoom(client, wish), account: `${userId} ${device ?? ''}` }
-}
+/** G11: where a room shows other agents' tasks, only the operator says who comes in: any agent's key may name observers. */
+const observersOf = (letter: Letter, lane: string): readonly string[] => (letter.kind !== 'reply' && isPrivateTo(lane) ? letter.observers : [])
 
-/** A receipt is `<room> <event>`; a card in another room is no root here. */
-function rootIn(roomId: string, receipt: string | undefined): string | undefined {
+/** A receipt is `<room> <event>`; what stands in another room is no root here. */
+function eventIn(roomId: string, receipt: string | undefined): string | undefined {
   const [room, eventId] = receipt?.split(' ') ?? []
   return room === roomId ? eventId : undefined
 }
 
-const isRoot = (frozen: Frozen): boolean => frozen.notice.kind === 'card' && !('m.relates_to' in frozen.content)
-
-async function post(client: MatrixClient, botId: string, frozen: Frozen, log: Log): Promise<string> {
-  try {
-    return await client.send(frozen.place, 'm.room.message', frozen.txn, frozen.content)
-  } catch (error) {
-    if (troubleOf(error).kind !== 'refused') throw error
-    log.warn({ task: frozen.notice.task_id, kind: frozen.notice.kind, reason: String(error) }, 'a notice was refused; sending the bare fact')
-    const bare = bareMessageOf(frozen.notice, frozen.content['m.relates_to'])
-    return client.send(frozen.place, 'm.room.message', txnOf(botId, frozen.place, frozen.notice, ' bare'), bare)
-  }
+function blockedBy(error: unknown): Outcome {
+  if (error instanceof RoomUnusable) return { kind: 'blocked', reason: error.message }
+  const trouble = troubleOf(error)
+  return trouble.kind === 'refused' ? { kind: 'blocked', reason: trouble.reason } : trouble
 }
 
 function judge(error: unknown, forgetPlace: () => void): Outcome {
@@ -98,23 +104,4 @@ function judge(error: unknown, forgetPlace: () => void): Outcome {
     return { kind: 'blocked', reason: `the notifier's user may not post in its room; invite it and let it speak (${trouble.reason})` }
   }
   return trouble
-}
-
-/** Looks for our own message in what was said since it was frozen. @returns its event id */
-async function findSent(client: MatrixClient, botId: string, frozen: Frozen): Promise<string | undefined> {
-  const since = frozen.frozen_at - 60_000
-  let from: string | undefined
-  do {
-    const page = await client.messages(frozen.place, from, PAGE)
-    const found = page.chunk.find((event) => event.sender === botId && tellsOf(event, frozen))
-    if (found !== undefined) return found.event_id
-    from = (page.chunk.at(-1)?.origin_server_ts ?? 0) < since ? undefined : page.end
-  } while (from !== undefined)
-  return undefined
-}
-
-function tellsOf({ content }: RoomEvent, { notice, content: sent }: Frozen): boolean {
-  const field = content[TASK_FIELD] as Record<string, unknown> | undefined
-  const isSameForm = ('m.new_content' in content) === ('m.new_content' in sent)
-  return isSameForm && field?.['task_id'] === notice.task_id && field['kind'] === notice.kind && field['seq'] === notice.seq
 }

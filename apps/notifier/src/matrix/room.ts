@@ -1,14 +1,6 @@
-import type { Log } from '@longshore/contracts'
 import type { MatrixClient } from './client.ts'
 import { MatrixError } from './matrix-error.ts'
-
-export interface RoomWish {
-  /** `!id:server` or `#alias:server`; without it, one room per deployment that we make. */
-  given: string | undefined
-  deployment: string
-  botId: string
-  observers: readonly string[]
-}
+import type { RoomForm, RoomPlan, RoomWish } from './room-plan.ts'
 
 /** The room cannot be used until a person changes something. */
 export class RoomUnusable extends Error {
@@ -17,13 +9,16 @@ export class RoomUnusable extends Error {
 
 /** Synapse refuses more invites in one createRoom. */
 const INVITES_AT_ONCE = 20
+/** What a person needs to speak where others only read. */
+const SPEAKER = 50
 
 /**
  * Finds or makes the room, is in it, and makes sure that what is said there is not thought to be encrypted.
+ * @param invited who is brought in when it is made @param space the room that it belongs under
  * @returns its id @throws MatrixError, RoomUnusable
  */
-export async function openRoom(client: MatrixClient, wish: RoomWish): Promise<string> {
-  const roomId = await enter(client, wish)
+export async function openRoom(client: MatrixClient, wish: RoomWish, plan: RoomPlan, invited: readonly string[], space?: string): Promise<string> {
+  const roomId = wish.kind === 'given' ? await client.join(wish.room).catch(asUnusable(wish.room)) : await enterOurs(client, wish, plan, invited, space)
   const encryption = await client.roomState(roomId, 'm.room.encryption')
   if (encryption !== undefined) {
     throw new RoomUnusable(`the room ${roomId} is encrypted and Longshore posts plain text only; give an unencrypted one in MATRIX_ROOM_ID`)
@@ -31,46 +26,51 @@ export async function openRoom(client: MatrixClient, wish: RoomWish): Promise<st
   return roomId
 }
 
-async function enter(client: MatrixClient, wish: RoomWish): Promise<string> {
-  if (wish.given !== undefined) return client.join(wish.given).catch(asUnusable(wish.given))
-  const alias = aliasOf(wish)
-  const found = await client.resolveAlias(alias).catch(on('M_NOT_FOUND', () => undefined))
-  if (found !== undefined) return client.join(found).catch(asUnusable(alias))
+async function enterOurs(client: MatrixClient, form: RoomForm, plan: RoomPlan, invited: readonly string[], space: string | undefined): Promise<string> {
+  const server = plan.botId.slice(plan.botId.indexOf(':') + 1)
+  const alias = `#${form.alias}:${server}`
+  const find = () => client.resolveAlias(alias).catch(on('M_NOT_FOUND', () => undefined))
+  const found = await find()
+  const people = [...new Set([...invited, ...plan.speakers])].filter((one) => one !== plan.botId).slice(0, INVITES_AT_ONCE)
   // createRoom has no transaction id: the alias makes a second call find the first one's room.
-  return client.createRoom(newRoom(wish)).catch(on('M_ROOM_IN_USE', () => client.resolveAlias(alias)))
+  const roomId = found ?? await client.createRoom(requestFor(form, people, space, server)).catch(on('M_ROOM_IN_USE', () => client.resolveAlias(alias)))
+  await checkMaker(client, roomId, alias, plan.botId)
+  if (space !== undefined) await client.setState(space, 'm.space.child', roomId, { via: [server] })
+  await letSpeak(client, roomId, plan.speakers)
+  return roomId
 }
 
-function aliasOf({ deployment, botId }: RoomWish): string {
-  return `#longshore-${deployment}:${botId.slice(botId.indexOf(':') + 1)}`
+/** Anybody may take an alias before us and wait for what is posted there: only a room that we made is ours. */
+async function checkMaker(client: MatrixClient, roomId: string, alias: string, botId: string): Promise<void> {
+  const maker = await client.roomMaker(roomId).catch(on('M_FORBIDDEN', async () => {
+    await client.join(roomId).catch(asUnusable(alias))
+    return client.roomMaker(roomId)
+  }))
+  if (maker !== botId) throw new RoomUnusable(`the room ${alias} was made by ${maker}, not by ${botId}; remove that alias, or give a room in MATRIX_ROOM_ID`)
 }
 
-/** Observers read and react; only the bot (and whom it gives the right) speaks. */
-function newRoom({ deployment, botId, observers }: RoomWish): object {
+/** Observers read and react; only the bot and whom the operator gives the right speak. The bot is what makes a room, so it may. */
+function requestFor(form: RoomForm, people: readonly string[], space: string | undefined, server: string): object {
   return {
     preset: 'private_chat',
-    room_alias_name: `longshore-${deployment}`,
-    name: `Longshore · ${deployment}`,
-    topic: 'Coding tasks as they run: one thread per task.',
-    invite: observers.filter((observer) => observer !== botId).slice(0, INVITES_AT_ONCE),
-    power_level_content_override: { events_default: 50, events: { 'm.reaction': 0 }, users: { [botId]: 100 } },
+    room_alias_name: form.alias,
+    name: form.name,
+    topic: form.topic,
+    invite: people,
+    ...(form.isSpace ? { creation_content: { type: 'm.space' } } : {}),
+    ...(space === undefined ? {} : { initial_state: [{ type: 'm.space.parent', state_key: space, content: { via: [server], canonical: true } }] }),
+    power_level_content_override: { events_default: SPEAKER, users_default: 0, events: { 'm.reaction': 0, 'm.room.redaction': 0 } },
   }
 }
 
-/**
- * Brings people into the room who never were in it. An invitation is a courtesy: it fails quietly, holds up no notice,
- * and is tried again with the next task. Who has left is not called back.
- */
-export async function invite(client: MatrixClient, roomId: string, observers: readonly string[], invited: Set<string>, log: Log): Promise<void> {
-  for (const observer of observers.filter((one) => !invited.has(one))) {
-    try {
-      const member = await client.roomState(roomId, 'm.room.member', observer)
-      if (member === undefined) await client.invite(roomId, observer)
-      invited.add(observer)
-    } catch (error) {
-      log.warn({ observer, room: roomId, reason: String(error) }, 'an observer could not be invited')
-      if (error instanceof MatrixError && error.status !== 429 && error.status !== undefined && error.status < 500) invited.add(observer)
-    }
-  }
+/** The operator's list may have grown since the room was made. Nobody loses a right here that somebody gave them by hand. */
+async function letSpeak(client: MatrixClient, roomId: string, speakers: readonly string[]): Promise<void> {
+  if (speakers.length === 0) return
+  const levels = await client.roomState(roomId, 'm.room.power_levels')
+  const users = { ...(levels?.['users'] as Record<string, number> | undefined) }
+  const silent = speakers.filter((one) => (users[one] ?? 0) < SPEAKER)
+  if (silent.length === 0) return
+  await client.setState(roomId, 'm.room.power_levels', '', { ...levels, users: { ...users, ...Object.fromEntries(silent.map((one) => [one, SPEAKER])) } })
 }
 
 const on = <T>(errcode: string, otherwise: () => T) => (error: unknown): T => {

@@ -1,14 +1,14 @@
 import { z } from 'zod'
 
-import { Notice } from '../notice.ts'
+import { Letter } from '../notice.ts'
 
 /**
- * A notice that may be on its way: body and id never change any more, however often it is sent (G8).
+ * An entry that may be on its way: body and id never change any more, however often it is sent (G8).
  * What `place`, `account`, `root` and `content` mean is the sink's own matter.
  */
 export const Frozen = z.object({
   v: z.literal(1),
-  notice: Notice,
+  notice: Letter,
   /** Transaction id: the receiver drops what it has seen under it. */
   txn: z.string(),
   place: z.string(),

@@ -43,5 +43,12 @@ export const stateName = (state: TaskState): string => STATE_NAMES[state]
 
 /** `1 file`, `2 files`. */
 export const count = (n: number, noun: string): string => `${n} ${noun}${n === 1 ? '' : 's'}`
+/** `12,345`. */
+export const grouped = (n: number): string => String(n).replace(/\B(?=(\d{3})+$)/g, ',')
+/** Micro-units of the provider's currency as people write money; never through a float. */
+export function moneyText(micros: number): string {
+  const fraction = String(micros % 1_000_000).padStart(6, '0')
+  return `${grouped(Math.floor(micros / 1_000_000))}.${fraction.slice(0, 2)}${fraction.slice(2).replace(/0+$/, '')}`
+}
 /** Joins what there is with a middle dot. */
 export const dotted = (...parts: readonly (string | undefined)[]): string => parts.filter((part) => part !== undefined && part !== '').join(' · ')

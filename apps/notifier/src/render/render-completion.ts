@@ -1,8 +1,8 @@
-import type { EndState, Task, TaskEvent, TaskResult } from '@longshore/contracts'
+import type { EndState, Task, TaskEvent, TaskResult, Usage } from '@longshore/contracts'
 import type { TaskView } from '../task-view.ts'
 import { adviceOnFailure, adviceOnLimit, sayLimit } from './advice.ts'
 import { durationText } from './duration.ts'
-import { bold, count, dotted, type Line, quote, type Rendered, renderLines, stateName, text } from './lines.ts'
+import { bold, count, dotted, grouped, type Line, moneyText, quote, type Rendered, renderLines, stateName, text } from './lines.ts'
 import { attemptText } from './render-card.ts'
 import { cleanLine, cleanText, lastPart } from './safe-text.ts'
 
@@ -13,16 +13,18 @@ const MAX_OUTPUT = 1_200
 const MAX_OUTPUT_LINES = 20
 const FILES_NAMED = 5
 
-/** The notice of an ending: what came out, what it took, and after a failure what to do. */
-export function renderCompletion(task: Task, view: TaskView, event: EndEvent): Rendered {
+/** The notice of an ending: what came out, what it took, and after a failure what to do. @param lacksFiles where they would be attached, say why they are not */
+export function renderCompletion(task: Task, view: TaskView, event: EndEvent, lacksFiles = false): Rendered {
   const lines = [
     bold(`${stateName(endOf(event))} · ${cleanLine(task.title, 120)}`),
     text(dotted(event.payload.attempt === 0 ? 'never started' : durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }))),
     ...reason(event),
+    text(usageText(event.payload.result?.usage)),
     text(filesText(event.payload.result, view)),
     text(gitText(event.payload.result)),
     text(unreadText(event.payload.undelivered)),
     quote(outputText(event.payload.result)),
+    text(lacksFiles && event.payload.attempt > 0 ? `Patch and log are not attached, this notifier has no BLOBS_DIR: longshore output ${task.id}` : ''),
   ]
   return renderLines(lines.filter((line) => line.text !== ''))
 }
@@ -48,6 +50,13 @@ function reason(event: EndEvent): Line[] {
     case 'task.cancelled':
       return [text(cleanLine(`By ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 500))]
   }
+}
+
+/** Tokens as budgets count them: without what is read from the provider's cache. */
+function usageText(usage: Usage | undefined): string {
+  if (usage === undefined) return ''
+  const tokens = usage.input_tokens + usage.output_tokens + usage.reasoning_tokens + usage.cache_write_tokens
+  return tokens === 0 ? '' : dotted(`${grouped(tokens)} tokens`, usage.cost_micros === 0 ? undefined : `cost ${moneyText(usage.cost_micros)}`)
 }
 
 function filesText(result: TaskResult | undefined, view: TaskView): string {

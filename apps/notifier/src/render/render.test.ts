@@ -109,7 +109,7 @@ describe.each(HOSTILE)('G14: hostile text (%s) everywhere', (_, evil) => {
   test('is data in a bounded, well-formed message', () => {
     expect(notices.map((notice) => notice.kind)).toEqual(['card', 'completion', 'completion'])
     for (const notice of notices) {
-      const content = messageOf(notice, '$root')
+      const content = messageOf(notice, { root: '$root', posted: '$posted' })
       const json = JSON.stringify(content)
       expect(json).not.toMatch(/\\ud[89a-f]/) // JSON.stringify escapes lone surrogates only
       expect(Buffer.byteLength(json)).toBeLessThan(30_000)

@@ -3,7 +3,8 @@ import { Redis } from 'ioredis'
 
 import { type EventDraft, type Failure, NewTask, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
 import { createLedger, type Ledger } from '@longshore/ledger'
-import { sinkPrefix } from '../notifier.ts'
+import { outboxPrefix } from '@longshore/outbox'
+import { createOutbox } from '../outbox/outbox.ts'
 
 /** A deployment of its own on a Redis, and a hand that plays agents and workers. */
 export interface Harbour {
@@ -18,6 +19,8 @@ export interface Harbour {
   fail(task: Task, failure: Failure): Promise<void>
   /** How many notices wait in a sink's outbox, and how many were given up. */
   outbox(sink: string): Promise<{ waiting: number; dead: number }>
+  /** A killed notifier's leases run out after seconds; where that is not the subject, a test need not wait. */
+  freeLeases(sink: string): Promise<void>
 }
 
 export function createHarbour(redisUrl: string): Harbour {
@@ -40,9 +43,12 @@ export function createHarbour(redisUrl: string): Harbour {
     complete: async (task, output) => void (await ledger.end(claimOf(task), { state: 'completed', payload: { result: { output, output_truncated: false, files_changed: 1 } } })),
     fail: async (task, failure) => void (await ledger.end(claimOf(task), { state: 'failed', payload: { failure } })),
     async outbox(sink) {
-      const prefix = sinkPrefix(deployment, sink)
-      const [waiting, sending, dead] = await Promise.all([redis.hlen(`${prefix}outbox`), redis.exists(`${prefix}sending`), redis.llen(`${prefix}dead`)])
-      return { waiting: waiting + sending, dead }
+      const { waiting, dead } = await createOutbox({ redis, deployment, sink }).sizes()
+      return { waiting, dead }
+    },
+    async freeLeases(sink) {
+      const leases = await redis.keys(`${outboxPrefix(deployment, sink)}lease:*`)
+      if (leases.length > 0) await redis.del(...leases)
     },
   }
 }

@@ -13,6 +13,7 @@ export interface World {
   harbour: Harbour
   bot: Person
   start(more?: Record<string, string>): Promise<NotifierProcess>
+  /** Of agent-a, whose tasks the harbour makes. */
   room(): Promise<string>
   /** What the room has of a task, oldest first; of every task without one. */
   said(task?: Task): Promise<RoomEvent[]>
@@ -33,11 +34,11 @@ export async function aWorld(server: Homeserver, settings: Record<string, string
   const harbour = createHarbour(redisUrl)
   ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
   const env = {
-    REDIS_URL: redisUrl, LONGSHORE_DEPLOYMENT: harbour.deployment, MATRIX_ENABLED: 'true',
+    REDIS_URL: redisUrl, LONGSHORE_DEPLOYMENT: harbour.deployment, LONGSHORE_HOME: '/nowhere', MATRIX_ENABLED: 'true',
     MATRIX_HOMESERVER_URL: server.baseUrl, MATRIX_ACCESS_TOKEN: bot.token, MATRIX_USER_ID: bot.userId, ...settings,
   }
   const domain = bot.userId.slice(bot.userId.indexOf(':') + 1)
-  const room = () => waitFor(() => bot.client.resolveAlias(`#longshore-${harbour.deployment}:${domain}`), { what: 'the room' })
+  const room = () => waitFor(() => bot.client.resolveAlias(`#longshore-${harbour.deployment}_agent_agent-a:${domain}`), { what: 'the room' })
   return {
     harbour, bot, room,
     start: async (more = {}) => ends(await startNotifierProcess({ ...env, ...more })),

@@ -2,7 +2,7 @@ import { hash } from 'node:crypto'
 import type { Redis } from 'ioredis'
 
 import type { TaskId } from '@longshore/contracts'
-import { KEEP_SECONDS } from '../outbox/scripts.ts'
+import { KEEP_SECONDS } from '../outbox/drafting-scripts.ts'
 
 /** Receivers that want nothing more of a task (410), over restarts. */
 export interface Gone {

@@ -1,5 +1,5 @@
+import { outboxPrefix } from '@longshore/outbox'
 import type { Settings } from '@longshore/runtime'
-import { sinkPrefix } from '../notifier.ts'
 import type { Sink } from '../sink.ts'
 import type { SinkDeps } from '../sinks-of.ts'
 import { createGone } from './gone.ts'
@@ -20,7 +20,7 @@ export function webhookSinkOf(settings: WebhookSettings, { now, random, signal, 
     signForTasks: createSign(settings.WEBHOOK_CALLBACK_SECRET ?? []),
     timeoutMs: settings.WEBHOOK_TIMEOUT_MS,
     giveUpMs: settings.WEBHOOK_GIVE_UP_MS,
-    gone: createGone(redis, sinkPrefix(settings.LONGSHORE_DEPLOYMENT, 'webhook')),
+    gone: createGone(redis, outboxPrefix(settings.LONGSHORE_DEPLOYMENT, 'webhook')),
     now, random, signal,
   })
 }

@@ -15,6 +15,8 @@ import { wayToStranger } from './way-to.ts'
 
 const ended = anEvent({ type: 'task.completed', payload: { attempt: 1, duration_ms: 1, result: { output: 'done', output_truncated: false, files_changed: 0 } } })
 
+const NO_RECEIPTS = { root: undefined, posted: undefined }
+
 async function aSink(answer?: Receiver['answer'], more: Partial<WebhookSinkDeps> = {}) {
   const secret = aSecret()
   const receiver = ends(await startReceiver(secret))
@@ -27,7 +29,7 @@ async function aSink(answer?: Receiver['answer'], more: Partial<WebhookSinkDeps>
   }
   const sink = createWebhookSink(deps)
   const task = aTask({ state: 'completed' })
-  const frozen = () => sink.freeze(sink.draft(task, EMPTY_VIEW, [{ ...ended, at: deps.now() }]).notices[0] as Notice, undefined)
+  const frozen = () => sink.freeze(sink.draft(task, EMPTY_VIEW, [{ ...ended, at: deps.now() }]).notices[0] as Notice, NO_RECEIPTS)
   return { receiver, sink, task, frozen }
 }
 
@@ -37,7 +39,7 @@ test('with two receivers there is one notice for each, under the same id', async
   const { sink, task } = await aSink(undefined, { to: ['https://a.example/', 'https://b.example/'] })
   const { notices } = sink.draft(task, EMPTY_VIEW, [ended, anEvent({ type: 'task.paused', payload: { by: 'x' } })])
   expect(notices.map(({ to }) => to)).toEqual(['https://a.example/', 'https://b.example/'])
-  expect(new Set(notices.map((notice) => sink.freeze(notice, undefined).txn)).size).toBe(1)
+  expect(new Set(notices.map((notice) => sink.freeze(notice, NO_RECEIPTS).txn)).size).toBe(1)
 })
 
 test('what a task names gets hooks only while the operator allows it', async () => {
@@ -45,7 +47,7 @@ test('what a task names gets hooks only while the operator allows it', async () 
   const drafted = (callback: string) => sink.draft({ ...task, callback_url: callback }, EMPTY_VIEW, [ended]).notices
   expect(drafted('https://hooks.example/longshore/1?token=x')).toHaveLength(1)
   expect(drafted('https://hooks.example/other')).toEqual([])
-  const frozen = sink.freeze({ ...(drafted('https://hooks.example/longshore/1')[0] as Notice), to: 'https://hooks.example/other' }, undefined)
+  const frozen = sink.freeze({ ...(drafted('https://hooks.example/longshore/1')[0] as Notice), to: 'https://hooks.example/other' }, NO_RECEIPTS)
   expect(await sink.send(frozen, false)).toMatchObject({ kind: 'refused', reason: expect.stringContaining('WEBHOOK_CALLBACK_ALLOW') as string })
 })
 

@@ -33,14 +33,17 @@ export function createWebhookSink(deps: WebhookSinkDeps): Sink {
   return {
     name: 'webhook',
     draft: (task, view, events) => draftHooks(wish, task, view, events),
+    laneOf: (letter) => (letter.kind === 'reply' ? letter.room : new URL(letter.to ?? '').origin),
+    isStranger: (lane) => !deps.to.some((url) => new URL(url).origin === lane),
     open: () => Promise.resolve({ kind: 'sent' }),
-    freeze: (notice) => ({ v: 1, notice, txn: notice.event_id, place: notice.to ?? '', account: 'webhook', content: {}, frozen_at: deps.now() }),
+    freeze: (notice) => ({ v: 1, notice, txn: notice.kind === 'reply' ? notice.id : notice.event_id, place: notice.kind === 'reply' ? '' : notice.to ?? '', account: 'webhook', content: {}, frozen_at: deps.now() }),
     send: (frozen, isRetry) => send(deps, frozen, isRetry),
   }
 }
 
 async function send(deps: WebhookSinkDeps, frozen: Frozen, isRetry: boolean): Promise<Outcome> {
   const { notice, place, txn } = frozen
+  if (notice.kind === 'reply') return { kind: 'refused', reason: 'webhooks answer nobody' }
   const isOwn = deps.to.includes(place)
   if (!isOwn && !isCallbackAllowed(place, deps.callbacks)) return { kind: 'refused', reason: 'its receiver is no longer among those that the operator allows (WEBHOOK_URL, WEBHOOK_CALLBACK_ALLOW)' }
   if (await deps.gone.has(notice.task_id, place)) return { kind: 'refused', reason: 'the receiver wants nothing more of this task (it answered 410)' }

@@ -13,7 +13,7 @@ async function aWorld(settings: Record<string, string> = {}) {
   const harbour = createHarbour(sharedRedisUrl())
   ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
   const env = { REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: harbour.deployment, WEBHOOK_URL: receiver.url, WEBHOOK_SECRET: secret, WEBHOOK_TIMEOUT_MS: '400', ...settings }
-  return { secret, receiver, harbour, env, start: async () => ends(await startNotifierProcess(env)) }
+  return { secret, receiver, harbour, start: async (more: Record<string, string> = {}) => ends(await startNotifierProcess({ ...env, ...more })) }
 }
 
 const question: EventDraft = { type: 'task.input_required', payload: { input_id: 'in-1', kind: 'question', question: 'Which?', choices: ['a', 'b'] } }
@@ -60,3 +60,23 @@ test('hooks to an address of this host that a task named are refused and kept as
   await waitFor(() => receiver.received.length === 1, { what: 'the deployment\'s own' })
   expect(stranger.received).toEqual([])
 })
+
+test('a receiver that hangs holds up no other, and gets what happened in order once it is back', async () => {
+  const { receiver: hanging, secret, harbour, start } = await aWorld()
+  const other = ends(await startReceiver(secret))
+  hanging.answer = () => undefined
+  await start({ WEBHOOK_URL: `${hanging.url}, ${other.url}` })
+  const tasks = [await harbour.start(), await harbour.start()] as const
+  for (const task of tasks) {
+    await harbour.say(task, question)
+    await harbour.complete(task, 'done')
+  }
+  await waitFor(() => other.received.length === 4, { what: 'all of the other' })
+  expect(new Set(hanging.received.map(({ id }) => id)).size).toBeLessThanOrEqual(1)
+  hanging.answer = (response) => void response.writeHead(204).end()
+  await waitFor(async () => (await harbour.outbox('webhook')).waiting === 0, { what: 'an empty outbox', timeoutMs: 30_000 })
+  for (const { id } of tasks) {
+    const types = hanging.received.filter(({ hook }) => hook.data.task_id === id).map(({ hook }) => hook.type)
+    expect(types.filter((type, i) => type !== types[i - 1])).toEqual(['task.input_required', 'task.completed'])
+  }
+}, 90_000)

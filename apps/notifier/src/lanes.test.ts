@@ -1,0 +1,180 @@
+import { sharedRedisUrl, waitFor } from '@longshore/testkit'
+import { expect, test } from 'vitest'
+
+import { createDeadLetters, outboxPrefix } from '@longshore/outbox'
+import { createLanes } from './outbox/lanes.ts'
+import { createOutbox } from './outbox/outbox.ts'
+import { createHarbour, type Harbour } from './testing/harbour.ts'
+import { createReceiver, kindsOf, type Receiver } from './testing/receiver.ts'
+import { ends } from './testing/world.ts'
+
+function aPort(): { harbour: Harbour; receiver: Receiver } {
+  const harbour = createHarbour(sharedRedisUrl())
+  ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
+  return { harbour, receiver: createReceiver(harbour, sharedRedisUrl()) }
+}
+const isEmpty = (harbour: Harbour) => waitFor(async () => (await harbour.outbox('test')).waiting === 0, { what: 'an empty outbox', timeoutMs: 20_000 })
+
+test('a lane that is blocked, and one that hangs, hold up no other', async () => {
+  const { harbour, receiver } = aPort()
+  const hang = Promise.withResolvers<void>()
+  ends({ stop: () => Promise.resolve(hang.resolve()) })
+  receiver.answer = async (_, lane) => {
+    if (lane === 'blocked') return { kind: 'blocked', reason: 'no entry' }
+    if (lane === 'hangs') await hang.promise
+    return { kind: 'sent' }
+  }
+  receiver.notifier('a')
+  const [blocked, hangs] = [await harbour.start({ agent_id: 'blocked' }), await harbour.start({ agent_id: 'hangs' })]
+  for (let i = 0; i < 5; i++) await harbour.complete(await harbour.start({ agent_id: `agent-${i}` }), 'done')
+  await waitFor(() => receiver.got.filter(({ letter }) => letter.kind === 'completion').length === 5, { what: 'five completions' })
+  expect([kindsOf(receiver, blocked), kindsOf(receiver, hangs)]).toEqual([[], []])
+  expect((await harbour.outbox('test')).waiting).toBe(2)
+})
+
+test('three notifiers share the lanes, and each lane is in the hands of one at a time', async () => {
+  const { harbour, receiver } = aPort()
+  const inHand = new Map<string, number>()
+  let most = 0
+  receiver.answer = async (_, lane) => {
+    inHand.set(lane, (inHand.get(lane) ?? 0) + 1)
+    most = Math.max(most, ...inHand.values())
+    await new Promise((resolve) => setImmediate(resolve))
+    inHand.set(lane, (inHand.get(lane) ?? 0) - 1)
+    return { kind: 'sent' }
+  }
+  for (const name of ['a', 'b', 'c']) receiver.notifier(name)
+  const tasks = await Promise.all(Array.from({ length: 60 }, (_, i) => harbour.start({ agent_id: `agent-${i % 12}` })))
+  for (const task of tasks) await harbour.complete(task, 'done')
+  const completed = () => receiver.got.flatMap(({ letter }) => (letter.kind === 'completion' ? [letter.task_id] : []))
+  await waitFor(() => completed().length >= 60, { what: 'sixty completions', timeoutMs: 20_000 })
+  await isEmpty(harbour)
+  const completions = completed()
+  expect(completions.toSorted()).toEqual(tasks.map(({ id }) => id).toSorted())
+  expect(most).toBe(1)
+  const shares = ['a', 'b', 'c'].map((name) => receiver.got.filter(({ by }) => by === name).length)
+  expect(Math.min(...shares), `shares ${shares.join(', ')}`).toBeGreaterThan(receiver.got.length / 20)
+})
+
+test('G8: the lane of a notifier that died is taken over within seconds, and the dead one can change nothing any more', async () => {
+  const { harbour, receiver } = aPort()
+  const of = { redis: harbour.redis, deployment: harbour.deployment, sink: 'test' }
+  await createOutbox(of).say({ id: 'c1', room: '!r:hs', reply_to: '$e', plain: 'done', html: 'done' })
+  const taken = await createLanes(of, () => 'one').take()
+  if (!('lane' in taken)) throw new Error('no lane')
+  expect(await createLanes(of, () => 'one').take()).toEqual({ waitMs: undefined })
+  const died = performance.now()
+  receiver.notifier('b')
+  await waitFor(() => receiver.got.length === 1, { what: 'the reply' })
+  expect(performance.now() - died).toBeLessThan(6_000)
+  await expect(taken.lane.next()).rejects.toThrow('LEASELOST')
+  await expect(taken.lane.leave(0)).rejects.toThrow('LEASELOST')
+})
+
+test('a reply is said once, however often it is asked for', async () => {
+  const { harbour, receiver } = aPort()
+  const outbox = createOutbox({ redis: harbour.redis, deployment: harbour.deployment, sink: 'test' })
+  const reply = { id: '$event:1', room: '!r:hs', reply_to: '$e', thread_root: '$root', plain: 'done', html: 'done' }
+  expect([await outbox.say(reply), await outbox.say(reply)]).toEqual([true, false])
+  receiver.notifier('a')
+  await isEmpty(harbour)
+  expect(await outbox.say(reply)).toBe(false)
+  expect(receiver.got.map(({ letter }) => letter)).toMatchObject([{ kind: 'reply', thread_root: '$root' }])
+  await expect(outbox.say({ ...reply, id: 'a b' })).rejects.toThrow('1 to 200 of')
+})
+
+test('a receiver that limits is left two places for endings and eight for edits, by all notifiers together', async () => {
+  const { harbour, receiver } = aPort()
+  const prefix = outboxPrefix(harbour.deployment, 'test')
+  const bucket = (tokens: number) => harbour.redis.hset(`${prefix}bucket:one`, { interval: 600_000, tokens, at: Date.now() })
+  const outbox = createOutbox({ redis: harbour.redis, deployment: harbour.deployment, sink: 'test' })
+  const task = await harbour.start()
+  const notifiers = [receiver.notifier('a'), receiver.notifier('b')]
+  await waitFor(() => kindsOf(receiver).includes('card'), { what: 'the card' })
+  await bucket(8.9)
+  await harbour.say(task, { type: 'task.tool', payload: { tool: 'bash', title: 'ls', status: 'completed' } })
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 1, { what: 'an edit that waits' })
+  await bucket(2.9)
+  await outbox.say({ id: 'c1', room: '!r:hs', reply_to: '$e', plain: 'done', html: 'done' })
+  await harbour.complete(task, 'done')
+  await waitFor(() => kindsOf(receiver).includes('completion'), { what: 'the completion' })
+  expect(kindsOf(receiver)).toEqual(['card', 'completion'])
+  await bucket(3)
+  // Whoever looks again.
+  await harbour.redis.zadd(`${prefix}lanes`, 0, '!r:hs')
+  await waitFor(() => kindsOf(receiver).includes('reply'), { what: 'the reply' })
+  expect((await harbour.outbox('test')).waiting).toBe(1)
+  await Promise.all(notifiers.map((one) => one.stop()))
+})
+
+test('a refusal for the rate holds back all lanes of the account for as long as it says', async () => {
+  const { harbour, receiver } = aPort()
+  let refusedAt = 0
+  const sentAt: number[] = []
+  receiver.answer = () => {
+    if (refusedAt === 0) return (refusedAt = performance.now(), { kind: 'limited', afterMs: 1_500 })
+    sentAt.push(performance.now())
+    return { kind: 'sent' }
+  }
+  const tasks = [await harbour.start({ agent_id: 'one' }), await harbour.start({ agent_id: 'two' })]
+  await harbour.complete(tasks[0] ?? raise(), 'done')
+  receiver.notifier('a')
+  await waitFor(() => sentAt.length > 0, { what: 'a send' })
+  // What was on its way in the other lane at that moment may have gone through.
+  expect(sentAt.filter((at) => at - refusedAt > 100 && at - refusedAt < 1_400)).toEqual([])
+})
+
+test('endings and questions go before replies, these before cards; what stands in a thread waits for its root', async () => {
+  const { harbour, receiver } = aPort()
+  const outbox = createOutbox({ redis: harbour.redis, deployment: harbour.deployment, sink: 'test' })
+  receiver.answer = () => ({ kind: 'blocked', reason: 'not yet' })
+  const notifier = receiver.notifier('a')
+  const first = await harbour.start({ agent_id: 'one' })
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 1, { what: 'the first card to be tried' })
+  const second = await harbour.start({ agent_id: 'one' })
+  await harbour.complete(second, 'done')
+  await outbox.say({ id: 'c1', room: 'one', reply_to: '$e', plain: 'ok', html: 'ok' })
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 4, { what: 'four to wait' })
+  await notifier.stop()
+  receiver.answer = () => ({ kind: 'sent' })
+  const prefix = outboxPrefix(harbour.deployment, 'test')
+  await harbour.redis.del(`${prefix}hold`)
+  await harbour.redis.zadd(`${prefix}lanes`, 0, 'one')
+  receiver.notifier('b')
+  await isEmpty(harbour)
+  const order = receiver.got.map(({ letter }) => (letter.kind === 'reply' ? 'reply' : `${letter.kind} ${letter.task_id === first.id ? 1 : 2}`))
+  // The card of the first was frozen before; then the second one's card, for its completion's sake.
+  expect(order.filter((one) => one !== 'card 1')).toEqual(['card 2', 'completion 2', 'reply'])
+})
+
+test('an edit is the latest there is until it is on its way', async () => {
+  const { harbour, receiver } = aPort()
+  const task = await harbour.start()
+  receiver.notifier('a')
+  await waitFor(() => kindsOf(receiver).includes('card'), { what: 'the card' })
+  for (let i = 0; i < 50; i++) await harbour.say(task, { type: 'task.tool', payload: { tool: 'bash', title: `step ${i}`, status: 'completed' } })
+  const edits = () => receiver.got.filter(({ isEdit }) => isEdit).map(({ letter }) => letter.plain)
+  await waitFor(() => edits().at(-1)?.includes('step 49') === true, { what: 'the last edit' })
+  expect(edits().length).toBeLessThan(10)
+})
+
+test('what is refused is a dead letter with its reason, and goes out when it is replayed', async () => {
+  const { harbour, receiver } = aPort()
+  receiver.answer = (letter) => (letter.kind === 'completion' ? { kind: 'refused', reason: 'too ugly' } : { kind: 'sent' })
+  receiver.notifier('a')
+  const task = await harbour.start()
+  await harbour.complete(task, 'done')
+  await waitFor(async () => (await harbour.outbox('test')).dead === 1, { what: 'a dead letter' })
+  const dead = createDeadLetters(harbour.redis, harbour.deployment)
+  const { total, letters } = await dead.list(10, 0)
+  expect({ total, letters }).toMatchObject({ total: 1, letters: [{ sink: 'test', lane: 'agent-a', kind: 'completion', task_id: task.id, reason: 'too ugly' }] })
+  expect(await dead.replay('no such letter')).toBe(0)
+  receiver.answer = () => ({ kind: 'sent' })
+  expect([await dead.replay(letters[0]?.id ?? ''), await dead.replay('all')]).toEqual([1, 0])
+  await waitFor(() => kindsOf(receiver, task).includes('completion'), { what: 'the completion' })
+  expect((await dead.list(10, 0)).total).toBe(0)
+})
+
+function raise(): never {
+  throw new Error('not there')
+}

@@ -1,0 +1,50 @@
+import type { Log } from '@longshore/contracts'
+import type { MatrixClient } from './client.ts'
+import { MatrixError } from './matrix-error.ts'
+
+/** Who is in which room, as far as we brought them there. */
+export interface People {
+  /**
+   * Brings people into a room who never were in it. An invitation is a courtesy: it fails quietly, holds up no notice,
+   * and is tried again with the next card. Who has left is not called back.
+   */
+  invite(roomId: string, people: readonly string[]): Promise<void>
+  /** Takes people out who are in it. */
+  remove(roomId: string, people: readonly string[]): Promise<void>
+}
+
+/** What is remembered; beyond it we ask the homeserver again. */
+const MAX_KNOWN = 10_000
+
+export function createPeople(client: MatrixClient, log: Log): People {
+  const known = new Map<string, 'in' | 'out'>()
+  const each = async (what: 'in' | 'out', roomId: string, people: readonly string[], act: (userId: string, membership: unknown) => Promise<void>) => {
+    for (const userId of people) {
+      const key = `${roomId} ${userId}`
+      if (known.get(key) === what) continue
+      try {
+        await act(userId, (await client.roomState(roomId, 'm.room.member', userId))?.['membership'])
+        remember(known, key, what)
+      } catch (error) {
+        log.warn({ person: userId, room: roomId, reason: String(error) }, what === 'in' ? 'an observer could not be invited' : 'an observer could not be taken out')
+        if (isFinal(error)) remember(known, key, what)
+      }
+    }
+  }
+  return {
+    invite: (roomId, people) => each('in', roomId, people, async (userId, membership) => {
+      const cameBack = known.get(`${roomId} ${userId}`) === 'out'
+      if (membership === undefined || cameBack) await client.invite(roomId, userId)
+    }),
+    remove: (roomId, people) => each('out', roomId, people, async (userId, membership) => {
+      if (membership === 'join' || membership === 'invite') await client.kick(roomId, userId)
+    }),
+  }
+}
+
+function remember(known: Map<string, 'in' | 'out'>, key: string, what: 'in' | 'out'): void {
+  if (known.size >= MAX_KNOWN) known.clear()
+  known.set(key, what)
+}
+
+const isFinal = (error: unknown): boolean => error instanceof MatrixError && error.status !== 429 && error.status !== undefined && error.status < 500
