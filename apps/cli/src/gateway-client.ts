@@ -50,7 +50,7 @@ const DeadNotices = z.looseObject({
 })
 const NoticesReplayed = z.looseObject({ replayed: z.int(), message: z.string() })
 
-interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
+interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; callback_url?: string; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
 
 /** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
 export interface GatewayClient {

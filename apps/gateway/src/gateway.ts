@@ -36,7 +36,7 @@ export type GatewaySettings = Pick<Settings,
   | 'PERMISSIONS' | 'AGENT_PERMISSIONS' | 'AGENT_SENT_BYTES' | 'AGENT_NAMED_WORKSPACES' | 'WORKSPACE_NAMED_RETENTION_DAYS'
   | 'TASK_MODELS' | 'TASK_IMAGES' | 'TASK_ENV_NAMES' | 'TASK_MAX_CPUS' | 'TASK_MAX_MEMORY' | 'TASK_MAX_ATTEMPTS' | 'RUNNER_CPU_LIMIT' | 'RUNNER_MEMORY_LIMIT'
   | 'EVENTS_HEARTBEAT_MS' | 'EVENTS_STALL_MS' | 'EVENTS_POLL_MS' | 'EVENTS_MAX_STREAMS' | 'EVENTS_MAX_STREAMS_PER_AGENT'
-  | 'EGRESS' | 'EGRESS_POLICY' | 'EGRESS_MOST' | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE' | 'BLOBS_DIR' | 'LONGSHORE_HOME'>
+  | 'EGRESS' | 'EGRESS_POLICY' | 'EGRESS_MOST' | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED' | 'MAX_TASK_FILE_SIZE' | 'BLOBS_DIR' | 'LONGSHORE_HOME' | 'WEBHOOK_CALLBACK_ALLOW'>
 
 export interface GatewayOptions { settings: GatewaySettings; profiles: Profiles; redisUrl: string; version: string; log: Log }
 
@@ -164,7 +164,7 @@ function buildFront({ settings, profiles, version, log }: GatewayOptions, parts:
 
 function limitsOf(settings: GatewaySettings): Ports['limits'] {
   return {
-    maxAttempts: settings.TASK_MAX_ATTEMPTS, networks: networksOf(settings),
+    maxAttempts: settings.TASK_MAX_ATTEMPTS, networks: networksOf(settings), callbacks: settings.WEBHOOK_CALLBACK_ALLOW,
     syncWaitMs: settings.SYNC_WAIT_MS, defaultTimeoutMs: settings.RUNNER_TIMEOUT_MS, defaultQueueTtlMs: settings.QUEUE_TTL_MS, pausedTtlMs: settings.PAUSED_TTL_MS, pausedEnd: settings.PAUSED_END, maxFileBytes: settings.MAX_TASK_FILE_SIZE,
     taskBudget: budgetFrom(settings.TASK_TOKENS, settings.TASK_COST_MICROS), ofAgent: limitsOfAgent(settings),
   }

@@ -63,6 +63,7 @@ const fileWords = (task: Task, file: (typeof FILES)[number]): Rendered => render
 
 const digest = (shown: unknown): string => createHash('sha256').update(JSON.stringify(shown)).digest('base64url').slice(0, 16)
 
-function isEnd(event: TaskEvent): event is EndEvent {
+/** Whether an event is an ending. */
+export function isEnd(event: TaskEvent): event is EndEvent {
   return event.type === 'task.completed' || event.type === 'task.failed' || event.type === 'task.timeout' || event.type === 'task.cancelled'
 }

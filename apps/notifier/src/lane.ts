@@ -46,7 +46,7 @@ async function holdOf(lane: HeldLane, outcome: Outcome, { random, onTrouble }: L
     case 'sent': case 'refused': case 'later': return undefined
     // The account's bucket knows when there is place again, for this lane as for the others.
     case 'limited': return 0
-    case 'again': return backoffMs(faults, random())
+    case 'again': return outcome.afterMs ?? backoffMs(faults, random())
     case 'blocked': return BLOCKED_MS
   }
 }

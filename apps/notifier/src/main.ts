@@ -9,6 +9,7 @@ import { createKeptFiles } from './kept-files.ts'
 import { createNoticeMetrics } from './metrics.ts'
 import { startNotifier } from './notifier.ts'
 import { sinksOf } from './sinks-of.ts'
+import { webhookFaults } from './webhook/webhook-sink-of.ts'
 
 const settings = settingsOrExit()
 const log = createLogger({ app: 'notifier', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT })
@@ -26,8 +27,8 @@ const ledger = createLedger({ redis, deployment, log })
 // A folder that is not there at the start belongs to another machine.
 const blobs = resolve(settings.BLOBS_DIR ?? join(settings.LONGSHORE_HOME, 'blobs'))
 const files = settings.BLOBS_DIR !== undefined || existsSync(settings.LONGSHORE_HOME) ? createKeptFiles(openSharedDirectory(blobs), ledger) : undefined
-const outlets = sinksOf(settings, { log, now: Date.now, signal: stopping.signal, files }).map((sink) => {
-  const counted = metrics.of(sink.name)
+const outlets = sinksOf(settings, { log, now: Date.now, random: Math.random, signal: stopping.signal, redis, files }).map((sink) => {
+  const counted = metrics.of(sink)
   const notifier = startNotifier({ redis, deployment, ledger, doorbell, sink, log, now: Date.now, random: Math.random, onOutcome: counted.onOutcome })
   return { sink: sink.name, check: counted.check, notifier }
 })
@@ -62,6 +63,8 @@ function settingsOrExit(): Settings & { REDIS_URL: string } {
   try {
     const parsed = loadSettings(process.env)
     if (parsed.REDIS_URL === undefined) throw new SettingsError('REDIS_URL: not set; `npm start` sets it, or give the URL of a Redis')
+    const faults = webhookFaults(parsed)
+    if (faults.length > 0) throw new SettingsError(faults.join('\n'))
     return { ...parsed, REDIS_URL: parsed.REDIS_URL }
   } catch (error) {
     if (!(error instanceof SettingsError)) throw error

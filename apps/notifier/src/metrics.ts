@@ -5,7 +5,7 @@ import type { Clock } from '@longshore/contracts'
 import type { Check } from '@longshore/runtime'
 import type { Frozen } from './outbox/frozen.ts'
 import { createOutbox, type Outbox } from './outbox/outbox.ts'
-import type { Outcome } from './sink.ts'
+import type { Outcome, Sink } from './sink.ts'
 
 export interface NoticeMetrics {
   onOutcome(outcome: Outcome, lane: string, frozen: Frozen | undefined): void
@@ -14,7 +14,7 @@ export interface NoticeMetrics {
 }
 
 /** Counts what became of notices, and shows how many wait, for each sink that was asked for. */
-export function createNoticeMetrics(registry: Registry, { redis, deployment, now }: { redis: Redis; deployment: string; now: Clock }): { of(sink: string): NoticeMetrics } {
+export function createNoticeMetrics(registry: Registry, { redis, deployment, now }: { redis: Redis; deployment: string; now: Clock }): { of(sink: Pick<Sink, 'name' | 'isStranger'>): NoticeMetrics } {
   const tries = new Counter({ name: 'longshore_notice_tries_total', help: 'Tries to post a notice, by what became of them.', labelNames: ['sink', 'kind', 'outcome'], registers: [registry] })
   const waiting = new Gauge({ name: 'longshore_notices_waiting', help: 'Notices in the outbox.', labelNames: ['sink'], registers: [registry], collect: () => collect() })
   const dead = new Gauge({ name: 'longshore_notices_dead', help: 'Notices that the sink refused for good.', labelNames: ['sink'], registers: [registry] })
@@ -31,7 +31,7 @@ export function createNoticeMetrics(registry: Registry, { redis, deployment, now
   }
   return {
     of: (sink) => {
-      outboxes.set(sink, createOutbox({ redis, deployment, sink }))
+      outboxes.set(sink.name, createOutbox({ redis, deployment, sink: sink.name }))
       return countNotices(sink, tries, now)
     },
   }
@@ -40,11 +40,11 @@ export function createNoticeMetrics(registry: Registry, { redis, deployment, now
 /** What another notifier mended meanwhile is no trouble of ours any more. */
 const TROUBLE_LASTS_MS = 60_000
 
-function countNotices(sink: string, tries: Counter, now: Clock): NoticeMetrics {
+function countNotices({ name: sink, isStranger }: Pick<Sink, 'name' | 'isStranger'>, tries: Counter, now: Clock): NoticeMetrics {
   const troubles = new Map<string, { reason: string; at: number }>()
   return {
     onOutcome: (outcome, lane, frozen) => {
-      if (outcome.kind === 'blocked' || outcome.kind === 'again') troubles.set(lane, { reason: outcome.reason, at: now() })
+      if ((outcome.kind === 'blocked' || outcome.kind === 'again') && isStranger?.(lane) !== true) troubles.set(lane, { reason: outcome.reason, at: now() })
       else troubles.delete(lane)
       tries.inc({ sink, kind: frozen?.notice.kind ?? 'none', outcome: outcome.kind })
     },

@@ -32,6 +32,10 @@ export const Notice = z.object({
   left: z.array(Observer).optional(),
   /** Who is to see it: pinged by a completion and a question, brought into the room by a card. */
   observers: z.array(Observer),
+  /** Which of the sink's receivers, where it has several. */
+  to: z.string().optional(),
+  /** What a block in an agent's memory is to hold. */
+  block: z.string().optional(),
 })
 export type Notice = z.infer<typeof Notice>
 
@@ -62,7 +66,8 @@ export function letterId(letter: Letter): string {
     case 'card': return `card:${letter.task_id}`
     case 'question': return `question:${letter.task_id}:${letter.input_id ?? letter.event_id}`
     case 'file': return `file:${letter.task_id}:${letter.event_id}:${letter.file ?? ''}`
-    case 'completion': case 'detail': case 'event': return `${letter.kind}:${letter.task_id}:${letter.event_id}`
+    case 'event': return `event:${letter.task_id}:${letter.event_id}:${letter.to ?? ''}`
+    case 'completion': case 'detail': return `${letter.kind}:${letter.task_id}:${letter.event_id}`
   }
 }
 

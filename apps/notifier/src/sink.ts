@@ -10,8 +10,8 @@ export type Outcome =
   | { kind: 'sent'; receipt?: string }
   /** Not taken, for certain: it comes too fast. */
   | { kind: 'limited'; afterMs: number }
-  /** Whether it was taken is unknown, or the receiver is away: the same again. */
-  | { kind: 'again'; reason: string }
+  /** Whether it was taken is unknown, or the receiver is away: the same again, after `afterMs` where the sink knows better than the lane. */
+  | { kind: 'again'; reason: string; afterMs?: number }
   /** What it tells of is not there yet: nothing was sent, and others go first. */
   | { kind: 'later'; afterMs: number }
   /** Nothing goes in this lane until a person mends it. */
@@ -38,6 +38,8 @@ export interface Sink {
   laneOf(letter: Letter): string
   /** What the receiver's rate limit counts together. Default: each lane by itself. */
   accountOf?(lane: string): string
+  /** Of a receiver that is not the deployment's own: its trouble does not make the notifier unready. */
+  isStranger?(lane: string): boolean
   /** Makes ready what sending in a lane needs; cheap when it is. `sent` means ready. @param letter the first that is to go */
   open(lane: string, letter: Letter): Promise<Outcome>
   /** The final body and id. Only after `open` of its lane. */

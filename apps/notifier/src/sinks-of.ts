@@ -1,22 +1,27 @@
+import type { Redis } from 'ioredis'
+
 import type { Clock, Log } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
 import { peopleOf } from './inbound/inbound-of.ts'
 import type { KeptFiles } from './kept-files.ts'
+import { lettaSinkOf, type LettaSettings } from './letta/letta-sink-of.ts'
 import { createLogSink } from './log-sink.ts'
 import { createMatrixClient } from './matrix/client.ts'
 import { createMatrixSink } from './matrix/matrix-sink.ts'
 import type { Sink } from './sink.ts'
+import { webhookSinkOf, type WebhookSettings } from './webhook/webhook-sink-of.ts'
 
 type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' | 'MATRIX_ACCESS_TOKEN' | 'MATRIX_USER_ID' | 'MATRIX_ROOM_ID' | 'MATRIX_ROOMS' | 'MATRIX_DEFAULT_HUMAN_OBSERVERS' | 'MATRIX_AUTHORITY' | 'LONGSHORE_DEPLOYMENT'>
 
 /** A homeserver that takes longer than this is asked again, under the same transaction id. */
 const CALL_TIMEOUT_MS = 10_000
 
-export interface SinkDeps { log: Log; now: Clock; signal: AbortSignal; files: KeptFiles | undefined }
+/** `redis`: what a sink has to remember beyond its outbox. */
+export interface SinkDeps { log: Log; now: Clock; random: () => number; signal: AbortSignal; redis: Redis; files: KeptFiles | undefined }
 
 /** Every sink that the settings ask for, each with an outbox of its own; the log where there is no Matrix. */
-export function sinksOf(settings: MatrixSettings, deps: SinkDeps): Sink[] {
-  return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now)]
+export function sinksOf(settings: MatrixSettings & LettaSettings & WebhookSettings, deps: SinkDeps): Sink[] {
+  return [matrixSinkOf(settings, deps) ?? createLogSink(deps.log, deps.now), lettaSinkOf(settings, deps), webhookSinkOf(settings, deps)].filter((sink) => sink !== undefined)
 }
 
 function matrixSinkOf(settings: MatrixSettings, { log, now, signal, files }: SinkDeps): Sink | undefined {

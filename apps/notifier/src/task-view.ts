@@ -40,6 +40,8 @@ export const TaskView = z.object({
   /** Observers as they were told of last, and who was one before. */
   observers: z.array(Observer).default([]),
   left: z.array(Observer).default([]),
+  /** What a sink itself keeps of the task. */
+  memory: z.unknown().optional(),
 })
 export type TaskView = z.infer<typeof TaskView>
 

@@ -1,5 +1,6 @@
 import { z } from 'zod'
 import { Archived } from './archived.ts'
+import { CallbackUrl } from './callback.ts'
 import { Choices } from './choices.ts'
 import { PausedEnd } from './control.ts'
 import { Network } from './egress.ts'
@@ -75,6 +76,8 @@ export const NewTask = z.object({
   /** Absent: an empty one. */
   workspace: TaskWorkspace.optional(),
   observers: z.array(Observer).max(MAX_OBSERVERS).default([]),
+  /** Where the notifier posts what happens to it, beside the deployment's own webhooks. */
+  callback_url: CallbackUrl.optional(),
   idempotency_key: IdempotencyKey.optional(),
 })
 export type NewTask = z.infer<typeof NewTask>

@@ -18,7 +18,7 @@ export function parseAbsolute(text: string): (Target & { path: string }) | undef
 }
 
 /** The URL parser turns `0x7f.1`, `2130706433` and full-width digits into what they are. */
-function targetOf(text: string, port: number): Target | undefined {
+export function targetOf(text: string, port: number): Target | undefined {
   if (!URL.canParse(text) || port < 1 || port > 65_535) return undefined
   const { hostname } = new URL(text)
   const host = hostname.replace(/^\[(.*)\]$/, '$1').replace(/\.$/, '')

@@ -54,10 +54,10 @@ function usedUp(agentId: string, [tokens, cost]: [number, number]): LongshoreErr
 }
 
 /** What must be equal for a repeat to be the same submit. Mode is not: it may be the canary's choice, made anew. */
-function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms' | 'budget_asked' | 'workspace' | 'permissions' | 'input_ttl_ms' | 'network' | Choice>): string {
-  const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms, budget_asked, workspace, permissions, input_ttl_ms, network } = task
+function fingerprintOf(task: Pick<Task, 'prompt' | 'timeout_ms' | 'profile' | 'observers' | 'max_attempts' | 'queue_ttl_ms' | 'budget_asked' | 'workspace' | 'permissions' | 'input_ttl_ms' | 'network' | 'callback_url' | Choice>): string {
+  const { prompt, timeout_ms, profile, observers, max_attempts, queue_ttl_ms, budget_asked, workspace, permissions, input_ttl_ms, network, callback_url } = task
   // What came later counts only where it is given: earlier builds wrote prints without it, and those still hold.
-  const later = [queue_ttl_ms, budget_asked, contentOf(workspace), choicesOf(task), permissions, input_ttl_ms === undefined ? undefined : { input_ttl_ms }, network === undefined ? undefined : { network }].filter((value) => value !== undefined)
+  const later = [queue_ttl_ms, budget_asked, contentOf(workspace), choicesOf(task), permissions, input_ttl_ms === undefined ? undefined : { input_ttl_ms }, network === undefined ? undefined : { network }, callback_url === undefined ? undefined : { callback_url }].filter((value) => value !== undefined)
   return sha256(JSON.stringify([prompt, timeout_ms, profile, observers, max_attempts, ...later]))
 }
 

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-import { AgentId, DEFAULT_INPUT_TTL_MS, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MatrixAuthorityText, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, narrower, type Network, NETWORKS, PausedEnd, PermissionPolicy } from '@longshore/contracts'
+import { AgentId, DEFAULT_INPUT_TTL_MS, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, EVENT_TYPES, EventType, Isolation, MatrixAuthorityText, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, narrower, type Network, NETWORKS, PausedEnd, PermissionPolicy } from '@longshore/contracts'
 
 const whole = (min: number, max: number) => z.coerce.number<string>(`a whole number from ${min} to ${max}`).int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`)
 /** JSON of a form. */
@@ -19,6 +19,11 @@ const url = (...schemes: string[]) =>
   z.string().refine((text) => URL.canParse(text) && schemes.includes(new URL(text).protocol.slice(0, -1)), { error: `a URL that begins with ${schemes.map((scheme) => `${scheme}://`).join(' or ')}` })
 const network = z.enum(NETWORKS, 'provider, allowlist or full')
 const bytes = z.string().regex(/^[1-9][0-9]*[kmg]?$/i, 'a size such as 512m or 2g')
+
+const LETTA_AGENT = 'agent ids, or pairs such as agent-local=agent-123'
+const HOOK_EVENTS = EVENT_TYPES.filter((type) => type !== 'task.output')
+const HookEvent = EventType.exclude(['task.output'], { error: `one or more of ${HOOK_EVENTS.join(', ')}` })
+const webhookSecrets = list.pipe(z.array(z.string().regex(/^whsec_(?=[A-Za-z0-9+/=]{32,88}$)(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, 'whsec_ and 24 to 64 bytes in base64')).min(1, 'whsec_ and 24 to 64 bytes in base64'))
 
 /** What the reference page says of a variable besides its default and what is allowed. */
 interface Meaning { about: string; unit?: string; secret?: true; [key: string]: unknown }
@@ -155,6 +160,22 @@ export const SETTINGS = {
   MATRIX_ROOM_ID: z.string().regex(/^[!#]\S+$/, '!id:server or #alias:server').optional().meta(says('One room, made by you, in which all tasks are posted. Default: rooms that the notifier makes, as MATRIX_ROOMS says.')),
   MATRIX_ROOMS: z.enum(['agent', 'deployment', 'task'], 'agent, deployment or task').optional().meta(says('Which tasks share a room: those of one agent (agent), all (deployment), or none: a room for each, in a space (task). In each room every task has a thread. Default: agent; deployment where MATRIX_ROOM_ID is given.')),
   MATRIX_DEFAULT_HUMAN_OBSERVERS: list.default([]).meta(says('Matrix user ids (comma separated) invited to each room.')),
+
+  LETTA_API_URL: url('http', 'https').optional().meta(says('Letta\'s API, for agents that live there (docs/guides/letta.md). Without it: no memory blocks and no messages.')),
+  LETTA_API_TOKEN: z.string().optional().meta(says('Its token. A server of your own may want none.', { secret: true })),
+  LETTA_AGENTS: list.pipe(z.array(z.string().regex(/^[A-Za-z0-9][A-Za-z0-9._-]{0,127}(=[A-Za-z0-9._-]{1,128})?$/, LETTA_AGENT)).min(1, LETTA_AGENT)).optional().meta(says('Which agents live in Letta, comma separated: an agent\'s id, or our id=Letta\'s id. Default: all whose id is one of Letta\'s, agent-<uuid>.')),
+  LETTA_TIMEOUT_MS: whole(1_000, 3_600_000).default(120_000).meta(says('How long one call may take. The message at a task\'s end is answered when the agent\'s turn is over.', { unit: 'ms' })),
+  LETTA_DETACH_MS: whole(0, 30 * 24 * 60 * 60 * 1_000).default(60_000).meta(says('How long after a task\'s end its memory block stays attached to the agent. The block itself stays in Letta.', { unit: 'ms' })),
+  WORKSPACE_BLOCK_LIMIT: whole(2_000, 1_000_000).default(50_000).meta(says('Most that a memory block holds.', { unit: 'characters' })),
+  WORKSPACE_MAX_EVENTS: whole(1, 1_000).default(50).meta(says('Most events that a memory block shows: the newest, as far as they fit.')),
+
+  WEBHOOK_URL: list.pipe(z.array(url('http', 'https'))).default([]).meta(says('Where what happens to tasks is posted as signed webhooks (docs/guides/webhooks.md): one or more URLs, comma separated. They may have private addresses.', { secret: true })),
+  WEBHOOK_SECRET: webhookSecrets.optional().meta(says('What they are signed with: whsec_ and 24 to 64 random bytes in base64. Several (comma separated) while it is being changed: each signs.', { secret: true })),
+  WEBHOOK_EVENTS: list.pipe(z.array(HookEvent, `one or more of ${HOOK_EVENTS.join(', ')}`).min(1, `one or more of ${HOOK_EVENTS.join(', ')}`)).default(['task.input_required', 'task.completed', 'task.failed', 'task.timeout', 'task.cancelled']).meta(says('Which events are posted, comma separated: of all there are but task.output.')),
+  WEBHOOK_CALLBACK_ALLOW: list.pipe(z.array(z.union([z.literal('https://*'), url('http', 'https').refine((text) => !URL.canParse(text) || new URL(text).username + new URL(text).password + new URL(text).search + new URL(text).hash === '', 'no user, password, query or fragment')], { error: 'https://* or prefixes such as https://hooks.example/longshore/' }))).default([]).meta(says('Addresses that a task may name as its callback_url: prefixes, comma separated, or https://* for every host. Public addresses only, also where a name is listed. Give it to gateways and notifiers. Default: none.')),
+  WEBHOOK_CALLBACK_SECRET: webhookSecrets.optional().meta(says('What webhooks to a callback_url are signed with: another secret than WEBHOOK_SECRET, because whoever verifies with it can sign, too.', { secret: true })),
+  WEBHOOK_TIMEOUT_MS: whole(100, 120_000).default(15_000).meta(says('How long a receiver may take to answer one try.', { unit: 'ms' })),
+  WEBHOOK_GIVE_UP_MS: whole(1_000, 30 * 24 * 60 * 60 * 1_000).default(24 * 60 * 60 * 1_000).meta(says('A webhook that was not taken for so long, since it happened, goes to the dead letters.', { unit: 'ms' })),
 } as const satisfies Record<string, z.ZodType>
 
 /** A budget of two settings; undefined while neither is set. */

@@ -10,6 +10,7 @@ export { type OwnEngine, startOwnEngine } from './servers/own-engine.ts'
 export { type GitServer, type GitServerOptions, startGitServer } from './servers/git-server.ts'
 export { type RedisServer, startRedis, type StartRedisOptions } from './servers/redis.ts'
 export { sharedRedisUrl } from './servers/shared-redis.ts'
+export { type ScriptedBlock, type ScriptedLetta, type ScriptedMessage, startScriptedLetta } from './servers/scripted-letta.ts'
 export { type MatrixUser, startSynapse, type StartSynapseOptions, type SynapseServer } from './servers/synapse.ts'
 export { waitFor, type WaitForOptions } from './wait-for.ts'
 export {

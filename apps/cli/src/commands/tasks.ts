@@ -27,6 +27,7 @@ const submit: Command = {
     'timeout-ms': { type: 'string', value: 'MS', about: 'Time limit of the run. Default: RUNNER_TIMEOUT_MS.' },
     'queue-ttl': { type: 'string', value: 'TIME', about: 'How long it may wait for its first start: 90s, 15m, 2h, 1d. Default: QUEUE_TTL_MS.' },
     permissions: { type: 'string', value: 'JSON', about: 'What the agent may do without asking, as {"bash":"ask"}: takes away from what PERMISSIONS allows.' },
+    'callback-url': { type: 'string', value: 'URL', about: 'Where what happens to it is posted as signed webhooks: one of WEBHOOK_CALLBACK_ALLOW.' },
     'idempotency-key': { type: 'string', value: 'KEY', about: 'The same key gets the same task for 24 hours.' },
     ...GIT_OPTIONS,
     sync: { type: 'boolean', about: 'Follow the task until it is over; exit code 0 only when it completed.' },
@@ -47,6 +48,7 @@ const submit: Command = {
       idempotency_key: (options['idempotency-key'] as string | undefined) ?? randomUUID(),
       ...choicesIn(options), ...(mode === undefined ? {} : { mode }), ...(network === undefined ? {} : { network }), ...(timeout === undefined ? {} : { timeout_ms: timeout }),
       ...(queueTtl === undefined ? {} : { queue_ttl_ms: queueTtl }), ...(permissions === undefined ? {} : { permissions }),
+      ...(options['callback-url'] === undefined ? {} : { callback_url: options['callback-url'] as string }),
       ...await workspaceFrom(options),
     })
     if (options['sync'] === true) return follow(task.task_id, input, context)

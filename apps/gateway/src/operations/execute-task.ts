@@ -1,4 +1,4 @@
-import { AgentId, Budget, Choices, choicesOf, DEFAULT_PROFILE, IdempotencyKey, ImageName, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, ModelName, Network, NewTask, Observer, PermissionPolicy, ProfileName, Prompt, QueueTtlMs, refusalOf, type Task, TimeoutMs, titleOf, withheldFrom, WorkspaceRequest } from '@longshore/contracts'
+import { AgentId, Budget, CallbackUrl, Choices, choicesOf, DEFAULT_PROFILE, IdempotencyKey, ImageName, isCallbackAllowed, isOver, LongshoreError, MAX_OBSERVERS, MAX_QUEUE_TTL_MS, MAX_TITLE_CHARACTERS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, Mode, ModelName, Network, NewTask, Observer, PermissionPolicy, ProfileName, Prompt, QueueTtlMs, refusalOf, type Task, TimeoutMs, titleOf, withheldFrom, WorkspaceRequest } from '@longshore/contracts'
 import { chooseMode } from '@longshore/rollout'
 import { budgetFrom } from '@longshore/runtime'
 import { z } from 'zod'
@@ -33,6 +33,7 @@ const Input = z.strictObject({
   input_ttl_ms: QueueTtlMs.optional().describe('How long a question of the agent waits for an answer, in milliseconds. Default: the deployment\'s INPUT_TTL_MS.'),
   workspace: WorkspaceRequest.optional().describe('What the agent finds in its workspace. Default: an empty repository.'),
   network: Network.optional().describe('What the agent may reach besides its model provider: provider (nothing else), allowlist (the deployment\'s EGRESS_ALLOW), full (every public host). Default: the deployment\'s EGRESS_POLICY; more than its EGRESS_MOST is refused.'),
+  callback_url: CallbackUrl.optional().describe('Where what happens to the task is posted as signed webhooks (docs/guides/webhooks.md): one of the addresses that the deployment allows (WEBHOOK_CALLBACK_ALLOW).'),
   max_attempts: NewTask.shape.max_attempts.removeDefault().optional().describe('How often the task may be started when the cause of a failure is expected to pass, 1 to 10. Default: 3.'),
 })
 
@@ -98,6 +99,7 @@ async function newTask(ports: Ports, input: z.output<typeof Input>, call: Call):
     ...networkOf(input.network, ports.limits.networks),
     max_attempts: attemptsOf(ports, input.max_attempts),
     observers: input.observers,
+    ...callbackOf(input.callback_url, ports.limits.callbacks),
     ...(input.idempotency_key === undefined ? {} : { idempotency_key: input.idempotency_key }),
   }
   return { task, isServed }
@@ -135,6 +137,14 @@ function networkOf(asked: Network | undefined, allowed: readonly Network[]): { n
   if (asked === undefined) return {}
   if (allowed.includes(asked)) return { network: asked }
   throw new LongshoreError('invalid_input', `network: got ${asked}, allowed: ${allowed.join(', ')} here`, { field: 'network', next: 'Ask for one of these, or leave it out; the operator\'s settings are EGRESS and EGRESS_MOST.' })
+}
+
+/** The address itself is not repeated: a secret may stand in it. @throws LongshoreError invalid_input */
+function callbackOf(asked: string | undefined, allowed: readonly string[]): { callback_url?: string } {
+  if (asked === undefined) return {}
+  if (isCallbackAllowed(asked, allowed)) return { callback_url: asked }
+  const where = allowed.length === 0 ? 'none here' : allowed.map((prefix) => (prefix === 'https://*' ? prefix : `${prefix} and what is beneath`)).join(', ')
+  throw new LongshoreError('invalid_input', `callback_url: got an address on ${new URL(asked).origin}, allowed: ${where}`, { field: 'callback_url', next: 'Give one of these, or leave it out; the operator\'s setting is WEBHOOK_CALLBACK_ALLOW.' })
 }
 
 /** What the task asks for, within what the deployment allows. @throws LongshoreError invalid_input */

@@ -78,6 +78,8 @@ export interface Ports {
     ofAgent: SubmitLimits
     /** Networks that a task may ask for (EGRESS, EGRESS_MOST, EGRESS_POLICY). */
     networks: readonly Network[]
+    /** Addresses that a task may name for its webhooks (WEBHOOK_CALLBACK_ALLOW). */
+    callbacks: readonly string[]
     /** Most bytes of a file in one answer (MAX_TASK_FILE_SIZE). */
     maxFileBytes: number
   }

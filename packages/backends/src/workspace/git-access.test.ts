@@ -1,7 +1,8 @@
 import { expect, test } from 'vitest'
 import { startGitServer } from '@longshore/testkit'
 import { tmpdir } from 'node:os'
-import { addressesFor, isBeneath, isPublic } from './git-access.ts'
+import { isBeneath } from '@longshore/contracts'
+import { addressesFor, isPublic } from './git-access.ts'
 import { askRemote } from './remote-git.ts'
 
 test.each([

@@ -1,6 +1,6 @@
 import { lookup } from 'node:dns/promises'
 import { isIP } from 'node:net'
-import { TaskFailure } from '@longshore/contracts'
+import { isBeneath, TaskFailure } from '@longshore/contracts'
 import ipaddr from 'ipaddr.js'
 
 /** Where workers may go for repositories, and with what. */
@@ -16,14 +16,6 @@ export interface GitAccess {
 export interface WorkspaceLimits { bytes: number; files: number }
 
 export const ANY_PUBLIC_HOST = 'https://*'
-
-/** Whether an address is at or beneath a prefix: same scheme, host and port, and a path that goes on at a slash. */
-export function isBeneath(url: string, prefix: string): boolean {
-  if (!URL.canParse(prefix)) return false
-  const [asked, allowed] = [new URL(url), new URL(prefix)]
-  const folder = allowed.pathname.endsWith('/') ? allowed.pathname : `${allowed.pathname}/`
-  return asked.origin === allowed.origin && `${asked.pathname}/`.startsWith(folder)
-}
 
 /**
  * The addresses that git may connect to for a repository, so that it does not look them up again: a name can mean another host a moment later.

@@ -1,8 +1,7 @@
 import { constants } from 'node:fs'
 import { open } from 'node:fs/promises'
-import { AgentId, CredentialName, TaskFailure } from '@longshore/contracts'
+import { AgentId, CredentialName, isBeneath, TaskFailure } from '@longshore/contracts'
 import { z } from 'zod'
-import { isBeneath } from './git-access.ts'
 
 /** What git says to a server. */
 export interface Credential { username: string; token: string; push: boolean }
