@@ -26,5 +26,6 @@ export const CASES: Readonly<Record<string, SoakCase>> = {
   'g7-opencode-sigkill': { file: 'e2e/src/g7-agent-killed.test.ts' },
   'g7-sigkill-opencode': { file: 'e2e/src/g7-sigkill.test.ts', test: 'in opencode mode' },
   journey: { file: 'e2e/src/in-control.test.ts' },
+  'npm-agent': { file: 'e2e/src/npm-agent.test.ts' },
   versions: { file: 'e2e/src/versions.test.ts' },
 }
