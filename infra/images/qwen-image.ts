@@ -34,7 +34,7 @@ export async function ensureQwenImage(options: BuildOptions): Promise<string> {
   const fill = async (context: string): Promise<void> => {
     say(`building an image with ${QWEN_CODE.name}`)
     await copyFile(process.execPath, join(context, 'node'), constants.COPYFILE_FICLONE)
-    await copyFile(await npmArchive(folder, QWEN_CODE), join(context, 'agent.tgz'), constants.COPYFILE_FICLONE)
+    await copyFile(await npmArchive(folder, QWEN_CODE, env), join(context, 'agent.tgz'), constants.COPYFILE_FICLONE)
   }
   return withLock(join(folder, 'qwen.lock'), async () => {
     const tag = await ensureBuilt(docker, folder, { name: NAME, recipe, fill })
