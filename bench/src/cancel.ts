@@ -5,7 +5,7 @@ import { type Deck, onDeck, type TaskOnDeck } from './deck.ts'
 import { percentile, type Result, type Row } from './figures.ts'
 import { createLook } from './what-is-left.ts'
 
-/** At once on the worker: others start, run and are cancelled beside the one that is measured. */
+/** At once on the worker: others run, and their agents wait, beside the one that is measured. */
 const SLOTS = 4
 /** It waits for its model, and has left a child behind that is in no process group of its own. */
 const RUNNING = '[[bash (exec setsid sleep 600) >/dev/null 2>&1 & echo begun]] [[hang]]'
@@ -23,10 +23,12 @@ export function benchCancel(rounds: number, count: number): Promise<Result> {
     const isThere = createLook(deck.engine.host)
     const rows: Row[] = []
     for (const mode of MODES) {
-      const worker = await deck.worker({ WORKER_MODES: mode, WORKER_CONCURRENCY: String(SLOTS) })
+      const worker = await deck.worker({ WORKER_MODES: mode, WORKER_CONCURRENCY: String(SLOTS), LOG_LEVEL: 'error' })
       const [running, queued]: [Cancelled[], Cancelled[]] = [[], []]
       while (running.length < rounds * count) {
-        const batch = await Promise.all(Array.from({ length: SLOTS }, () => begun(deck, mode)))
+        const batch: TaskOnDeck[] = []
+        // One after the other: what is measured is a cancel, not four servers that start on two cores.
+        while (batch.length < SLOTS) batch.push(await begun(deck, mode))
         for (const task of await Promise.all(batch.map(() => deck.submit('[[hang]]', mode)))) queued.push(await cancelled(task, isThere))
         for (const task of batch) running.push(await cancelled(task, isThere))
       }

@@ -28,5 +28,6 @@ export const CASES: Readonly<Record<string, SoakCase>> = {
   'g8-notices': { file: 'apps/notifier/src/matrix/at-scale.test.ts', test: 'each ending', env: { SOAK_TASKS: '500', SOAK_KILLS: '50' } },
   'g8-notices-redis': { file: 'apps/notifier/src/matrix/at-scale.test.ts', test: 'the same when', env: { SOAK_TASKS: '500', SOAK_KILLS: '50' } },
   journey: { file: 'e2e/src/in-control.test.ts' },
+  'npm-agent': { file: 'e2e/src/npm-agent.test.ts' },
   versions: { file: 'e2e/src/versions.test.ts' },
 }

@@ -1,11 +1,10 @@
-import { existsSync } from 'node:fs'
 import { constants, copyFile, mkdir, readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { withLock } from '../dev/lock.ts'
-import { runCommand } from '../dev/run-command.ts'
 import { ensureBaseImage } from './base-image.ts'
 import { ensureBuilt } from './built-image.ts'
 import { type DockerCommand, dockerCommand } from './docker-command.ts'
+import { npmPack, SYSTEM_CERTIFICATES } from './npm-package.ts'
 import type { BuildOptions } from './runner-image.ts'
 
 const NPM_VERSION = '11.19.1'
@@ -52,17 +51,10 @@ async function nodeStandIn(docker: DockerCommand, { env, folder, say }: BuildOpt
     fill: async (context) => {
       say(`building a stand-in for the node image on ${base}`)
       await copyFile(process.execPath, join(context, 'node'), constants.COPYFILE_FICLONE)
-      await runCommand('npm', ['pack', '--loglevel=error', `npm@${NPM_VERSION}`], { cwd: context, env: trusting(env) })
+      await npmPack(context, `npm@${NPM_VERSION}`, env)
       await writeFile(join(context, 'ca-certificates.crt'), await trustedCertificates(env))
     },
   })
-}
-
-const SYSTEM_CERTIFICATES = '/etc/ssl/certs/ca-certificates.crt'
-
-/** The system's npm runs on the Node of this project here, which of itself trusts only what it was built with. */
-function trusting(env: NodeJS.ProcessEnv): NodeJS.ProcessEnv {
-  return existsSync(SYSTEM_CERTIFICATES) ? { NODE_EXTRA_CA_CERTS: SYSTEM_CERTIFICATES, ...env } : env
 }
 
 async function trustedCertificates(env: NodeJS.ProcessEnv): Promise<string> {

@@ -56,10 +56,10 @@ describe('the real OpenCode with the scripted model', () => {
 })
 
 describe('the provider', () => {
-  const completion = (headers: Record<string, string>, content: string): Promise<Response> =>
+  const completion = (headers: Record<string, string>, content: string, tool = 'bash'): Promise<Response> =>
     fetch(`${provider.url}/chat/completions`, {
       method: 'POST', headers: { 'content-type': 'application/json', ...headers },
-      body: JSON.stringify({ model: 'longshore-scripted', stream: true, messages: [{ role: 'user', content }], tools: [{ type: 'function', function: { name: 'bash' } }] }),
+      body: JSON.stringify({ model: 'longshore-scripted', stream: true, messages: [{ role: 'user', content }], tools: [{ type: 'function', function: { name: tool } }] }),
     })
 
   test('refuses who does not know its token', async () => {
@@ -73,6 +73,12 @@ describe('the provider', () => {
     expect(body.match(/"content":"chunk-\d+ "/g)).toHaveLength(250)
     expect(body).toContain('"finish_reason":"stop"')
     expect(body.trimEnd().endsWith('data: [DONE]')).toBe(true)
+  })
+
+  test('gives words and the call behind them in one turn to a client whose loop ends with words', async () => {
+    const body = await (await completion({ authorization: `Bearer ${TOKEN}` }, '[[say first]] [[bash ls]] [[say last]]', 'run_shell_command')).text()
+    expect(body).toMatch(/"content":"first"[^]*"name":"run_shell_command","arguments":"\{\\"command\\":\\"ls\\"[^]*"finish_reason":"tool_calls"/)
+    expect(body).not.toContain('last')
   })
 
   test('stops although a stream hangs', async () => {
