@@ -3,11 +3,11 @@ import { chmod, mkdir, mkdtemp, readdir, rm, writeFile } from 'node:fs/promises'
 import { createRequire } from 'node:module'
 import { tmpdir } from 'node:os'
 import { dirname, join } from 'node:path'
-import { type ExecutionOutcome, SILENT } from '@longshore/contracts'
-import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
-import type { ModelAccess } from './drivers/opencode/server-settings.ts'
-import { record, type Recorded } from './fixtures/record.ts'
+import { type Backend, type ExecutionOutcome, SILENT } from '@longshore/contracts'
+import { describeNeeding, engineHost, runnerImage, waitFor } from '@longshore/testkit'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+import { createDockerMode } from './docker-mode.ts'
+import { record } from './fixtures/record.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import { openStorage, type Storage, workspaceOf } from './workspace/storage.ts'
@@ -37,58 +37,72 @@ async function trusting(folder: string): Promise<string> {
   return path
 }
 
-describeNeeding('opencode', 'a repository whose own configuration widens permissions and starts servers', () => {
-  let root: string
-  let seen: string
-  let storage: Storage
-  let provider: ScriptedProvider
-  let model: ModelAccess
-  beforeAll(async () => {
-    root = await mkdtemp(join(tmpdir(), 'longshore-hostile-'))
-    seen = join(root, 'seen')
-    await mkdir(seen)
-    // Agents may run as another user.
-    await chmod(root, 0o711)
-    await chmod(seen, 0o777)
-    storage = await openStorage(join(root, 'storage'))
-    ;({ provider, model } = await scriptedModel())
-  })
-  afterEach(async () => {
-    for (const name of await readdir(seen)) await rm(join(seen, name))
-  })
-  afterAll(async () => {
-    await provider.stop()
-    await rm(root, { recursive: true, force: true })
-  })
+const POLICY = { permissions: { bash: 'deny' }, agents: {} } as const
 
-  async function running(binary: string | undefined, use: (one: Recorded, outcome: Promise<ExecutionOutcome>) => Promise<void>): Promise<void> {
-    const backend = await createOpencodeMode({ deployment: 'suite-hostile', storage, model, path: process.env['PATH'] ?? '', log: SILENT, policy: { permissions: { bash: 'deny' }, agents: {} }, ...(binary === undefined ? {} : { binary }) })
-    const one = record('[[bash touch done-by-bash]] [[write made.txt|made]] [[say the end]]', { mode: 'opencode' })
-    const { repo } = workspaceOf(storage, one.task.id)
-    for (const [path, content] of Object.entries(hostileFiles((what) => join(seen, what)))) {
-      await mkdir(dirname(join(repo, path)), { recursive: true })
-      await writeFile(join(repo, path), content)
-    }
-    await chmod(repo, 0o777)
-    try {
-      const { outcome } = await backend.start(one.task, one.run)
-      outcome.catch(() => {})
-      await use(one, outcome)
-    } finally {
-      one.letGo.abort()
-      for (const handle of one.handles.slice(-1)) await backend.dispose(handle, one.run)
-      await backend.close()
-    }
+let root: string
+let storage: Storage
+let scripted: Awaited<ReturnType<typeof scriptedModel>>
+beforeAll(async () => {
+  root = await mkdtemp(join(tmpdir(), 'longshore-hostile-'))
+  await chmod(root, 0o711) // agents may run as another user
+  storage = await openStorage(join(root, 'storage'))
+  scripted = await scriptedModel()
+})
+afterAll(async () => {
+  await scripted.provider.stop()
+  await rm(root, { recursive: true, force: true })
+})
+
+const supervised = (binary?: string): Promise<Backend> => createOpencodeMode({ deployment: 'suite-hostile', storage, model: scripted.model, path: process.env['PATH'] ?? '', log: SILENT, policy: POLICY, ...(binary === undefined ? {} : { binary }) })
+async function contained(): Promise<Backend> {
+  const image = await runnerImage()
+  const acp = { driver: 'acp', image, command: ['opencode', 'acp'], env: {}, permission: 'allow', isOpencode: true } as const
+  return createDockerMode({ deployment: 'suite-hostile', engine: await engineHost(), image, storage, model: scripted.model, modelOnHost: scripted.origin, log: SILENT, policy: POLICY, profiles: { 'opencode-acp': acp } })
+}
+
+/** In the repository, which is all that an agent has in every place. */
+const witnessed = (repo: string): Promise<string[]> => readdir(join(repo, 'seen'))
+
+async function running(backend: Backend, profile: string, use: (repo: string, outcome: Promise<ExecutionOutcome>) => Promise<void>): Promise<void> {
+  const one = record('[[bash touch done-by-bash]] [[write made.txt|made]] [[say the end]]', { mode: backend.mode, profile })
+  const { repo } = workspaceOf(storage, one.task.id)
+  for (const [path, content] of Object.entries(hostileFiles((what) => join(repo, 'seen', what)))) {
+    await mkdir(dirname(join(repo, path)), { recursive: true })
+    await writeFile(join(repo, path), content)
   }
+  await mkdir(join(repo, 'seen'))
+  for (const folder of [repo, join(repo, 'seen')]) await chmod(folder, 0o777)
+  try {
+    const { outcome } = await backend.start(one.task, one.run)
+    outcome.catch(() => {})
+    await use(repo, outcome)
+  } finally {
+    one.letGo.abort()
+    for (const handle of one.handles.slice(-1)) await backend.dispose(handle, one.run)
+    await backend.close()
+  }
+}
 
-  test('G14: neither changes what the policy denies, nor has anything started or loaded', { timeout: 240_000 }, () => running(undefined, async (one, outcome) => {
-    expect(await outcome).toMatchObject({ kind: 'completed' })
-    const { repo } = workspaceOf(storage, one.task.id)
-    expect([existsSync(join(repo, 'made.txt')), existsSync(join(repo, 'done-by-bash'))]).toEqual([true, false])
-    expect(await readdir(seen)).toEqual([])
-  }))
+async function isHarmless(repo: string, outcome: Promise<ExecutionOutcome>): Promise<void> {
+  expect(await outcome).toMatchObject({ kind: 'completed' })
+  expect([existsSync(join(repo, 'made.txt')), existsSync(join(repo, 'done-by-bash'))]).toEqual([true, false])
+  expect(await witnessed(repo)).toEqual([])
+}
 
-  test('is a real trap: an OpenCode that trusted it would run what it names', { timeout: 240_000 }, async () => running(await trusting(root), async () => {
-    expect(await waitFor(async () => (await readdir(seen)).find((name) => name.endsWith('mcp')), { what: 'the trap to fire', timeoutMs: 120_000 })).toContain('mcp')
+describeNeeding('opencode', 'a repository whose own configuration widens permissions and starts servers', () => {
+  test('G14: neither changes what the policy denies, nor has anything started or loaded', { timeout: 240_000 }, async () => {
+    await running(await supervised(), 'opencode', isHarmless)
+    expect.hasAssertions()
+  })
+
+  test('is a real trap: an OpenCode that trusted it would run what it names', { timeout: 240_000 }, async () => running(await supervised(await trusting(root)), 'opencode', async (repo) => {
+    expect(await waitFor(async () => (await witnessed(repo)).find((name) => name.endsWith('mcp')), { what: 'the trap to fire', timeoutMs: 120_000 })).toContain('mcp')
   }))
+})
+
+describeNeeding(['docker', 'opencode'], 'the same repository in a container', () => {
+  test.each(['opencode', 'opencode-acp'])('G14: neither changes what the policy denies, nor has anything started or loaded: %s', { timeout: 240_000 }, async (profile) => {
+    await running(await contained(), profile, isHarmless)
+    expect.hasAssertions()
+  })
 })

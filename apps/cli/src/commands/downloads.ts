@@ -4,6 +4,7 @@ import { rename, rm, stat } from 'node:fs/promises'
 import { pipeline } from 'node:stream/promises'
 
 import { type Command, Complaint, type Context, type Input, type Option } from '../command.ts'
+import { linesOf } from '../lines-of.ts'
 import { gatewayOf } from '../stack.ts'
 import { harmless } from '../terminal.ts'
 import { URL_OPTION, urlOf } from './tasks.ts'
@@ -57,19 +58,4 @@ async function save(content: AsyncIterable<Uint8Array>, file: string): Promise<v
     await rm(draft, { force: true })
     throw error instanceof Complaint ? error : new Complaint(`It could not be saved to ${file}: ${error instanceof Error ? error.message : String(error)}.`, { cause: error })
   }
-}
-
-async function* linesOf(content: AsyncIterable<Uint8Array>): AsyncGenerator<string> {
-  const decoder = new TextDecoder()
-  let rest: string[] = []
-  for await (const piece of content) {
-    const parts = decoder.decode(piece, { stream: true }).split('\n')
-    rest.push(parts.shift() ?? '')
-    for (const part of parts) {
-      yield rest.join('')
-      rest = [part]
-    }
-  }
-  const last = rest.join('') + decoder.decode()
-  if (last !== '') yield last
 }
