@@ -12,6 +12,7 @@ import { benchLocks } from './locks.ts'
 import { benchLifecycle } from './lifecycle.ts'
 import { benchOverhead } from './overhead.ts'
 import { benchRecovery } from './recovery.ts'
+import { benchSearch } from './search.ts'
 import { benchStart } from './start.ts'
 import { benchSubmit } from './submit.ts'
 
@@ -28,6 +29,7 @@ const BENCHES: Record<string, { about: string; rounds: number; count: number; ru
   start: { about: 'from the claim to the first model call, in its parts; COUNT means nothing', rounds: 25, count: 1, run: benchStart },
   files: { about: 'reading 100 MB and listing COUNT files of a task, through us and from the disk; memory of gateway and worker meanwhile', rounds: 5, count: 10_000, run: benchFiles },
   cancel: { about: 'from the cancel of a running task, and of a queued one, to its end with nothing left; ROUNDS × COUNT in each mode', rounds: 5, count: 20, run: benchCancel },
+  search: { about: 'pages of a search among COUNT tasks, at the start and at the end', rounds: 7, count: 100_000, run: benchSearch },
   crowd: { about: 'one worker with COUNT tasks at once: memory per task, event loop delay', rounds: 15, count: 20, run: benchCrowd },
 }
 

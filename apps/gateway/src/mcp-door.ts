@@ -14,6 +14,7 @@ export interface McpDoor {
 const INSTRUCTIONS = `Longshore runs coding tasks in the background. Submit one with opencode_execute_task and keep its task_id; \
 get_task_status tells how it stands and, once it is over, its output; get_task_history shows what happened; send_task_message tells the agent something while it works; send_task_control cancels, pauses and resumes; \
 get_task_files, read_task_file and get_task_diff show its work, get_task_output all that it put out, also while it goes on and after its end. \
+search_tasks finds earlier tasks, export_task gives one as a file. \
 Give an idempotency_key when you may have to repeat a submit. Errors are JSON: {"error":{"code","message","next"}}.`
 
 /** How long clients of the 2026-07-28 revision may keep the tool list (ms); it depends on the key, and changes with a new version of the gateway. */

@@ -28,10 +28,10 @@ export interface Keys {
   agent(agentId: string): string
   /** ZSET by stamp (task-index.ts): tasks of an agent, or with '' of all, in a state. `kind`: a member of `kinds`. */
   index(agentId: string, state: string, kind: string): string
-  /** ZSET by folded title: the same tasks. */
-  titles(agentId: string): string
-  /** ZSET by ended_at: those that are over. */
-  ended(agentId: string): string
+  /** ZSET by folded title: all of them. */
+  titles: string
+  /** ZSET by ended_at: stamps of those that are over. */
+  ended: string
   /** SET: `<mode>:<profile>` of every task there ever was. */
   kinds: string
   /** HASH: how far tasks of earlier builds are in the index. */
@@ -95,8 +95,8 @@ export function keysOf(deployment: string): Keys {
     tasks: `${prefix}tasks`,
     agent: (agentId) => `${prefix}agent:${agentId}`,
     index: (agentId, state, kind) => `${prefix}index:${agentId}:${state}:${kind}`,
-    titles: (agentId) => `${prefix}titles:${agentId}`,
-    ended: (agentId) => `${prefix}ended:${agentId}`,
+    titles: `${prefix}titles`,
+    ended: `${prefix}ended`,
     kinds: `${prefix}kinds`,
     indexed: `${prefix}indexed`,
     live: `${prefix}live`,

@@ -22,11 +22,11 @@ export async function sourceOf(context: LedgerContext, filter: TaskFilter, bound
   const { agentId = '', titlePrefix, endedFrom, endedBefore } = filter
   if (titlePrefix !== undefined && titlePrefix !== '') {
     const range = rangeOf(indexedTitle(titlePrefix))
-    if ((await redis.zlexcount(keys.titles(agentId), ...range)) <= FEW) return listed(context, keys.titles(agentId), await redis.zrangebylex(keys.titles(agentId), ...range), bounds)
+    if ((await redis.zlexcount(keys.titles, ...range)) <= FEW) return listed(context, keys.titles, await redis.zrangebylex(keys.titles, ...range), bounds)
   }
   if (endedFrom !== undefined || endedBefore !== undefined) {
     const range = [String(endedFrom ?? '-inf'), endedBefore === undefined ? '+inf' : `(${endedBefore}`] as const
-    if ((await redis.zcount(keys.ended(agentId), ...range)) <= FEW) return listed(context, keys.ended(agentId), await redis.zrangebyscore(keys.ended(agentId), ...range), bounds)
+    if ((await redis.zcount(keys.ended, ...range)) <= FEW) return listed(context, keys.ended, await redis.zrangebyscore(keys.ended, ...range), bounds)
   }
   const kinds = kindsOf(await redis.smembers(keys.kinds), filter)
   return walked(context, statesOf(filter).flatMap((state) => kinds.map((kind) => keys.index(agentId, state, kind))), bounds)

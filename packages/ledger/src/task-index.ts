@@ -1,8 +1,8 @@
 import { DEFAULT_PROFILE, foldTitle } from '@longshore/contracts'
 
 /**
- * Lua: keeps the index of tasks in step with their records (0027). A task stands once in the index of its state and kind and once among the titles, of its
- * agent and of all; once it is over also among the ends. Members begin or end with a stamp, so that their order is that of time, and no two are equal.
+ * Lua: keeps the index of tasks in step with their records (0027). A task stands in the index of its state and kind, of its agent and of all, and among the
+ * titles; once it is over also among the ends. Members begin or end with a stamp, so that their order is that of time, and no two are equal.
  */
 export const INDEX = `
 local function stamp(t) return string.format('%013d', t.created_at) .. t.id end
@@ -21,13 +21,13 @@ local function reindex(t, from, to)
   end
 end
 local function indexTitle(t, title)
-  local scopes, kind = facets(t)
-  for _, scope in ipairs(scopes) do redis.call('ZADD', P .. 'titles:' .. scope, 0, title .. '\\0' .. stamp(t)) end
-  if kind then redis.call('SADD', P .. 'kinds', kind) end
+  local _, kind = facets(t)
+  if not kind then return end
+  redis.call('ZADD', P .. 'titles', 0, title .. '\\0' .. stamp(t))
+  redis.call('SADD', P .. 'kinds', kind)
 end
 local function indexEnd(t, at)
-  local scopes = facets(t)
-  for _, scope in ipairs(scopes) do redis.call('ZADD', P .. 'ended:' .. scope, int(at), stamp(t)) end
+  if t.created_at then redis.call('ZADD', P .. 'ended', int(at), stamp(t)) end
 end
 `
 

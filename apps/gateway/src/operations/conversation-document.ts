@@ -7,12 +7,12 @@ import { viewTask } from './task-view.ts'
 import { wholeLog } from './whole-log.ts'
 
 /** A log may be larger; nobody reads a conversation of that length, and an agent must not fill the store. */
-export const MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
+const MAX_DOCUMENT_BYTES = 32 * 1024 * 1024
 
-export interface Document { content: AsyncIterable<Uint8Array>; /** Messages written so far. */ count(): number }
+interface Document { content: AsyncIterable<Uint8Array>; /** Messages written so far. */ count(): number }
 
 /** One JSON document, with each message on a line of its own, so that a part of it can be read without the rest. Never held whole. */
-export function documentOf(ledger: Ports['ledger'], task: Task, about: { by: string; summary: string | undefined; now: number }, maxBytes = MAX_DOCUMENT_BYTES): Document {
+export function documentOf(ledger: Pick<Ports['ledger'], 'read'>, task: Task, about: { by: string; summary: string | undefined; now: number }, maxBytes = MAX_DOCUMENT_BYTES): Document {
   let count = 0
   async function* lines(): AsyncGenerator<string> {
     yield `{"v":1,"task":${JSON.stringify(viewTask(task, about.now))},"archived_by":${JSON.stringify(about.by)}${about.summary === undefined ? '' : `,"summary":${JSON.stringify(about.summary)}`},"messages":[\n`
@@ -32,7 +32,7 @@ export function documentOf(ledger: Ports['ledger'], task: Task, about: { by: str
   return { count: () => count, content: encoded(lines()) }
 }
 
-async function* messages(ledger: Ports['ledger'], task: Task): AsyncGenerator<Message> {
+async function* messages(ledger: Pick<Ports['ledger'], 'read'>, task: Task): AsyncGenerator<Message> {
   yield promptMessage(task)
   for await (const event of wholeLog(ledger, task)) {
     const message = messageOf(event)

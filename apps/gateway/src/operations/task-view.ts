@@ -62,6 +62,7 @@ export const TaskView = z.object({
   exit_code: z.int().optional(),
   files_changed: z.int().optional(),
   usage: Usage.optional(),
+  archived_at: Timestamp.optional().describe('When its conversation was archived: get_task_conversation reads it. RFC 3339, UTC'),
   error: z.string().optional().describe('Why the task failed, for people.'),
   error_code: z.string().optional().describe('Why the task failed, for programs.'),
   limit: z.string().optional().describe(`Which limit ended a task with status timeout: ${TimeLimit.options.join(', ')}.`),
@@ -102,6 +103,7 @@ export function viewTask(task: TaskSummary, now: number): TaskView {
     ...(task.workspace === undefined ? {} : { workspace: viewWorkspace(task.workspace) }),
     ...(result?.git === undefined ? {} : { git: result.git }),
     ...(result?.usage === undefined ? {} : { usage: result.usage }),
+    ...(task.archived === undefined || task.archived.gone !== undefined ? {} : { archived_at: toTimestamp(task.archived.at) }),
     ...(failure === undefined ? {} : { error: failure.message, error_code: failure.code }),
     ...(task.limit === undefined ? {} : { limit: task.limit }),
   }
