@@ -42,6 +42,10 @@ export interface Keys {
   keeps: string
   /** ZSET by end: tasks of which it has. */
   kept: string
+  /** ZSET by end: tasks that are over and whose log is kept whole. */
+  logs: string
+  /** STRING: bytes of their events. */
+  logBytes: string
   /** STRING with a TTL: who does something that one alone is to do. */
   lease(what: string): string
   /** HASH: which deployment this is and since when (G10). */
@@ -82,6 +86,8 @@ export function keysOf(deployment: string): Keys {
     poisoned: `${prefix}poisoned`,
     keeps: `${prefix}keeps`,
     kept: `${prefix}kept`,
+    logs: `${prefix}logs`,
+    logBytes: `${prefix}logs:bytes`,
     lease: (what) => `${prefix}lease:${what}`,
     identity: `${prefix}identity`,
     counts: `${prefix}counts`,
