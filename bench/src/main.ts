@@ -4,6 +4,7 @@ import process from 'node:process'
 
 import { type Result, tableOf } from './figures.ts'
 import { benchCrowd } from './crowd.ts'
+import { benchEvents } from './events.ts'
 import { benchFiles } from './files.ts'
 import { benchMemory } from './memory.ts'
 import { benchLatency } from './latency.ts'
@@ -26,6 +27,7 @@ const BENCHES: Record<string, { about: string; rounds: number; count: number; ru
   locks: { about: 'what short locks cost Redis: of an idle worker, and per ticket in work', rounds: 1, count: 20, run: benchLocks },
   start: { about: 'from the claim to the first model call, in its parts; COUNT means nothing', rounds: 25, count: 1, run: benchStart },
   files: { about: 'reading 100 MB and listing COUNT files of a task, through us and from the disk; memory of gateway and worker meanwhile', rounds: 5, count: 10_000, run: benchFiles },
+  events: { about: 'from an append to who follows the task, against bare PUBLISH and XADD + XREAD; a thousand subscribers; a log of a million events', rounds: 7, count: 300, run: benchEvents },
   crowd: { about: 'one worker with COUNT tasks at once: memory per task, event loop delay', rounds: 15, count: 20, run: benchCrowd },
 }
 
