@@ -8,6 +8,9 @@ import { Redis } from 'ioredis'
 
 export interface GatewayProcess {
   pid: number
+  url: string
+  /** Of the agent `agent-bench`. */
+  key: string
   /** One MCP `tools/call`, as a client of the stateless legacy era sends it. @returns the structured result */
   call(tool: string, input: object): Promise<Record<string, unknown>>
   /** A GET of its HTTP API with the agent's key. */
@@ -32,7 +35,7 @@ export async function startGateway(redisUrl: string, deployment: string, env: Re
     throw error
   })
   return {
-    pid: child.pid ?? Number.NaN,
+    pid: child.pid ?? Number.NaN, url, key,
     call: (tool, input) => callTool(`${url}/mcp`, key, tool, input),
     get: (path) => fetch(`${url}${path}`, { headers: { authorization: `Bearer ${key}` } }),
     async stop() {

@@ -5,6 +5,7 @@ import process from 'node:process'
 import { type Result, tableOf } from './figures.ts'
 import { benchCancel } from './cancel.ts'
 import { benchCrowd } from './crowd.ts'
+import { benchEvents } from './events.ts'
 import { benchFiles } from './files.ts'
 import { benchMemory } from './memory.ts'
 import { benchLatency } from './latency.ts'
@@ -30,6 +31,7 @@ const BENCHES: Record<string, { about: string; rounds: number; count: number; ru
   files: { about: 'reading 100 MB and listing COUNT files of a task, through us and from the disk; memory of gateway and worker meanwhile', rounds: 5, count: 10_000, run: benchFiles },
   cancel: { about: 'from the cancel of a running task, and of a queued one, to its end with nothing left; ROUNDS × COUNT in each mode', rounds: 5, count: 20, run: benchCancel },
   search: { about: 'pages of a search among COUNT tasks, at the start and at the end', rounds: 7, count: 100_000, run: benchSearch },
+  events: { about: 'from an append to who follows the task, against bare PUBLISH and XADD + XREAD; a thousand subscribers; a log of a million events', rounds: 7, count: 300, run: benchEvents },
   crowd: { about: 'one worker with COUNT tasks at once: memory per task, event loop delay', rounds: 15, count: 20, run: benchCrowd },
 }
 

@@ -6,7 +6,7 @@ import { secureHeaders } from 'hono/secure-headers'
 import { timeout } from 'hono/timeout'
 
 import { type Clock, type Log, LongshoreError, TaskId } from '@longshore/contracts'
-import type { ApiKeys, Ledger } from '@longshore/ledger'
+import type { ApiKeys, Doorbell, Ledger } from '@longshore/ledger'
 import type { Heartbeat } from '@longshore/queue'
 import type { Readiness } from '@longshore/runtime'
 import { allowedHost } from './access/allowed-host.ts'
@@ -21,6 +21,7 @@ import { workersPage } from './pages/workers-page.ts'
 
 export interface ConsoleDeps {
   ledger: Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'poisoned'>
+  doorbell: Pick<Doorbell, 'listen'>
   workers: () => Promise<Heartbeat[]>
   apiKeys: Pick<ApiKeys, 'verify'>
   sessions: Sessions
@@ -35,6 +36,8 @@ export interface ConsoleDeps {
 
 /** A Redis that hangs must not hold pages for ever (ms). */
 const PATIENCE_MS = 5_000
+/** A page asks again after that: within the patience, and often enough for a ring that was lost (G5). */
+const NEWS_MS = 3_000
 
 /** Our own pages run no script but our static one. Bull Board's styles its elements in place. */
 const policyOf = (path: string) => ({
@@ -74,7 +77,7 @@ export function createConsoleApp(deps: ConsoleDeps): Hono {
   return app
 }
 
-function pages(app: Hono, { ledger, workers, deployment, now }: ConsoleDeps): void {
+function pages(app: Hono, { ledger, doorbell, workers, deployment, now }: ConsoleDeps): void {
   app.get('/', async (c) => {
     const page = pageOf(c)
     const [tasks, counts, [poisoned]] = await Promise.all([ledger.list({ limit: TASKS_PER_PAGE, offset: (page - 1) * TASKS_PER_PAGE }), ledger.counts(), ledger.poisoned(1)])
@@ -85,6 +88,11 @@ function pages(app: Hono, { ledger, workers, deployment, now }: ConsoleDeps): vo
     return c.html(poisonedPage({ deployment, tasks: await ledger.poisoned(TASKS_PER_PAGE, (page - 1) * TASKS_PER_PAGE), page, now: now() }))
   })
   app.get('/workers', async (c) => c.html(workersPage({ deployment, workers: await workers(), now: now() })))
+  app.get('/tasks/:id/news', async (c) => {
+    const id = TaskId.safeParse(c.req.param('id'))
+    if (id.success) await untilNews({ ledger, doorbell }, id.data, numberOf(c.req.query('seq'), 0), c.req.raw.signal)
+    return c.body(null, 204)
+  })
   app.get('/tasks/:id', async (c) => {
     const id = TaskId.safeParse(c.req.param('id'))
     const task = id.success ? await ledger.get(id.data) : undefined
@@ -93,6 +101,17 @@ function pages(app: Hono, { ledger, workers, deployment, now }: ConsoleDeps): vo
     const page = await ledger.read(task.id, { seq: after, id: '' }, EVENTS_PER_PAGE)
     return c.html(taskPage({ deployment, task, events: page?.kind === 'events' ? page.events : [], now: now() }))
   })
+}
+
+/** Waits until a task's log is longer than `seq`, for a while. */
+async function untilNews({ ledger, doorbell }: Pick<ConsoleDeps, 'ledger' | 'doorbell'>, id: TaskId, seq: number, signal: AbortSignal): Promise<void> {
+  const bell = await doorbell.listen(id)
+  try {
+    const task = await ledger.get(id)
+    if (task?.seq === seq) await bell.next(NEWS_MS, signal)
+  } finally {
+    bell.close().catch(() => undefined)
+  }
 }
 
 const pageOf = (c: Context) => Math.min(Math.max(numberOf(c.req.query('page'), 1), 1), 10_000)

@@ -179,6 +179,18 @@ describe('the pages', () => {
     expect(await (await asOperator('/tasks/x', { accept: 'application/json' })).json()).toMatchObject({ error: { code: 'task_not_found' } })
   })
 
+  test('a task page is told when something happens, at once when it missed it', async () => {
+    const task = await world.start()
+    const news = (seq: number) => asOperator(`/tasks/${task.id}/news?seq=${seq}`).then(({ status }) => status)
+    expect(await news(1)).toBe(204)
+    const begun = performance.now()
+    const waiting = news(2)
+    await world.ledger.append({ taskId: task.id, claim: task.claim }, [{ type: 'task.output', payload: { text: 'x', stream: 'agent' } }])
+    expect(await waiting).toBe(204)
+    expect(performance.now() - begun).toBeLessThan(2_500)
+    expect((await ask(`/tasks/${task.id}/news?seq=2`)).status).toBe(401)
+  })
+
   test('style and script are served without a key; nothing beside them is', async () => {
     expect((await ask('/static/style.css')).headers.get('content-type')).toContain('text/css')
     expect((await ask('/static/refresh.js')).status).toBe(200)

@@ -1,7 +1,7 @@
 import { serve } from '@hono/node-server'
 import { once } from 'node:events'
 
-import { createApiKeys, createLedger, keysOf } from '@longshore/ledger'
+import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { createHeartbeats } from '@longshore/queue'
 import { checkRedis, connectRedis, createLogger, loadSettings, type Settings, SettingsError, stopOnSignal } from '@longshore/runtime'
 import { createSessions } from './access/sessions.ts'
@@ -12,11 +12,13 @@ const settings = settingsOrExit()
 const log = createLogger({ app: 'console', level: settings.LOG_LEVEL, format: settings.LOG_FORMAT })
 const deployment = settings.LONGSHORE_DEPLOYMENT
 const redis = connectRedis(settings.REDIS_URL, 'caller', log)
+const doorbell = createDoorbell(connectRedis(settings.REDIS_URL, 'background', log), deployment)
 const apiKeys = createApiKeys(redis, deployment)
 const queueBoard = createQueueBoard({ redis, deployment, isWritable: settings.QUEUES_WRITABLE, log })
 
 const app = createConsoleApp({
   ledger: createLedger({ redis, deployment, log }),
+  doorbell,
   workers: createHeartbeats(redis, deployment).list,
   apiKeys,
   sessions: createSessions(redis, deployment, apiKeys),
@@ -47,7 +49,7 @@ stopOnSignal(process, [
     }),
   },
   { name: 'queues', stop: () => queueBoard.close() },
-  { name: 'redis', stop: async () => redis.disconnect() },
+  { name: 'redis', stop: async () => (doorbell.close(), redis.disconnect()) },
 ], log)
 
 /** Everything of the environment, with a Redis; else one clear line for each fault, and the end. */

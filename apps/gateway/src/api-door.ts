@@ -2,6 +2,7 @@ import { LongshoreError } from '@longshore/contracts'
 
 import type { Answer, CallOperation } from './call-operation.ts'
 import type { Call, Download, Live, Operation } from './operations/operation.ts'
+import { replying, type ReplyHeaders } from './replying.ts'
 import { parseJson } from './request-body.ts'
 
 /** A route that fits a request: its operation and what the path says. */
@@ -12,9 +13,6 @@ export interface ApiDoor {
   match(method: string, path: string): Match
   serve(match: Match, query: URLSearchParams, body: string, call: Call, headers: ReplyHeaders): Promise<{ status: number; body: object } | Download | Live>
 }
-
-/** Headers of a request that its answer depends on. */
-export interface ReplyHeaders { range: string | undefined; lastEventId: string | undefined }
 
 /** The operations as HTTP routes. */
 export function createApiDoor(operations: readonly Operation[], callOperation: CallOperation): ApiDoor {
@@ -34,20 +32,6 @@ export function createApiDoor(operations: readonly Operation[], callOperation: C
       let reply: Download | Live | undefined
       const answer = await callOperation(replying(operation, headers, (made) => { reply = made }), input, call)
       return answer.ok && reply !== undefined ? reply : render(answer, operation.route.status ?? 200)
-    },
-  }
-}
-
-/** The operation as this door serves it: with bytes or a stream in place of JSON, if it has them. */
-function replying(operation: Operation, { range, lastEventId }: ReplyHeaders, reply: (made: Download | Live) => void): Operation {
-  const { download, live } = operation
-  if (download === undefined && live === undefined) return operation
-  return {
-    ...operation,
-    async handle(input, call) {
-      if (download !== undefined) reply(await download(input, call, range))
-      else if (live !== undefined) reply(await live(input, call, lastEventId))
-      return {}
     },
   }
 }

@@ -4,7 +4,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 
 import { openSharedDirectory } from '@longshore/blobs'
 import type { Log, Profiles } from '@longshore/contracts'
-import { createApiKeys, createDoorbell, createLedger, keysOf, type SubmitLimits } from '@longshore/ledger'
+import { createApiKeys, createDoorbell, createLedger, createSubscriptions, keysOf, type SubmitLimits } from '@longshore/ledger'
 import { createDeadLetters } from '@longshore/outbox'
 import { createDrainRequests, createFilesSecret, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
@@ -28,6 +28,7 @@ import { operationTable } from './operations/table.ts'
 import { createTaskFiles } from './operations/task-files-port.ts'
 import { processHealth } from './process-health.ts'
 import { createTicketDispatch } from './ticket-dispatch.ts'
+import { createOldClients } from './watching/old-clients.ts'
 import { createWatching } from './watching/create-watching.ts'
 
 export type GatewaySettings = Pick<Settings,
@@ -149,11 +150,13 @@ function buildFront({ settings, profiles, version, log }: GatewayOptions, parts:
   }
   const operations = operationTable(ports)
   const callOperation = createCallOperation({ log, metrics })
+  const live = createWatching({ settings, ledger: parts.ledger, doorbell: parts.doorbell, registry, log })
+  const oldClients = createOldClients({ live, doorbell: parts.doorbell, subscriptions: createSubscriptions(parts.redis, settings.LONGSHORE_DEPLOYMENT), pollMs: settings.EVENTS_POLL_MS, log })
   return createHttpFront({
-    live: createWatching({ settings, ledger: parts.ledger, doorbell: parts.doorbell, registry, log }),
+    live,
     allow: createAllowLists([inUrl(settings.MCP_HOST), ...settings.MCP_ALLOWED_HOSTS], settings.MCP_ALLOWED_ORIGINS),
     checkKey: createKeyCheck(parts.apiKeys, monotonic),
-    mcp: createMcpDoor({ operations, callOperation, version, log }),
+    mcp: createMcpDoor({ operations, callOperation, live, oldClients, heartbeatMs: settings.EVENTS_HEARTBEAT_MS, maxStreams: settings.EVENTS_MAX_STREAMS, version, log }),
     api: createApiDoor(operations, callOperation),
     registry,
     health: processHealth(version, settings.LONGSHORE_DEPLOYMENT, ports.modes),

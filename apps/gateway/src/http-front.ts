@@ -9,6 +9,7 @@ import { describeError, toDoorError } from './door-error.ts'
 import type { CheckKey } from './key-check.ts'
 import type { McpDoor } from './mcp-door.ts'
 import type { Call } from './operations/operation.ts'
+import type { Line } from './watching/mcp-listen.ts'
 import { type LiveDeps, serveLive } from './watching/serve-live.ts'
 import { sendDownload, sendError, sendJson } from './http-answer.ts'
 import { readBody } from './request-body.ts'
@@ -96,7 +97,11 @@ function admitOrigin({ request, response }: Exchange, allow: AllowLists): void {
 async function serveMcp(exchange: Exchange, options: HttpFrontOptions): Promise<void> {
   const call = await identify(exchange, options)
   const body = exchange.request.method === 'POST' ? jsonOrNothing(await readBody(exchange.request)) : undefined
-  await sendWebResponse(await options.mcp.serve(toWebRequest(exchange.request), body, call), exchange.response)
+  await sendWebResponse(await options.mcp.serve(toWebRequest(exchange.request), body, call, lineOf(exchange, options)), exchange.response, options.live.stallMs)
+}
+
+function lineOf({ request, response }: Exchange, { checkKey }: HttpFrontOptions): Line {
+  return { recheck: () => checkKey(request.headers.authorization), end: () => void response.end() }
 }
 
 /** What is not JSON is refused by the protocol, in its own words. */

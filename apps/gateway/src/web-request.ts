@@ -1,5 +1,7 @@
 import type { IncomingMessage, ServerResponse } from 'node:http'
 
+import { untilDrained } from './watching/until-drained.ts'
+
 /** A node request whose body was read before, as the MCP handler takes it. */
 export function toWebRequest(request: IncomingMessage): Request {
   const headers = new Headers()
@@ -9,8 +11,8 @@ export function toWebRequest(request: IncomingMessage): Request {
   return new Request(`http://localhost${request.url ?? '/'}`, { method: request.method ?? 'GET', headers })
 }
 
-/** Streams a web response; stops reading when the client is gone. */
-export async function sendWebResponse(response: Response, out: ServerResponse): Promise<void> {
+/** Streams a web response; stops reading when the client is gone, or takes nothing for `stallMs`: what it is sent would heap up. */
+export async function sendWebResponse(response: Response, out: ServerResponse, stallMs: number): Promise<void> {
   const headers = Object.fromEntries(response.headers)
   // What is no stream goes out in one write, with its length.
   if (headers['content-type'] !== 'text/event-stream') {
@@ -22,7 +24,8 @@ export async function sendWebResponse(response: Response, out: ServerResponse): 
   const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader()
   out.once('close', () => void reader.cancel().catch(() => undefined))
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    if (!out.write(next.value) && !out.destroyed) await new Promise<void>((resolve) => { out.once('drain', resolve).once('close', resolve) })
+    if (out.writableEnded) return
+    if (!out.write(next.value) && !out.destroyed && !(await untilDrained(out, stallMs))) out.destroy()
   }
   out.end()
 }

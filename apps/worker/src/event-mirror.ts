@@ -2,6 +2,7 @@ import type { ExecutionEvent } from '@longshore/contracts'
 import type { Claim, Ledger } from '@longshore/ledger'
 
 import type { OutputRecorder } from './output-recorder.ts'
+import { createLogShape, type ShapeLog } from './shape-log.ts'
 
 /** Appends what an execution says, in order. */
 export interface EventMirror {
@@ -30,7 +31,7 @@ const DROPPED = new Error('the worker let go of the execution before it was take
  * One append is under way at a time; what is emitted meanwhile goes together in the next one, with the newest position:
  * a talkative agent costs Redis round trips, not one per word. After one that was refused all others are.
  */
-export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRefused: (error: unknown) => void, recorder?: OutputRecorder): EventMirror {
+export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRefused: (error: unknown) => void, recorder?: OutputRecorder, shape: ShapeLog = createLogShape(() => performance.now())): EventMirror {
   const waiting: Batch[] = []
   let writing: Promise<void> | undefined
   let refusal: { error: unknown } | undefined
@@ -44,7 +45,7 @@ export function mirrorEvents(ledger: Pick<Ledger, 'append'>, claim: Claim, onRef
         const events = batches.flatMap((batch) => batch.events)
         // First the words, then the word that they are there.
         const output = await recorder?.record(events)
-        await ledger.append(claim, events, batches.findLast(({ position }) => position !== undefined)?.position, output)
+        await ledger.append(claim, recorder === undefined ? events : shape(events), batches.findLast(({ position }) => position !== undefined)?.position, output)
         for (const { done } of batches) done.resolve()
       } catch (error) {
         if (refusal === undefined) onRefused(error)

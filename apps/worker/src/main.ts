@@ -71,6 +71,7 @@ function collectSettings(settings: Settings, markFile: string): CollectSettings 
   return {
     everyMs: settings.COLLECT_EVERY_MS, isDryRun: settings.COLLECT === 'dry-run', markFile, workspaceRetentionMs: settings.WORKSPACE_RETENTION_DAYS * DAY_MS, namedRetentionMs: settings.WORKSPACE_NAMED_RETENTION_DAYS * DAY_MS,
     limits: { retentionMs: settings.BLOB_RETENTION_DAYS * DAY_MS, totalBytes: settings.BLOB_TOTAL_BYTES, agentBytes: settings.BLOB_AGENT_BYTES, archive: { retentionMs: settings.ARCHIVE_RETENTION_DAYS * DAY_MS, totalBytes: settings.ARCHIVE_TOTAL_BYTES } },
+    logs: { retentionMs: settings.EVENTS_RETENTION_DAYS * DAY_MS, totalBytes: settings.EVENTS_TOTAL_BYTES },
   }
 }
 

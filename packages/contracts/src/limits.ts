@@ -31,6 +31,8 @@ export const IDEMPOTENCY_TTL_MS = 24 * 60 * 60 * 1_000
 export const DEFAULT_MAX_ATTEMPTS = 3
 /** Events kept per task; beyond it output is dropped from the log (never a change of state) and the drop is counted. */
 export const MAX_EVENTS_PER_TASK = 10_000
+/** The same in bytes: what one task may take of Redis. What it says is written down whole elsewhere. */
+export const MAX_LOG_BYTES_PER_TASK = 32 * 1024 * 1024
 /** Files that are sent along with a task; more belong into a repository. */
 export const MAX_SENT_FILES = 200
 /** All of them together, decoded. In base64, beside a prompt, they fit into a request's body. */

@@ -7,6 +7,7 @@ import { type Keys, keysOf } from './keys.ts'
 import { inputs } from './inputs.ts'
 import { fleet } from './fleet.ts'
 import type { Ledger } from './ledger.ts'
+import { retention } from './retention.ts'
 import { keeping } from './keeping.ts'
 import { createMemoryGuard } from './memory-guard.ts'
 import { ownerWrites } from './owner-writes.ts'
@@ -40,5 +41,5 @@ export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger 
   const keys = keysOf(deployment)
   const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
-  return { ...submission(context, guard), ...queries(context), ...fleet(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context), ...watching(context), ...archiving(context) }
+  return { ...submission(context, guard), ...queries(context), ...fleet(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context), ...watching(context), ...archiving(context), ...retention(context) }
 }

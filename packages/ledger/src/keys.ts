@@ -58,6 +58,10 @@ export interface Keys {
   kept: string
   /** ZSET by archived_at: tasks whose conversation is archived. */
   archived: string
+  /** ZSET by end: tasks that are over and whose log is kept whole. */
+  logs: string
+  /** STRING: bytes of their events. */
+  logBytes: string
   /** STRING with a TTL: who does something that one alone is to do. */
   lease(what: string): string
   /** HASH: which deployment this is and since when (G10). */
@@ -110,6 +114,8 @@ export function keysOf(deployment: string): Keys {
     keeps: `${prefix}keeps`,
     kept: `${prefix}kept`,
     archived: `${prefix}archived`,
+    logs: `${prefix}logs`,
+    logBytes: `${prefix}logs:bytes`,
     lease: (what) => `${prefix}lease:${what}`,
     identity: `${prefix}identity`,
     counts: `${prefix}counts`,

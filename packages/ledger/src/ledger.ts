@@ -190,6 +190,14 @@ export interface Ledger {
   saveArchiveGone(taskId: TaskId, why: GoneReason): Promise<void>
   /** Its blob is deleted. */
   forgetArchived(taskId: TaskId): Promise<void>
+  /** Tasks that are over and whose log is kept whole, in the order of their ends. */
+  wholeLogs(limit: number): Promise<{ id: TaskId; endedAt: number }[]>
+  /** Bytes of the events of all of them. */
+  logBytes(): Promise<number>
+  /** Of the log of a task that is over only the end stays; a cursor before it is reset (G6). @returns bytes that it had; 0 when it is not over or was trimmed before */
+  trimLog(taskId: TaskId): Promise<number>
+  /** The fleet's log forgets what is older (Redis ms). How many entries. */
+  trimFleet(before: number): Promise<number>
   /** Whether `owner` may do alone what `what` names, for so long; whoever has it may ask again before it is over. */
   lease(what: string, owner: string, ms: number): Promise<boolean>
   /** Gives it back. */

@@ -41,11 +41,11 @@ local function with(json, fields)
 end
 -- the part of a record that decisions are made by; nil for an unknown task
 local function open(id)
-  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv', 'batch', 'asking', 'created_at')
+  local r = redis.call('HMGET', taskKey(id), 'state', 'claim', 'ticket', 'attempt', 'seq', 'handle', 'started_at', 'deadline_at', 'brief', 'last', 'route', 'rv', 'batch', 'asking', 'created_at', 'log_bytes')
   if not r[1] then return nil end
   return {
     id = id, state = r[1], claim = tonumber(r[2]) or 0, ticket = tonumber(r[3]) or 0, attempt = tonumber(r[4]) or 0, seq = tonumber(r[5]) or 0,
-    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, batch = r[13], asking = r[14], created_at = tonumber(r[15]), changes = {}
+    handle = r[6], started_at = tonumber(r[7]), deadline_at = tonumber(r[8]), brief = r[9], last = r[10], route = r[11], rv = tonumber(r[12]) or 1, batch = r[13], asking = r[14], created_at = tonumber(r[15]), bytes = tonumber(r[16]) or 0, changes = {}
   }
 end
 local function set(t, field, value)
@@ -55,7 +55,7 @@ local function set(t, field, value)
 end
 -- \`seq\` and \`last\` once, however many events were appended: unpack has a limit, and an error here would come after the log was written
 local function save(t)
-  if t.appended then set(t, 'seq', t.seq); set(t, 'last', t.last) end
+  if t.appended then set(t, 'seq', t.seq); set(t, 'last', t.last); set(t, 'log_bytes', t.bytes) end
   if #t.changes > 0 then redis.call('HSET', taskKey(t.id), unpack(t.changes)) end
 end
 -- the immutable part, decoded once
@@ -95,7 +95,9 @@ local function record(id) return redis.call('HGETALL', taskKey(id)) end
 local function saved(kind, t) save(t); return { kind, record(t.id) } end
 local function append(t, eventType, payload, eventId, at)
   t.seq = t.seq + 1
-  redis.call('RPUSH', P .. 'log:' .. t.id, '{"v":1,"id":"' .. eventId .. '","task_id":"' .. t.id .. '","seq":' .. int(t.seq) .. ',"at":' .. int(at) .. ',"type":"' .. eventType .. '","payload":' .. payload .. '}')
+  local event = '{"v":1,"id":"' .. eventId .. '","task_id":"' .. t.id .. '","seq":' .. int(t.seq) .. ',"at":' .. int(at) .. ',"type":"' .. eventType .. '","payload":' .. payload .. '}'
+  redis.call('RPUSH', P .. 'log:' .. t.id, event)
+  t.bytes = (t.bytes or 0) + #event
   redis.call('XADD', P .. 'fleet', 'MAXLEN', '~', 1000000, '*', 't', t.id, 's', int(t.seq), 'y', eventType)
   t.last = eventId
   t.appended = true
@@ -238,6 +240,8 @@ local function finish(t, to, payload, eventId, extra)
   if storage then redis.call('ZADD', P .. 'keeps', int(at), t.id) end
   append(t, 'task.' .. to, leaveMail(t, with(payload, { 'attempt', t.attempt, 'duration_ms', duration })), eventId, at)
   save(t)
+  redis.call('ZADD', P .. 'logs', int(at), t.id)
+  redis.call('INCRBY', P .. 'logs:bytes', int(t.bytes))
   local line = lineOf(t)
   if line and storage then redis.call('HSETNX', P .. 'homes', line, storage) end
   leaveAllotted(t, at)

@@ -1,4 +1,4 @@
-import { MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
+import { MAX_EVENTS_PER_TASK, MAX_LOG_BYTES_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
 
 import { ALLOT } from './allotments.ts'
 import { RECORD_VERSION } from './record.ts'
@@ -125,7 +125,7 @@ local at = now()
 local room = ${MAX_EVENTS_PER_TASK} - redis.call('LLEN', P .. 'log:' .. id)
 for i = 5, #ARGV, 3 do
   if ARGV[i + 1] == 'task.usage' then spend(t, ARGV[i + 2], at) end
-  if room <= 0 then redis.call('HINCRBY', taskKey(id), 'dropped', 1)
+  if room <= 0 or t.bytes >= ${MAX_LOG_BYTES_PER_TASK} then redis.call('HINCRBY', taskKey(id), 'dropped', 1)
   else append(t, ARGV[i + 1], ARGV[i + 2], ARGV[i], at) end
   room = room - 1
 end

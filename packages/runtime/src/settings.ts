@@ -52,6 +52,8 @@ export const SETTINGS = {
   MCP_ALLOWED_ORIGINS: list.default([]).meta(says('Origins (comma separated, such as https://console.example) that browsers may call from besides those on localhost.')),
   SYNC_WAIT_MS: whole(100, 600_000).default(25_000).meta(says('How long a call with sync=true waits for the end before it answers with the running task.', { unit: 'ms' })),
   MAX_TASK_FILE_SIZE: whole(1_024, Number.MAX_SAFE_INTEGER).transform((size) => Math.min(size, 8 * 1024 * 1024)).default(1024 * 1024).meta(says('Most bytes of a file that one answer of read_task_file holds, 8 MiB at most; larger files are read in slices.', { unit: 'bytes' })),
+  EVENTS_RETENTION_DAYS: whole(1, 36_500).default(30).meta(says('How long the log of an ended task is kept whole; then only its end is. The global log forgets what is older, too.', { unit: 'days' })),
+  EVENTS_TOTAL_BYTES: whole(1024 * 1024, Number.MAX_SAFE_INTEGER).default(1024 * 1024 * 1024).meta(says('Most bytes of events of all ended tasks together; then those that ended first are trimmed to their ends, none within an hour. Read by workers (COLLECT).', { unit: 'bytes' })),
   EVENTS_HEARTBEAT_MS: whole(100, 600_000).default(15_000).meta(says('How often an event stream shows that it lives, and is asked whether its key is still good.', { unit: 'ms' })),
   EVENTS_STALL_MS: whole(100, 600_000).default(30_000).meta(says('A reader of an event stream that takes nothing for so long is cut off; it can come back with its cursor.', { unit: 'ms' })),
   EVENTS_POLL_MS: whole(100, 600_000).default(5_000).meta(says('How often a log that somebody follows is looked at without a ring of the doorbell, which may be lost.', { unit: 'ms' })),

@@ -16,7 +16,7 @@ export function layout({ title, deployment, isLive = false, isLoggedIn = true }:
 <title>${title} · Longshore</title>
 <link rel="icon" href="/static/icon.svg" type="image/svg+xml">
 <link rel="stylesheet" href="/static/style.css">
-${isLive ? html`<noscript><meta http-equiv="refresh" content="5"></noscript><script src="/static/refresh.js" defer></script>` : ''}
+${isLive ? html`<noscript><meta http-equiv="refresh" content="5"></noscript><script src="/static/refresh.js" type="module"></script>` : ''}
 </head>
 <body>
 <header>

@@ -20,7 +20,7 @@ ${task.result === undefined || task.result.output === '' ? '' : html`<h2>Last ou
 <details><summary>Prompt</summary><pre>${visible(task.prompt)}</pre></details>
 <h2>Timeline</h2>
 ${around(task, events)}
-<ol class="timeline">${timelineOf(events).map((row) => timelineRow(row, task.created_at))}</ol>`)
+<ol class="timeline" data-news="/tasks/${task.id}/news?seq=${task.seq}">${timelineOf(events).map((row) => timelineRow(row, task.created_at))}</ol>`)
 }
 
 function facts(task: Task, now: number): [string, string][] {

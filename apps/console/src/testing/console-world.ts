@@ -6,7 +6,7 @@ import type { Hono } from 'hono'
 import { Redis } from 'ioredis'
 
 import { type NewTask, NewTask as NewTaskSchema, SILENT, type Task, taskIdFrom, type Ticket } from '@longshore/contracts'
-import { createApiKeys, createLedger, type Ledger } from '@longshore/ledger'
+import { createApiKeys, createDoorbell, createLedger, type Ledger } from '@longshore/ledger'
 import { createHeartbeats, createTicketProducer, type Heartbeat, queueKeys } from '@longshore/queue'
 import { connectRedis } from '@longshore/runtime'
 import { createSessions } from '../access/sessions.ts'
@@ -44,11 +44,12 @@ export async function aConsole(redisUrl: string, { isWritable = false } = {}): P
   const board = createQueueBoard({ redis, deployment, isWritable, log: SILENT })
   const producer = createTicketProducer({ redisUrl, deployment, log: SILENT })
   const consoleKeys = createApiKeys(redis, deployment)
+  const doorbell = createDoorbell(connectRedis(redisUrl, 'background', SILENT), deployment)
   const app = createConsoleApp({
     ledger: createLedger({ redis, deployment, log: SILENT }), apiKeys: consoleKeys, sessions: createSessions(redis, deployment, consoleKeys), queueBoard: board.routes,
-    workers: createHeartbeats(redis, deployment).list, hosts: ['console.example'], deployment, ready: () => Promise.resolve({ ready: true, checks: [] }), log: SILENT, now: Date.now,
+    doorbell, workers: createHeartbeats(redis, deployment).list, hosts: ['console.example'], deployment, ready: () => Promise.resolve({ ready: true, checks: [] }), log: SILENT, now: Date.now,
   })
-  const stops: (() => Promise<unknown>)[] = [board.close, producer.close, async () => (redis.disconnect(), hand.disconnect())]
+  const stops: (() => Promise<unknown>)[] = [board.close, producer.close, async () => (doorbell.close(), redis.disconnect(), hand.disconnect())]
   const submit = async (more: Partial<NewTask> = {}) =>
     (await ledger.submit(NewTaskSchema.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-a', prompt: 'the prompt', title: 'Mend the crane', mode: 'docker', ...more }))).task
   return {

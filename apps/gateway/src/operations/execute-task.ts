@@ -6,6 +6,7 @@ import { actingAgent } from './acting-agent.ts'
 import { type Call, defineOperation, type Operation, type Ports } from './operation.ts'
 import { knownProfile, servingMode, type Wanted } from './serving-mode.ts'
 import { submitWith } from './sent-files.ts'
+import { waitForEnd } from './wait-for-end.ts'
 import { TaskView, viewTask } from './task-view.ts'
 
 const Input = z.strictObject({
@@ -63,7 +64,7 @@ export function executeTask(ports: Ports): Operation {
       const { task, isNew, ticket } = await submitWith(ports, asked, files.length === 0 ? undefined : () => ports.sent.put(asked.id, files), ports.limits.ofAgent)
       if (ticket !== undefined) ports.dispatch(ticket)
       if (!input.sync) return answer(ports, task, isNew, isServed)
-      const waited = await waitForEnd(ports, task, call.signal)
+      const waited = await waitForEnd(ports, task, call)
       if (isOver(waited.state)) return answer(ports, waited, isNew)
       return { ...answer(ports, waited, isNew), timeout_hint: `The task is still ${waited.state} after ${ports.limits.syncWaitMs} ms and goes on. Ask get_task_status with this task_id.` }
     },
@@ -162,25 +163,4 @@ function answer(ports: Ports, task: Task, isNew: boolean, isServed = true): z.ou
   const waits = isServed ? '' : ` No worker that is there takes such tasks now (profile ${task.profile}): it waits for one.`
   const message = isNew ? `Task ${task.state}. Ask get_task_status with this task_id.${waits}` : 'Task already exists (idempotency key match).'
   return { ...viewTask(task, ports.now()), is_new: isNew, message }
-}
-
-/** The doorbell may be missed; the ledger is read at least this often (ms). */
-const READ_AT_LEAST_EVERY_MS = 2_000
-
-/** The task once it is over, or as it stands when the wait or the call ends. */
-async function waitForEnd(ports: Ports, submitted: Task, signal: AbortSignal): Promise<Task> {
-  const until = ports.now() + ports.limits.syncWaitMs
-  // Listening begins before the first read, so a ring between the two is not lost.
-  const bell = await ports.doorbell.listen(submitted.id)
-  try {
-    for (;;) {
-      const task = (await ports.ledger.get(submitted.id)) ?? submitted
-      const left = until - ports.now()
-      if (isOver(task.state) || left <= 0 || signal.aborted) return task
-      await bell.next(Math.min(left, READ_AT_LEAST_EVERY_MS), signal)
-    }
-  } finally {
-    // Not awaited: the answer does not depend on it.
-    bell.close().catch(() => undefined)
-  }
 }

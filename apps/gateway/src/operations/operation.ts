@@ -27,6 +27,8 @@ export interface Call {
   agentIdHeader: string | undefined
   /** Aborts when the client went away or the gateway stops: a wait ends early, work that was begun is finished. */
   signal: AbortSignal
+  /** Tells the caller, who asked for it, how far the work is while the call waits. `done` grows. */
+  progress?: (done: number, message: string) => void
 }
 
 /** What the handlers stand on. */
