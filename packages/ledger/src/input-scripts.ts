@@ -1,4 +1,4 @@
-import { script } from './script.ts'
+import { script, wishScript } from './script.ts'
 
 // Inputs of a task: HASH `inputs:<task>`, of each input `<id>` (JSON, as it was asked), `<id> status`, `<id> event` (payload of its event),
 // `<id> answer` (JSON). `asking` and `answers` in the record count the open and the answered ones. SET `waits:<task>`: the open ones for which the
@@ -59,7 +59,7 @@ return 1
  * ARGV: id, input id, event payload, answer JSON, event id, queued event id, '1' when nobody answered in time. The first answer counts; sent again after a lost answer it changes
  * nothing. When the agent waits for nothing else time counts again (G9), and a task that nobody holds goes on.
  */
-export const ANSWER = script(`
+export const ANSWER = wishScript(`
 local id, inputId, payload, answer, eventId, queuedId, isExpired = unpack(ARGV)
 local t = open(id)
 if not t then return { 'unknown' } end

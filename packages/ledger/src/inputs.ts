@@ -13,17 +13,17 @@ import { fieldsOf } from './record.ts'
 
 /** What agents want to know: asked and settled by the owner, answered by whoever may. */
 export function inputs({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'ask' | 'settleInput' | 'inputs' | 'answer' | 'answerExpired'> {
-  const answer: Ledger['answer'] = async (taskId, inputId, words, why) => {
+  const answer: Ledger['answer'] = async (taskId, inputId, words, { why, wish = '' } = {}) => {
     const { choices, by, message } = words
     // The log may have to cut it, the agent gets all of it.
     const [event] = fitEvents([{ type: 'task.input_answered', payload: { input_id: inputId, answer: choices.join(', '), by, ...(message === undefined ? {} : { message }), ...(why === undefined ? {} : { why }) } }])
-    return withTicket('answered', await run(ANSWER, taskId, inputId, JSON.stringify(event?.payload), JSON.stringify(words), newEventId(), newEventId(), why === 'expired' ? 1 : 0))
+    return withTicket('answered', await run(ANSWER, wish, taskId, inputId, JSON.stringify(event?.payload), JSON.stringify(words), newEventId(), newEventId(), why === 'expired' ? 1 : 0))
   }
   const answerFor = async (member: string): Promise<boolean> => {
     const [id, inputId] = member.split(' ')
     const taskId = TaskId.parse(id)
     const input = (await inputsOf(redis, keys, taskId)).find(({ input_id }) => input_id === inputId)
-    const answered = await answer(taskId, InputId.parse(inputId), { choices: input?.kind === 'permission' ? [input.unanswered] : [], by: 'policy' }, 'expired')
+    const answered = await answer(taskId, InputId.parse(inputId), { choices: input?.kind === 'permission' ? [input.unanswered] : [], by: 'policy' }, { why: 'expired' })
     // Of a record that is not there nobody else would take it off.
     if (answered === undefined) await redis.zrem(keys.expiring, member)
     return answered?.outcome === 'answered'

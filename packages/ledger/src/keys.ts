@@ -54,6 +54,8 @@ export interface Keys {
   spent(day: number): string
   /** STRING with a TTL: task id and input fingerprint of an idempotency key. */
   idempotency(agentId: string, keyHash: string): string
+  /** STRING with a TTL: what became of a named wish (script.ts). */
+  wish(name: string): string
   /** HASH sha256 → JSON. */
   apiKeys: string
   /** Channel: something about this task, or with `fleet` about any, is new. */
@@ -88,6 +90,7 @@ export function keysOf(deployment: string): Keys {
     usage: (day) => `${prefix}usage:${day}`,
     spent: (day) => `${prefix}spent:${day}`,
     idempotency: (agentId, keyHash) => `${prefix}idem:${agentId}:${keyHash}`,
+    wish: (name) => `${prefix}wish:${name}`,
     apiKeys: `${prefix}apikeys`,
     bell: (topic) => `${prefix}bell:${topic}`,
   }

@@ -145,20 +145,21 @@ export interface Ledger {
   /** Gives it back. */
   release(what: string, owner: string): Promise<void>
 
+  // `wish` names what is asked for: within a week, asked again under the same name, it has no second effect and is answered as the first time.
   /** Ends a task that has no owner (`ended`); asks the owner of a running one (G3). */
-  cancel(taskId: TaskId, by: string, reason?: string): Promise<ControlAnswer<'ended' | 'requested'> | undefined>
+  cancel(taskId: TaskId, by: string, reason?: string, wish?: string): Promise<ControlAnswer<'ended' | 'requested'> | undefined>
   /** Pauses a task that nothing runs of; asks the owner of any other. Paused time counts against no limit but `paused_ttl_ms`. */
-  pause(taskId: TaskId, by: string, reason?: string): Promise<ControlAnswer<'paused' | 'requested' | 'unchanged'> | undefined>
+  pause(taskId: TaskId, by: string, reason?: string, wish?: string): Promise<ControlAnswer<'paused' | 'requested' | 'unchanged'> | undefined>
   /** Puts a paused task back into the queue, or takes back a pause that its owner has not carried out. */
-  resume(taskId: TaskId, by: string): Promise<(ControlAnswer<'resumed' | 'withdrawn' | 'unchanged'> & { ticket?: Ticket }) | undefined>
+  resume(taskId: TaskId, by: string, wish?: string): Promise<(ControlAnswer<'resumed' | 'withdrawn' | 'unchanged'> & { ticket?: Ticket }) | undefined>
   /** Leaves a message for the agent, which gets it in order while it runs. `full`: `MAX_WAITING_MESSAGES` wait, or the log has no room. */
-  post(taskId: TaskId, mail: Mail): Promise<ControlAnswer<'waiting' | 'full'> | undefined>
+  post(taskId: TaskId, mail: Mail, wish?: string): Promise<ControlAnswer<'waiting' | 'full'> | undefined>
   /** The messages that wait, oldest first. */
   mail(taskId: TaskId): Promise<Mail[]>
   /** What the task's agent asked in this session, in that order. */
   inputs(taskId: TaskId): Promise<StoredInput[]>
   /** The first answer counts. `not_open`: somebody, or nobody in time, has answered, or the agent does not ask any more. A task that nobody holds goes on. */
-  answer(taskId: TaskId, inputId: InputId, answer: InputAnswer, why?: 'expired'): Promise<(ControlAnswer<'answered' | 'not_open' | 'no_such_input'> & { ticket?: Ticket }) | undefined>
+  answer(taskId: TaskId, inputId: InputId, answer: InputAnswer, more?: { why?: 'expired'; wish?: string }): Promise<(ControlAnswer<'answered' | 'not_open' | 'no_such_input'> & { ticket?: Ticket }) | undefined>
   /** For the reconciler: what nobody answered in time is answered as its policy says. Not one step. How many. */
   answerExpired(limit: number): Promise<number>
   /** For the reconciler: ends a task that nobody can run any more. */

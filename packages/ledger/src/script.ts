@@ -253,6 +253,30 @@ export function script(body: string): Script {
   return { source, sha: createHash('sha1').update(source).digest('hex') }
 }
 
+const WISH_SECONDS = 7 * 24 * 60 * 60
+
+/**
+ * Completes the body of what somebody wishes of a task. Its first argument names the wish, for those who cannot know whether they were
+ * heard; '' names none. Wished again within a week it changes nothing and is answered as the first time, whatever happened since.
+ */
+export function wishScript(body: string): Script {
+  return script(`
+local wish = table.remove(ARGV, 1)
+local wished = wish ~= '' and P .. 'wish:' .. wish
+local known = wished and redis.call('GET', wished)
+if known then
+  local outcome, before = string.match(known, '^(%S+) (%S+)$')
+  return { outcome, before, record(ARGV[1]) }
+end
+local function carryOut()
+${body}
+end
+local answer = carryOut()
+if wished and answer[2] then redis.call('SET', wished, answer[1] .. ' ' .. answer[2], 'EX', ${WISH_SECONDS}) end
+return answer
+`)
+}
+
 /** Runs a script by its digest; sends the text when Redis does not know it (first use, or after a restart). */
 export async function runScript(redis: Redis, { source, sha }: Script, prefix: string, args: readonly (string | number)[]): Promise<unknown> {
   try {

@@ -1,10 +1,10 @@
 import { DEFAULT_PAUSED_TTL_MS, MAX_EVENTS_PER_TASK, MAX_WAITING_MESSAGES } from '@longshore/contracts'
 
 import { ASK_AGAIN } from './input-scripts.ts'
-import { EXPIRE, script } from './script.ts'
+import { EXPIRE, script, wishScript } from './script.ts'
 
 /** ARGV: id, event id, payload, request JSON. The time is added here. */
-export const CANCEL = script(`
+export const CANCEL = wishScript(`
 local id, eventId, payload, request = unpack(ARGV)
 local t = open(id)
 if not t then return { 'unknown' } end
@@ -23,7 +23,7 @@ return { 'ended', before, record(id) }
  * ARGV: id, event id, request JSON. A task whose execution may be alive is paused by its owner, now or when it has one again.
  * Asking twice is harmless.
  */
-export const PAUSE = script(`
+export const PAUSE = wishScript(`
 local id, eventId, request = unpack(ARGV)
 local t = open(id)
 if not t then return { 'unknown' } end
@@ -45,7 +45,7 @@ return { 'paused', before, saved('paused', t)[2] }
  * ARGV: id, event id, who as JSON, then event ids for what is asked again. What was left of the deadline begins to count again; a pause that
  * nobody carried out yet is taken back. A task whose agent waits for what nobody has answered waits for that again.
  */
-export const RESUME = script(`${ASK_AGAIN}
+export const RESUME = wishScript(`${ASK_AGAIN}
 local id, eventId, by = unpack(ARGV, 1, 3)
 local t = open(id)
 if not t then return { 'unknown' } end
@@ -73,7 +73,7 @@ return { 'resumed', before, saved('resumed', t)[2], waits(t) and 1 or 0 }
 `)
 
 /** ARGV: id, event id, message id, event payload, the message as it is. It waits for the agent in the task's mailbox. A full log takes none: it would have no end. Sent again after a lost answer it changes nothing, unless another came in between. */
-export const POST = script(`
+export const POST = wishScript(`
 local id, eventId, messageId, payload, message = unpack(ARGV)
 local t = open(id)
 if not t then return { 'unknown' } end

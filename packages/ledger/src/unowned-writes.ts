@@ -15,21 +15,21 @@ const OWNER_GRACE_MS = 30_000
 
 /** What controls, the dispatcher and the reconciler write; the state table and the ticket's number guard it. */
 export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'pause' | 'resume' | 'post' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity'> {
-  const resume: Ledger['resume'] = async (taskId, by) => {
+  const resume: Ledger['resume'] = async (taskId, by, wish = '') => {
     const askedAgain = Array.from({ length: MAX_OPEN_INPUTS }, newEventId)
-    return withTicket('resumed', await run(RESUME, taskId, newEventId(), JSON.stringify(by), ...askedAgain))
+    return withTicket('resumed', await run(RESUME, wish, taskId, newEventId(), JSON.stringify(by), ...askedAgain))
   }
   return {
-    async cancel(taskId, by, reason) {
+    async cancel(taskId, by, reason, wish = '') {
       const words = JSON.stringify({ by, reason })
-      return controlAnswer(await run(CANCEL, taskId, newEventId(), words, words))
+      return controlAnswer(await run(CANCEL, wish, taskId, newEventId(), words, words))
     },
-    pause: async (taskId, by, reason) => controlAnswer(await run(PAUSE, taskId, newEventId(), JSON.stringify({ by, reason }))),
+    pause: async (taskId, by, reason, wish = '') => controlAnswer(await run(PAUSE, wish, taskId, newEventId(), JSON.stringify({ by, reason }))),
     resume,
-    async post(taskId, mail) {
+    async post(taskId, mail, wish = '') {
       // The log may have to cut it, the agent gets all of it.
       const [event] = fitEvents([{ type: 'task.message', payload: mail }])
-      return controlAnswer(await run(POST, taskId, newEventId(), mail.message_id, JSON.stringify(event?.payload), JSON.stringify(mail)))
+      return controlAnswer(await run(POST, wish, taskId, newEventId(), mail.message_id, JSON.stringify(event?.payload), JSON.stringify(mail)))
     },
     async failUnowned(taskId, n, failure) {
       const json = JSON.stringify(failure)
