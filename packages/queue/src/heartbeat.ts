@@ -28,6 +28,13 @@ export function servedBy({ profiles, capabilities }: ModeReport, profile: string
   return profiles.find(({ name }) => name === profile)
 }
 
+/** Whether what runs a task can do this, as far as its worker, or without one the workers that could run it, say (G13). While none is there the wish waits with the task. */
+export function canDo(workers: readonly Heartbeat[], task: { mode: Mode; worker?: string | undefined; profile: string }, capability: 'pause' | 'steer'): boolean {
+  const owner = workers.filter(({ name }) => name === task.worker)
+  const able = (owner.length > 0 ? owner : workers).flatMap(({ modes }) => modes.flatMap((report) => (report.mode === task.mode ? (servedBy(report, task.profile) ?? []) : [])))
+  return able.length === 0 || able.some(({ capabilities }) => capabilities[capability])
+}
+
 /** What a worker says of itself every few seconds. */
 export const Heartbeat = z.object({
   v: z.literal(1),

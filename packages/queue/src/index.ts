@@ -3,7 +3,7 @@ export { dispatchOnce, type DispatchOptions, dispatchTickets, type PendingTicket
 export { createDrainRequests, type DrainRequests } from './drain-requests.ts'
 export { type Engine, listEngines } from './engines.ts'
 export { createFilesSecret, FILES_GREETING, FILES_NONCE, FILES_PROOF, isProof, proofOfAnswer, proofOfRequest } from './files-access.ts'
-export { createHeartbeats, Heartbeat, HEARTBEAT_TTL_MS, type Heartbeats, ModeReport, reaching, servedBy } from './heartbeat.ts'
+export { canDo, createHeartbeats, Heartbeat, HEARTBEAT_TTL_MS, type Heartbeats, ModeReport, reaching, servedBy } from './heartbeat.ts'
 export { queueKeys, type QueueKeys, queueName } from './names.ts'
 export { type LiveTickets, type ReconcileOptions, reconcileTickets } from './reconcile-tickets.ts'
 export { type AddOptions, WORKER_VERSION } from './ticket-job.ts'

@@ -1,6 +1,6 @@
 import { z } from 'zod'
 
-import { AgentId, DEFAULT_INPUT_TTL_MS, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, narrower, type Network, NETWORKS, PausedEnd, PermissionPolicy } from '@longshore/contracts'
+import { AgentId, DEFAULT_INPUT_TTL_MS, DEFAULT_PAUSED_TTL_MS, DEFAULT_TIMEOUT_MS, DeploymentId, Isolation, MatrixAuthorityText, MAX_QUEUE_TTL_MS, MAX_TIMEOUT_MS, MIN_TIMEOUT_MS, narrower, type Network, NETWORKS, PausedEnd, PermissionPolicy } from '@longshore/contracts'
 
 const whole = (min: number, max: number) => z.coerce.number<string>(`a whole number from ${min} to ${max}`).int(`a whole number from ${min} to ${max}`).min(min, `a whole number from ${min} to ${max}`).max(max, `a whole number from ${min} to ${max}`)
 /** JSON of a form. */
@@ -138,6 +138,7 @@ export const SETTINGS = {
   SCRIPTED_PROVIDER_TOKEN: z.string().optional().meta(says('Set by `npm start`: its token.', { secret: true })),
 
   MATRIX_ENABLED: flag.default(false).meta(says('Post notices to Matrix.')),
+  MATRIX_AUTHORITY: policy(MatrixAuthorityText).optional().meta(says('Who may do what from Matrix (docs/guides/matrix-commands.md), as JSON: user ids with viewer, operator or admin, and room ids with such an object for that room alone, as in {"@ann:example.org":"operator","!room:example.org":{"@bob:example.org":"viewer"}}. Who is not named may do nothing; without it nothing that is said in Matrix is read.')),
   MATRIX_HOMESERVER_URL: url('http', 'https').optional().meta(says('The homeserver\'s base URL.')),
   MATRIX_ACCESS_TOKEN: z.string().optional().meta(says('Access token of the notifier\'s user.', { secret: true })),
   MATRIX_USER_ID: z.string().regex(/^@[^\s:]+:\S+$/, '@name:server').optional().meta(says('The notifier\'s user id.')),

@@ -1,4 +1,4 @@
-import { AnswerText, InputAnswer, LongshoreError, MAX_CHOICES, type StoredInput, type Task } from '@longshore/contracts'
+import { answerChoices, AnswerText, InputAnswer, LongshoreError, MAX_CHOICES, type StoredInput, type Task } from '@longshore/contracts'
 import { z } from 'zod'
 import { callerName, taskOver } from './controllable.ts'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
@@ -27,7 +27,7 @@ export function answerTaskInput(ports: Ports): Operation {
     async handle({ task_id, input_id, answer, message }, call) {
       const task = await visibleTask(ports, call, task_id)
       const input = chosen(task, await ports.ledger.inputs(task.id), input_id)
-      const choices = choicesOf(input, typeof answer === 'string' ? [answer] : answer, message)
+      const choices = answerChoices(input, typeof answer === 'string' ? [answer] : answer, message)
       const done = await ports.ledger.answer(task.id, input.input_id, InputAnswer.parse({ choices, by: callerName(call), ...(message === undefined ? {} : { message }) }))
       if (done === undefined) throw taskNotFound(task_id)
       if (done.outcome === 'already_over') throw taskOver(done.before)
@@ -60,22 +60,4 @@ function noSuchInput(inputId: string | undefined, open: readonly StoredInput[]):
 function notOpen({ status, answer }: StoredInput): LongshoreError {
   const stands = answer === undefined ? 'the agent does not ask that any more' : `${answer.by} has answered already: ${answer.choices.join(', ') || 'go on without'}`
   return new LongshoreError('already_answered', stands, { field: 'input_id', next: status === 'withdrawn' ? 'Ask get_task_status for what is open.' : 'Tell the agent with send_task_message if that must change.' })
-}
-
-/** What may be answered, as it is to be handed on. @throws LongshoreError invalid_input */
-function choicesOf({ kind, choices, free_text, multiple }: StoredInput, given: readonly string[], message: string | undefined): string[] {
-  const isPermission = kind === 'permission'
-  // As the agent wrote it, which may be with blanks at its ends.
-  const words = given.map((word) => choices.find((choice) => choice === word) ?? choices.find((choice) => choice.trim() === word.trim()) ?? word.trim())
-  const isAllowed = (word: string) => choices.includes(word) || (free_text && word !== '')
-  const most = multiple ? MAX_CHOICES : 1
-  if (words.length > most || (isPermission && words.length === 0)) throw refusal(`got ${words.length} answers, allowed: ${isPermission || !multiple ? 'one' : `at most ${most}`}`, choices)
-  const strange = words.find((word) => !isAllowed(word))
-  if (strange !== undefined) throw refusal(`got ${JSON.stringify(strange.slice(0, 100))}, allowed: ${choices.join(', ') || 'a text'}${free_text && choices.length > 0 ? ', or another text' : ''}`, choices)
-  if (message !== undefined && words[0] !== 'deny') throw new LongshoreError('invalid_input', 'message: only a denied permission has one', { field: 'message', next: 'Leave it out, or tell the agent with send_task_message.' })
-  return words
-}
-
-function refusal(what: string, choices: readonly string[]): LongshoreError {
-  return new LongshoreError('invalid_input', `answer: ${what}`, { field: 'answer', ...(choices.length === 0 ? {} : { next: 'Take one of the choices.' }) })
 }

@@ -1,6 +1,6 @@
 import { LongshoreError, type Task, type TaskState } from '@longshore/contracts'
 
-import { servedBy } from '@longshore/queue'
+import { canDo } from '@longshore/queue'
 import type { Call, Ports } from './operation.ts'
 
 /** Who is named in the task's history for what this caller does. */
@@ -18,14 +18,8 @@ const NEXT = {
   steer: 'Put everything into task_description; cancel the task and submit it again if it must change.',
 } as const
 
-/**
- * What runs the task says of itself whether it can do this (G13). While no worker that could say so is alive, the wish waits with the task.
- * @throws LongshoreError not_supported
- */
+/** @throws LongshoreError not_supported */
 export async function requireCapability(ports: Pick<Ports, 'workers'>, task: Pick<Task, 'mode' | 'worker' | 'profile'>, capability: keyof typeof WORDS): Promise<void> {
-  const workers = await ports.workers()
-  const owner = workers.filter(({ name }) => name === task.worker)
-  const able = (owner.length > 0 ? owner : workers).flatMap(({ modes }) => modes.flatMap((report) => (report.mode === task.mode ? (servedBy(report, task.profile) ?? []) : [])))
-  if (able.length === 0 || able.some(({ capabilities }) => capabilities[capability])) return
+  if (canDo(await ports.workers(), task, capability)) return
   throw new LongshoreError('not_supported', `a task of this kind (${task.mode} mode here, profile ${task.profile}) cannot ${WORDS[capability]}`, { next: NEXT[capability] })
 }
