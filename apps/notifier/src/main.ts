@@ -4,6 +4,7 @@ import { join, resolve } from 'node:path'
 import { openSharedDirectory } from '@longshore/blobs'
 import { createDoorbell, createLedger, keysOf } from '@longshore/ledger'
 import { checkRedis, connectRedis, createLogger, createMetrics, loadSettings, serveHealth, type Settings, SettingsError, stopOnSignal } from '@longshore/runtime'
+import { inboundOf } from './inbound/inbound-of.ts'
 import { createKeptFiles } from './kept-files.ts'
 import { createNoticeMetrics } from './metrics.ts'
 import { startNotifier } from './notifier.ts'
@@ -30,15 +31,16 @@ const outlets = sinksOf(settings, { log, now: Date.now, signal: stopping.signal,
   const notifier = startNotifier({ redis, deployment, ledger, doorbell, sink, log, now: Date.now, random: Math.random, onOutcome: counted.onOutcome })
   return { sink: sink.name, check: counted.check, notifier }
 })
+const inbound = inboundOf(settings, { redis, ledger, registry, log, now: Date.now, random: Math.random })
 
 const health = await serveHealth({
   host: settings.NOTIFIER_HEALTH_HOST,
   port: settings.NOTIFIER_HEALTH_PORT,
   registry,
-  health: () => ({ status: 'ok', app: 'notifier', deployment, sinks: Object.fromEntries(outlets.map(({ sink, notifier }) => [sink, notifier.state()])) }),
+  health: () => ({ status: 'ok', app: 'notifier', deployment, sinks: Object.fromEntries(outlets.map(({ sink, notifier }) => [sink, notifier.state()])), ...(inbound === undefined ? {} : { matrix_commands: inbound.state() }) }),
   ready: async () => {
     const readiness = await checkRedis(probe, `${keysOf(deployment).prefix}probe:notifier`)
-    const checks = [...readiness.checks, ...outlets.map((one) => one.check())]
+    const checks = [...readiness.checks, ...outlets.map((one) => one.check()), ...(inbound === undefined ? [] : [inbound.check()])]
     return { ready: checks.every((check) => check.ok), checks }
   },
 }).catch((error: unknown) => {
@@ -48,6 +50,7 @@ const health = await serveHealth({
 log.info({ port: health.port, sinks: outlets.map(({ sink }) => sink), deployment }, 'notifier is up')
 
 stopOnSignal(process, [
+  { name: 'matrix commands', stop: async () => inbound?.stop() },
   // Calls under way are cut: what was sent or not is found out by the next notifier, under the same transaction id.
   { name: 'notifier', stop: async () => (stopping.abort(), void (await Promise.all(outlets.map((one) => one.notifier.stop())))) },
   { name: 'health', stop: () => health.stop() },

@@ -1,12 +1,13 @@
 import type { Clock, Log } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
+import { speakersOf } from './inbound/inbound-of.ts'
 import type { KeptFiles } from './kept-files.ts'
 import { createLogSink } from './log-sink.ts'
 import { createMatrixClient } from './matrix/client.ts'
 import { createMatrixSink } from './matrix/matrix-sink.ts'
 import type { Sink } from './sink.ts'
 
-type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' | 'MATRIX_ACCESS_TOKEN' | 'MATRIX_USER_ID' | 'MATRIX_ROOM_ID' | 'MATRIX_ROOMS' | 'MATRIX_DEFAULT_HUMAN_OBSERVERS' | 'LONGSHORE_DEPLOYMENT'>
+type MatrixSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' | 'MATRIX_ACCESS_TOKEN' | 'MATRIX_USER_ID' | 'MATRIX_ROOM_ID' | 'MATRIX_ROOMS' | 'MATRIX_DEFAULT_HUMAN_OBSERVERS' | 'MATRIX_AUTHORITY' | 'LONGSHORE_DEPLOYMENT'>
 
 /** A homeserver that takes longer than this is asked again, under the same transaction id. */
 const CALL_TIMEOUT_MS = 10_000
@@ -24,7 +25,7 @@ function matrixSinkOf(settings: MatrixSettings, { log, now, signal, files }: Sin
   return createMatrixSink({
     client: createMatrixClient({ baseUrl, token, timeoutMs: CALL_TIMEOUT_MS, signal }),
     plan: {
-      per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, speakers: [], answerers: [],
+      per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, speakers: speakersOf(settings.MATRIX_AUTHORITY), answerers: [],
     },
     files,
     log,

@@ -56,6 +56,8 @@ export interface Keys {
   idempotency(agentId: string, keyHash: string): string
   /** STRING with a TTL: what became of a named wish (script.ts). */
   wish(name: string): string
+  /** LIST, newest first: what people did from chats (audit.ts). */
+  audit: string
   /** HASH sha256 → JSON. */
   apiKeys: string
   /** Channel: something about this task, or with `fleet` about any, is new. */
@@ -91,6 +93,7 @@ export function keysOf(deployment: string): Keys {
     spent: (day) => `${prefix}spent:${day}`,
     idempotency: (agentId, keyHash) => `${prefix}idem:${agentId}:${keyHash}`,
     wish: (name) => `${prefix}wish:${name}`,
+    audit: `${prefix}audit`,
     apiKeys: `${prefix}apikeys`,
     bell: (topic) => `${prefix}bell:${topic}`,
   }

@@ -160,6 +160,8 @@ export interface Ledger {
   inputs(taskId: TaskId): Promise<StoredInput[]>
   /** The first answer counts. `not_open`: somebody, or nobody in time, has answered, or the agent does not ask any more. A task that nobody holds goes on. */
   answer(taskId: TaskId, inputId: InputId, answer: InputAnswer, more?: { why?: 'expired'; wish?: string }): Promise<(ControlAnswer<'answered' | 'not_open' | 'no_such_input'> & { ticket?: Ticket }) | undefined>
+  /** What became of a named wish, in the words of its answer; undefined: it was not heard, or a week ago. */
+  wished(wish: string): Promise<string | undefined>
   /** For the reconciler: what nobody answered in time is answered as its policy says. Not one step. How many. */
   answerExpired(limit: number): Promise<number>
   /** For the reconciler: ends a task that nobody can run any more. */

@@ -14,7 +14,7 @@ import { CANCEL, FAIL_UNOWNED, IDENTITY, PAUSE, POST, REISSUE, REROUTE, RESUME, 
 const OWNER_GRACE_MS = 30_000
 
 /** What controls, the dispatcher and the reconciler write; the state table and the ticket's number guard it. */
-export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'pause' | 'resume' | 'post' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity'> {
+export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger, 'cancel' | 'pause' | 'resume' | 'post' | 'failUnowned' | 'timeoutUnowned' | 'ticketAdded' | 'reissue' | 'reroute' | 'unpoison' | 'identity' | 'wished'> {
   const resume: Ledger['resume'] = async (taskId, by, wish = '') => {
     const askedAgain = Array.from({ length: MAX_OPEN_INPUTS }, newEventId)
     return withTicket('resumed', await run(RESUME, wish, taskId, newEventId(), JSON.stringify(by), ...askedAgain))
@@ -47,6 +47,7 @@ export function unownedWrites({ redis, keys, run }: LedgerContext): Pick<Ledger,
     reissue: async (taskId, n) => nextTicket(await run(REISSUE, taskId, n, newEventId())),
     reroute: async (taskId, n, engineId) => nextTicket(await run(REROUTE, taskId, n, engineId ?? '')),
     unpoison: async (taskId) => (await redis.zrem(keys.poisoned, taskId)) === 1,
+    wished: async (wish) => (await redis.get(keys.wish(wish)))?.split(' ')[0],
     async identity() {
       const [id, createdAt] = (await run(IDENTITY, randomUUID())) as [string, string]
       return { id, createdAt: Number(createdAt) }

@@ -48,6 +48,13 @@ test('a set share is seen by every process, beats the start value and leaves the
   expect(await two?.get({ CANARY_OPENCODE_PERCENT: 90 })).toEqual(set)
 })
 
+test('a share that is set again under the same name does not undo what was set since', async () => {
+  const [store] = storesOf(1)
+  await store?.set(50, 'chat', 'w1')
+  await store?.set(0, 'operator:key-1')
+  expect(await store?.set(50, 'chat', 'w1')).toMatchObject({ opencode_percent: 0, updated_by: 'operator:key-1' })
+})
+
 test.each([-1, 100.1, Number.NaN])('a share of %d is refused and changes nothing', async (percent) => {
   const [store] = storesOf(1)
   await expect(store?.set(percent, 'x')).rejects.toThrow('expected')

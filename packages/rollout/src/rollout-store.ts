@@ -14,8 +14,8 @@ export interface RolloutStore {
    * changed environment holds after a restart until somebody sets the live share. Makes the salt at the first call.
    */
   get(start: StartValues): Promise<RolloutPolicy>
-  /** Sets the share (0 to 100) from now on, in every process. The salt stays. */
-  set(percent: number, by: string): Promise<RolloutPolicy>
+  /** Sets the share (0 to 100) from now on, in every process. The salt stays. @param wish names it: asked again within a week it changes nothing */
+  set(percent: number, by: string, wish?: string): Promise<RolloutPolicy>
 }
 
 const FIELDS = "'salt', 'opencode_percent', 'updated_at', 'updated_by'"
@@ -25,6 +25,7 @@ redis.call('HSETNX', KEYS[1], 'salt', ARGV[1])
 return redis.call('HMGET', KEYS[1], ${FIELDS})`
 
 const SET = `
+if ARGV[4] ~= '' and not redis.call('SET', KEYS[1] .. ':wish:' .. ARGV[4], 1, 'NX', 'EX', 604800) then return redis.call('HMGET', KEYS[1], ${FIELDS}) end
 local now = redis.call('TIME')
 redis.call('HSETNX', KEYS[1], 'salt', ARGV[1])
 redis.call('HSET', KEYS[1], 'opencode_percent', ARGV[2], 'updated_by', ARGV[3], 'updated_at', now[1] * 1000 + math.floor(now[2] / 1000))
@@ -36,9 +37,9 @@ export function createRolloutStore(redis: Redis, deployment: DeploymentId): Roll
   const salt = () => randomBytes(16).toString('hex')
   return {
     get: async (start) => readPolicy(await redis.eval(GET, 1, key, salt()), startPercent(start)),
-    async set(percent, by) {
+    async set(percent, by, wish = '') {
       const share = RolloutPolicy.shape.opencode_percent.parse(percent)
-      return readPolicy(await redis.eval(SET, 1, key, salt(), String(share), by), share)
+      return readPolicy(await redis.eval(SET, 1, key, salt(), String(share), by, wish), share)
     },
   }
 }

@@ -5,7 +5,7 @@ import { MatrixError, matrixErrorFrom } from './matrix-error.ts'
 const EventAnswer = z.object({ event_id: z.string() })
 const RoomAnswer = z.object({ room_id: z.string() })
 const Whoami = z.object({ user_id: z.string(), device_id: z.string().optional() })
-const RoomEvent = z.looseObject({
+export const RoomEvent = z.looseObject({
   event_id: z.string(), sender: z.string(), type: z.string(), origin_server_ts: z.number(), content: z.record(z.string(), z.unknown()), state_key: z.string().optional(),
 })
 export type RoomEvent = z.infer<typeof RoomEvent>
@@ -73,10 +73,10 @@ export function createMatrixClient(options: ClientOptions): MatrixClient {
   }
 }
 
-/** @param body JSON, or a Blob as it is */
-type Call = <S extends z.ZodType>(schema: S, method: string, path: string, body?: object, extraMs?: number) => Promise<z.output<S>>
+/** One call of the client-server API, its answer parsed. @param body JSON, or a Blob as it is @throws MatrixError */
+export type Call = <S extends z.ZodType>(schema: S, method: string, path: string, body?: object, extraMs?: number) => Promise<z.output<S>>
 
-function caller({ baseUrl, token, timeoutMs, signal }: ClientOptions): Call {
+export function caller({ baseUrl, token, timeoutMs, signal }: ClientOptions): Call {
   return async (schema, method, path, body, extraMs = 0) => {
     const what = `${method} ${path.split('?')[0]}`
     const limit = AbortSignal.timeout(timeoutMs + extraMs)
@@ -124,7 +124,7 @@ function ifConflict(error: unknown): undefined {
   throw error
 }
 
-function ifNotFound(error: unknown): undefined {
+export function ifNotFound(error: unknown): undefined {
   if (error instanceof MatrixError && error.status === 404) return undefined
   throw error
 }

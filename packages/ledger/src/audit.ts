@@ -1,0 +1,35 @@
+import type { Redis } from 'ioredis'
+import { z } from 'zod'
+
+import { keysOf } from './keys.ts'
+
+/** What somebody did, or wanted to do, from a chat. */
+export const AuditEntry = z.object({
+  v: z.literal(1),
+  /** Redis TIME in ms. */
+  at: z.int(),
+  /** `matrix:@user:server`. */
+  by: z.string(),
+  /** Their role at that place; absent: none. */
+  role: z.string().optional(),
+  deed: z.string(),
+  /** The words that came with it, cut. */
+  words: z.string().optional(),
+  task_id: z.string().optional(),
+  result: z.enum(['done', 'refused', 'failed']),
+  /** What they were answered. */
+  answer: z.string(),
+  /** Where it was said: room and event. */
+  room_id: z.string(),
+  event_id: z.string(),
+})
+export type AuditEntry = z.infer<typeof AuditEntry>
+
+/** Entries that are kept: the newest. */
+export const MAX_AUDIT_ENTRIES = 10_000
+
+/** What people did from chats, newest first; one that this build cannot read is left out. */
+export async function readAudit(redis: Redis, deployment: string, limit: number, offset: number): Promise<AuditEntry[]> {
+  const stored = await redis.lrange(keysOf(deployment).audit, offset, offset + limit - 1)
+  return stored.flatMap((text) => AuditEntry.safeParse(JSON.parse(text)).data ?? [])
+}
