@@ -1,6 +1,6 @@
 import type { Clock, Log } from '@longshore/contracts'
 import type { Settings } from '@longshore/runtime'
-import { speakersOf } from './inbound/inbound-of.ts'
+import { peopleOf } from './inbound/inbound-of.ts'
 import type { KeptFiles } from './kept-files.ts'
 import { createLogSink } from './log-sink.ts'
 import { createMatrixClient } from './matrix/client.ts'
@@ -25,7 +25,7 @@ function matrixSinkOf(settings: MatrixSettings, { log, now, signal, files }: Sin
   return createMatrixSink({
     client: createMatrixClient({ baseUrl, token, timeoutMs: CALL_TIMEOUT_MS, signal }),
     plan: {
-      per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, speakers: speakersOf(settings.MATRIX_AUTHORITY), answerers: [],
+      per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, ...peopleOf(settings.MATRIX_AUTHORITY),
     },
     files,
     log,

@@ -8,6 +8,7 @@ import { createRolloutStore } from '@longshore/rollout'
 import type { Settings } from '@longshore/runtime'
 import { caller } from '../matrix/client.ts'
 import { createOutbox } from '../outbox/outbox.ts'
+import { may } from './deeds.ts'
 import { createInboxClient } from './inbox-client.ts'
 import { createPaceOfPeople } from './pace-of-people.ts'
 import { type Inbound, startInbound } from './start-inbound.ts'
@@ -33,5 +34,8 @@ export function inboundOf(settings: InboundSettings, { redis, ledger, registry, 
   })
 }
 
-/** Who may speak in rooms of ours, where all others only read: whoever is named everywhere. */
-export const speakersOf = (authority: MatrixAuthority | undefined): string[] => [...(authority?.everywhere.keys() ?? [])]
+/** Of whom is named everywhere: who may speak in rooms of ours, where all others only read, and to whom questions are put. */
+export function peopleOf(authority: MatrixAuthority | undefined): { speakers: string[]; answerers: string[] } {
+  const named = [...(authority?.everywhere ?? [])]
+  return { speakers: named.map(([userId]) => userId), answerers: named.filter(([, role]) => may({ here: role, everywhere: role }, 'react')).map(([userId]) => userId) }
+}

@@ -59,7 +59,8 @@ function requestFor(form: RoomForm, people: readonly string[], space: string | u
     invite: people,
     ...(form.isSpace ? { creation_content: { type: 'm.space' } } : {}),
     ...(space === undefined ? {} : { initial_state: [{ type: 'm.space.parent', state_key: space, content: { via: [server], canonical: true } }] }),
-    power_level_content_override: { events_default: SPEAKER, users_default: 0, events: { 'm.reaction': 0, 'm.room.redaction': 0 } },
+    // Who may speak may do no more: neither let strangers in nor throw others out.
+    power_level_content_override: { events_default: SPEAKER, users_default: 0, invite: 100, kick: 100, ban: 100, redact: 100, state_default: 100, events: { 'm.reaction': 0, 'm.room.redaction': 0 } },
   }
 }
 

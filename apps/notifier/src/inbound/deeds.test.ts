@@ -1,0 +1,26 @@
+import { expect, test } from 'vitest'
+
+import { DEEDS, deedsOf, type Deed, may } from './deeds.ts'
+import { createPaceOfPeople } from './pace-of-people.ts'
+
+const ALL = Object.keys(DEEDS) as Deed[]
+
+test('who is not named may do nothing; a viewer looks; an operator steers; the deployment is changed by an operator of all of it, or an admin', () => {
+  expect(deedsOf({ here: undefined, everywhere: 'admin' })).toEqual([])
+  expect(deedsOf({ here: 'viewer', everywhere: 'admin' })).toEqual(['help', 'status'])
+  expect(deedsOf({ here: 'operator', everywhere: undefined })).toEqual(ALL.filter((deed) => deed !== 'rollout set'))
+  expect(may({ here: 'operator', everywhere: 'viewer' }, 'rollout set')).toBe(false)
+  expect(deedsOf({ here: 'operator', everywhere: 'operator' })).toEqual(ALL)
+  expect(deedsOf({ here: 'admin', everywhere: undefined })).toEqual(ALL)
+})
+
+test('one person can ask fifteen things at once, then one in two seconds; others are not held up by that', () => {
+  let now = 0
+  const pace = createPaceOfPeople(() => now)
+  expect(Array.from({ length: 18 }, () => pace.take('@ann:x'))).toEqual([...Array.from({ length: 15 }, () => 'go'), 'first', 'more', 'more'])
+  expect(pace.take('@bob:x')).toBe('go')
+  now = 2_000
+  expect([pace.take('@ann:x'), pace.take('@ann:x')]).toEqual(['go', 'first'])
+  now = 60_000
+  expect(Array.from({ length: 16 }, () => pace.take('@ann:x')).at(-1)).toBe('first')
+})
