@@ -1,7 +1,4 @@
-import type { Redis } from 'ioredis'
 import { z } from 'zod'
-
-import { keysOf } from './keys.ts'
 
 /** What somebody did, or wanted to do, from a chat. */
 export const AuditEntry = z.object({
@@ -27,9 +24,3 @@ export type AuditEntry = z.infer<typeof AuditEntry>
 
 /** Entries that are kept: the newest. */
 export const MAX_AUDIT_ENTRIES = 10_000
-
-/** What people did from chats, newest first; one that this build cannot read is left out. */
-export async function readAudit(redis: Redis, deployment: string, limit: number, offset: number): Promise<AuditEntry[]> {
-  const stored = await redis.lrange(keysOf(deployment).audit, offset, offset + limit - 1)
-  return stored.flatMap((text) => AuditEntry.safeParse(JSON.parse(text)).data ?? [])
-}

@@ -9,6 +9,7 @@ import { getTaskOutput } from './get-task-output.ts'
 import { getTaskStatus } from './get-task-status.ts'
 import { getUsage } from './get-usage.ts'
 import { health } from './health.ts'
+import { listAudit } from './list-audit.ts'
 import { listTasks } from './list-tasks.ts'
 import type { Operation, Ports } from './operation.ts'
 import { ping } from './ping.ts'
@@ -23,6 +24,6 @@ import { drainWorker, listWorkers } from './workers.ts'
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
-    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices,
+    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices, listAudit,
   ].map((make) => make(ports))
 }

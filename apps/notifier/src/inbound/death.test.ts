@@ -2,7 +2,6 @@ import { sharedRedisUrl } from '@longshore/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { type InputId, MatrixAuthorityText, SILENT, type Task } from '@longshore/contracts'
-import { readAudit } from '@longshore/ledger'
 import { createRolloutStore } from '@longshore/rollout'
 import { TASK_FIELD } from '../matrix/content.ts'
 import { acquireLease } from '../outbox/lease.ts'
@@ -61,7 +60,7 @@ describe.each(['the answer', 'the settling'] as const)('a notifier that is kille
     await handleEvent(next, ROOM, says(words))
     await then(task)
     expect(await said()).toEqual([expect.stringContaining(answer)])
-    expect(await readAudit(harbour.redis, harbour.deployment, 10, 0)).toMatchObject([{ by: `matrix:${ANN}`, result: 'done', event_id: '$command' }])
+    expect(await harbour.ledger.audit(10)).toMatchObject([{ by: `matrix:${ANN}`, result: 'done', event_id: '$command' }])
   })
 
   test('an answer counts for the question for which it was given, not for the next one', async () => {

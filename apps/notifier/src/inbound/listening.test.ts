@@ -1,7 +1,6 @@
 import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
-import { readAudit } from '@longshore/ledger'
 import { createRolloutStore } from '@longshore/rollout'
 import { type Homeserver, type Person, startHomeserver } from '../testing/homeserver.ts'
 import { authorityOf, talkIn } from '../testing/talk.ts'
@@ -17,7 +16,7 @@ describeNeeding('synapse', 'listening to Matrix', () => {
   afterAll(() => server.stop())
 
   const aHarbour = (more: Record<string, string> = {}) => aWorld(server, { ...authorityOf({ [ann.userId]: 'operator' }), MATRIX_DEFAULT_HUMAN_OBSERVERS: eve.userId, ...more })
-  const audited = ({ harbour }: World) => readAudit(harbour.redis, harbour.deployment, 500, 0)
+  const audited = ({ harbour }: World) => harbour.ledger.audit(500)
 
   test('what is said while no notifier listens is done by the next one, also where a window shows only the newest', { timeout: 90_000 }, async () => {
     const world = await aHarbour()
@@ -70,7 +69,7 @@ describeNeeding('synapse', 'listening to Matrix', () => {
     const share = async () => (await createRolloutStore(bot.harbour.redis, bot.harbour.deployment).get({})).opencode_percent
     await waitFor(() => bot.harbour.redis.exists(`{ls:${bot.harbour.deployment}}:inbound:since:${bot.bot.userId}`), { what: 'to be listening' })
     await ann.client.send(room, 'm.room.message', 't2', { msgtype: 'm.text', body: '!rollout set 33' })
-    await waitFor(async () => (await share()) !== 0, { what: 'the share' })
+    await waitFor(async () => (await audited(bot)).length > 0, { what: 'the audit' })
     expect(await share()).toBe(33)
     expect((await audited(bot)).map(({ words }) => words)).toEqual(['set 33'])
   })
