@@ -1,5 +1,8 @@
 import { z } from 'zod'
 
+import type { LedgerContext } from './create-ledger.ts'
+import type { Ledger } from './ledger.ts'
+
 /** What somebody did, or wanted to do, from a chat. */
 export const AuditEntry = z.object({
   v: z.literal(1),
@@ -24,3 +27,13 @@ export type AuditEntry = z.infer<typeof AuditEntry>
 
 /** Entries that are kept: the newest. */
 export const MAX_AUDIT_ENTRIES = 10_000
+
+/** Reads what notifiers wrote down. */
+export function auditQueries({ redis, keys }: LedgerContext): Pick<Ledger, 'audit'> {
+  return {
+    async audit(limit, offset = 0) {
+      const stored = await redis.lrange(keys.audit, offset, offset + limit - 1)
+      return stored.flatMap((text) => AuditEntry.safeParse(JSON.parse(text)).data ?? [])
+    },
+  }
+}

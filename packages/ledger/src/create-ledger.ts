@@ -2,6 +2,7 @@ import type { Redis } from 'ioredis'
 
 import type { Log } from '@longshore/contracts'
 
+import { auditQueries } from './audit.ts'
 import { type Keys, keysOf } from './keys.ts'
 import { inputs } from './inputs.ts'
 import type { Ledger } from './ledger.ts'
@@ -34,5 +35,5 @@ export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger 
   const keys = keysOf(deployment)
   const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
-  return { ...submission(context, guard), ...queries(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context) }
+  return { ...submission(context, guard), ...queries(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...auditQueries(context) }
 }

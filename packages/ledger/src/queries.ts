@@ -1,14 +1,13 @@
 import { type AnyEvent, type Cursor, type Log, Mail, parseEvent, type Task, TASK_STATES, TaskId } from '@longshore/contracts'
 import { ZodError } from 'zod'
 
-import { AuditEntry } from './audit.ts'
 import type { LedgerContext } from './create-ledger.ts'
 import type { Ledger, Page } from './ledger.ts'
 import { fieldsOf, SUMMARY_FIELDS, summaryFrom, taskFrom, TICKET_FIELDS, waitingFrom } from './record.ts'
 import { READ } from './scripts.ts'
 
 /** Everything that only reads. */
-export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'mail' | 'debts' | 'poisoned' | 'isPoisoned' | 'audit'> {
+export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 'get' | 'list' | 'counts' | 'read' | 'readFleet' | 'fleetGap' | 'liveTickets' | 'pendingTickets' | 'mail' | 'debts' | 'poisoned' | 'isPoisoned'> {
   const summary = async (taskId: TaskId) => summaryFrom(await redis.hmget(keys.task(taskId), ...SUMMARY_FIELDS))
   const latest = async (index: string, limit: number, offset: number) => {
     const ids = await redis.zrevrange(index, offset, offset + limit - 1)
@@ -26,10 +25,6 @@ export function queries({ redis, keys, log, run }: LedgerContext): Pick<Ledger, 
     async counts() {
       const fields = fieldsOf(await redis.hgetall(keys.counts)) ?? {}
       return Object.fromEntries(TASK_STATES.map((state) => [state, Number(fields[state] ?? 0)])) as Record<Task['state'], number>
-    },
-    async audit(limit, offset = 0) {
-      const stored = await redis.lrange(keys.audit, offset, offset + limit - 1)
-      return stored.flatMap((text) => AuditEntry.safeParse(JSON.parse(text)).data ?? [])
     },
     async read(taskId, after, limit) {
       const answer = (await run(READ, taskId, after.seq, limit)) as [] | [number, number, string[]]

@@ -20,6 +20,6 @@ export function listAudit(ports: Ports): Operation {
     scope: 'operate',
     route: { method: 'GET', path: '/api/audit' },
     isTool: true,
-    handle: async ({ limit, offset }) => ({ entries: (await ports.ledger.audit(limit, offset)).map(({ at, v: _, ...entry }) => ({ ...entry, at: toTimestamp(at) })) }),
+    handle: async ({ limit, offset }) => ({ entries: (await ports.ledger.audit(limit, offset)).map((entry) => Entry.parse({ ...entry, at: toTimestamp(entry.at) })) }),
   })
 }
