@@ -39,6 +39,7 @@ const WorkerAnswer = z.looseObject({
 export type WorkerAnswer = z.infer<typeof WorkerAnswer>
 
 const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
+const AuditAnswer = z.looseObject({ at: z.string(), by: z.string(), role: z.string().optional(), deed: z.string(), words: z.string().optional(), task_id: z.string().optional(), result: z.string() })
 const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
 
 const ArchivedAnswer = z.looseObject({ archived_at: z.string(), message_count: z.int(), outcome: z.string() })
@@ -75,6 +76,7 @@ export interface GatewayClient {
   workers(): Promise<WorkerAnswer[]>
   drain(worker: string, isUndo: boolean): Promise<z.infer<typeof DrainAnswer>>
   poisoned(limit: number, offset: number): Promise<TaskAnswer[]>
+  audit(limit: number, offset: number): Promise<z.infer<typeof AuditAnswer>[]>
   replay(taskId: string): Promise<z.infer<typeof ReplayAnswer>>
   deadNotices(limit: number, offset: number): Promise<z.infer<typeof DeadNotices>>
   /** @param which an id, or `all` */
@@ -128,6 +130,7 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
     workers: async () => (await call(z.object({ workers: z.array(WorkerAnswer) }), 'GET', '/api/workers')).workers,
     drain: (worker, isUndo) => call(DrainAnswer, 'POST', `/api/workers/${encodeURIComponent(worker)}/drain`, { undo: isUndo }),
     poisoned: async (limit, offset) => (await call(z.object({ tasks: z.array(TaskAnswer) }), 'GET', `/api/poisoned-tasks?limit=${limit}&offset=${offset}`)).tasks,
+    audit: async (limit, offset) => (await call(z.object({ entries: z.array(AuditAnswer) }), 'GET', `/api/audit?limit=${limit}&offset=${offset}`)).entries,
     download: async function* (taskId, what) {
       const { body } = await request(url, key, 'GET', `${task(taskId)}/${what}`, undefined)
       for await (const piece of body ?? []) yield piece as Uint8Array

@@ -16,7 +16,7 @@ beforeEach(async () => {
 test('--help says what there is, on standard output, with exit code 0', async () => {
   const { code, said, complained } = await longshore(['--help'])
   expect({ code, complained }).toEqual({ code: 0, complained: '' })
-  for (const name of ['up', 'submit', 'watch', 'status', 'list', 'tell', 'cancel', 'pause', 'resume', 'rollout set', 'keys make', 'health', 'usage', 'workers', 'drain', 'poisoned', 'replay', 'settings']) expect(said).toContain(`  ${name}`)
+  for (const name of ['up', 'submit', 'watch', 'status', 'list', 'tell', 'cancel', 'pause', 'resume', 'rollout set', 'keys make', 'health', 'usage', 'workers', 'drain', 'poisoned', 'replay', 'audit', 'settings']) expect(said).toContain(`  ${name}`)
 })
 
 test('a reader that has read enough is no fault', () => {

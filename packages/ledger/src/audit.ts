@@ -1,7 +1,7 @@
-import type { Redis } from 'ioredis'
 import { z } from 'zod'
 
-import { keysOf } from './keys.ts'
+import type { LedgerContext } from './create-ledger.ts'
+import type { Ledger } from './ledger.ts'
 
 /** What somebody did, or wanted to do, from a chat. */
 export const AuditEntry = z.object({
@@ -28,8 +28,12 @@ export type AuditEntry = z.infer<typeof AuditEntry>
 /** Entries that are kept: the newest. */
 export const MAX_AUDIT_ENTRIES = 10_000
 
-/** What people did from chats, newest first; one that this build cannot read is left out. */
-export async function readAudit(redis: Redis, deployment: string, limit: number, offset: number): Promise<AuditEntry[]> {
-  const stored = await redis.lrange(keysOf(deployment).audit, offset, offset + limit - 1)
-  return stored.flatMap((text) => AuditEntry.safeParse(JSON.parse(text)).data ?? [])
+/** Reads what notifiers wrote down. */
+export function auditQueries({ redis, keys }: LedgerContext): Pick<Ledger, 'audit'> {
+  return {
+    async audit(limit, offset = 0) {
+      const stored = await redis.lrange(keys.audit, offset, offset + limit - 1)
+      return stored.flatMap((text) => AuditEntry.safeParse(JSON.parse(text)).data ?? [])
+    },
+  }
 }

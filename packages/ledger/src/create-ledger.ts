@@ -3,6 +3,7 @@ import type { Redis } from 'ioredis'
 import type { Log } from '@longshore/contracts'
 
 import { namedWorkspaces } from './allotments.ts'
+import { auditQueries } from './audit.ts'
 import { type Keys, keysOf } from './keys.ts'
 import { inputs } from './inputs.ts'
 import { fleet } from './fleet.ts'
@@ -41,5 +42,5 @@ export function createLedger({ redis, deployment, log }: LedgerOptions): Ledger 
   const keys = keysOf(deployment)
   const context: LedgerContext = { redis, keys, log, run: (script, ...args) => runScript(redis, script, keys.prefix, args) }
   const guard = createMemoryGuard(redis, log)
-  return { ...submission(context, guard), ...queries(context), ...fleet(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context), ...watching(context), ...archiving(context), ...retention(context) }
+  return { ...submission(context, guard), ...queries(context), ...fleet(context), ...usageQueries(context), ...ownerWrites(context), ...unownedWrites(context), ...inputs(context), ...keeping(context), ...namedWorkspaces(context), ...search(context), ...indexing(context), ...watching(context), ...archiving(context), ...retention(context), ...auditQueries(context) }
 }

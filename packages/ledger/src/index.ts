@@ -1,5 +1,5 @@
 export { type ApiKey, type ApiKeys, createApiKeys, type KeyHolder, Scope } from './api-keys.ts'
-export { AuditEntry, MAX_AUDIT_ENTRIES, readAudit } from './audit.ts'
+export { AuditEntry, MAX_AUDIT_ENTRIES } from './audit.ts'
 export { createLedger, type LedgerOptions } from './create-ledger.ts'
 export { type Bell, createDoorbell, type Doorbell } from './doorbell.ts'
 export { type Keys, keysOf } from './keys.ts'

@@ -1,4 +1,5 @@
 import type { AgentId, AnyEvent, Archived, Budget, Cursor, EventDraft, EventPayload, Failure, GoneReason, Handle, InputAnswer, InputId, Isolation, Kept, Mail, Mode, NewTask, OutputPart, PendingTicket, Request, Spent, StoredInput, Task, TaskId, TaskInput, Ticket, TimeLimit, UsageLine, Watcher } from '@longshore/contracts'
+import type { AuditEntry } from './audit.ts'
 
 /** What a writer holds: the task and the claim under which it was taken. Redis rejects a stale one (G4). */
 export interface Claim { taskId: TaskId; claim: number }
@@ -262,6 +263,8 @@ export interface Ledger {
 
   /** Events after a cursor, at most `limit`. A cursor whose id is empty is an offset; `START` stands before the earliest that is kept. */
   read(taskId: TaskId, after: Cursor, limit: number): Promise<Page | undefined>
+  /** What people did from chats, newest first; an entry that this build cannot read is left out. */
+  audit(limit: number, offset?: number): Promise<AuditEntry[]>
   /** Events of all tasks after a position of the fleet stream; `'0'` is its beginning. */
   readFleet(after: string, limit: number): Promise<FleetEntry[]>
   /**

@@ -1,4 +1,5 @@
 import type { Command } from '../command.ts'
+import { auditCommand } from './audit.ts'
 import { healthCommand } from './health.ts'
 import { keyCommands } from './keys.ts'
 import { downloadCommands } from './downloads.ts'
@@ -14,4 +15,4 @@ import { upCommand } from './up.ts'
 import { usageCommand } from './usage.ts'
 import { workerCommands } from './workers.ts'
 
-export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, searchCommand, ...downloadCommands, ...exportCommands, ...observerCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...noticeCommands, ...rolloutCommands, ...keyCommands, settingsCommand]
+export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, searchCommand, ...downloadCommands, ...exportCommands, ...observerCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...noticeCommands, auditCommand, ...rolloutCommands, ...keyCommands, settingsCommand]

@@ -1,5 +1,5 @@
 import { SILENT, type TaskId } from '@longshore/contracts'
-import { createLedger, type Ledger } from '@longshore/ledger'
+import { createLedger, keysOf, type Ledger } from '@longshore/ledger'
 import { noteSink, outboxPrefix } from '@longshore/outbox'
 import { createHeartbeats, type Heartbeat, type Heartbeats } from '@longshore/queue'
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
@@ -89,6 +89,15 @@ test('poisoned tasks are listed, and one is replayed once as a new task', async 
   expect(await run('replay', old)).toMatchObject({ code: 1, said: '', complained: expect.stringContaining('was replayed before') as string })
   expect(await run('replay', id)).toMatchObject({ code: 1, complained: expect.stringContaining('only a poisoned task can be replayed') as string })
   expect((await run('poisoned')).said).toBe('No task is poisoned.\n')
+})
+
+test('what people did from Matrix is shown, the newest first, as plain text', async () => {
+  expect((await run('audit')).said).toBe('Nobody asked for anything from Matrix.\n')
+  const entry = { v: 1, at: Date.UTC(2026, 10, 23, 14, 3), by: 'matrix:@ann:example.org', role: 'operator', deed: 'cancel', words: 'wrong\u001B[2J', task_id: 'task-1', result: 'done', answer: 'Cancelled.', room_id: '!r', event_id: '$e' }
+  await redis.lpush(keysOf(gateway.deployment).audit, JSON.stringify(entry), '{"v":2}')
+  expect((await run('audit')).said.split('\n').slice(1)).toEqual([expect.stringMatching(/^2026-11-23 14:03:00 +matrix:@ann:example\.org +operator +cancel +done +task-1 +wrong\[2J$/), ''])
+  expect(JSON.parse((await run('audit', '--json', '--limit', '5')).said)).toMatchObject([{ deed: 'cancel', event_id: '$e', answer: 'Cancelled.' }])
+  expect(await run('audit', '--limit', 'x')).toMatchObject({ code: 1 })
 })
 
 test('G9: a task that nobody started in time says which limit that was', async () => {

@@ -33,7 +33,7 @@ export interface Call {
 
 /** What the handlers stand on. */
 export interface Ports {
-  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'search' | 'saveArchived' | 'watch' | 'unwatch' | 'counts' | 'cancel' | 'pause' | 'resume' | 'post' | 'inputs' | 'answer' | 'usage' | 'read' | 'fleetEnd' | 'poisoned' | 'isPoisoned' | 'unpoison'>
+  ledger: Pick<Ledger, 'submit' | 'hasRoom' | 'get' | 'list' | 'search' | 'saveArchived' | 'watch' | 'unwatch' | 'counts' | 'cancel' | 'pause' | 'resume' | 'post' | 'inputs' | 'answer' | 'usage' | 'read' | 'fleetEnd' | 'poisoned' | 'isPoisoned' | 'unpoison' | 'audit'>
   doorbell: Pick<Doorbell, 'listen'>
   /** Brings an accepted task's ticket into the queue. Never throws: what it cannot do the reconciler does. */
   dispatch(ticket: Ticket): void

@@ -10,6 +10,7 @@ import { getTaskOutput } from './get-task-output.ts'
 import { getTaskStatus } from './get-task-status.ts'
 import { getUsage } from './get-usage.ts'
 import { health } from './health.ts'
+import { listAudit } from './list-audit.ts'
 import { listTasks } from './list-tasks.ts'
 import type { Operation, Ports } from './operation.ts'
 import { addTaskObserver, listTaskObservers, removeTaskObserver } from './observers.ts'
@@ -29,7 +30,7 @@ import { drainWorker, listWorkers } from './workers.ts'
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, watchTask, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
-    getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices,
+    getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices, listAudit,
     searchTasks, archiveTaskConversation, getTaskConversation, exportTask, addTaskObserver, removeTaskObserver, listTaskObservers,
   ].map((make) => make(ports))
 }

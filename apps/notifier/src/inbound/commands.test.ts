@@ -2,7 +2,6 @@ import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import type { InputId, Task } from '@longshore/contracts'
-import { readAudit } from '@longshore/ledger'
 import { TASK_FIELD } from '../matrix/content.ts'
 import { type Homeserver, type Person, saidIn, startHomeserver } from '../testing/homeserver.ts'
 import { authorityOf, type Talk, talkIn } from '../testing/talk.ts'
@@ -69,7 +68,7 @@ describeNeeding('synapse', 'Matrix, the way back', () => {
     expect(events.filter(({ type }) => type === 'task.input_answered').map(({ payload }) => payload)).toMatchObject([{ by, answer: 'blue' }, { by, answer: 'deny', message: 'not on a Friday' }])
     expect((await world.harbour.ledger.mail(task.id)).map(({ text }) => text)).toEqual(['look at the rope', 'and at the hook'])
     const audit = await waitFor(async () => {
-      const all = await readAudit(world.harbour.redis, world.harbour.deployment, 100, 0)
+      const all = await world.harbour.ledger.audit(100)
       return all.length >= 11 ? all : undefined
     }, { what: 'all of it in the audit' })
     expect(audit.map(({ deed }) => deed)).toEqual(['cancel', 'rollout set', 'rollout', 'resume', 'pause', 'deny', 'answer', 'chat', 'say', 'status', 'help'])
@@ -93,7 +92,7 @@ describeNeeding('synapse', 'Matrix, the way back', () => {
     expect((await typesOf(world, task)).length).toBe(before)
     expect(await answerOf(world, task, FIRST)).toBeUndefined()
     expect(await world.harbour.redis.exists(`{ls:${world.harbour.deployment}}:rollout`)).toBe(0)
-    const audit = await readAudit(world.harbour.redis, world.harbour.deployment, 100, 0)
+    const audit = await world.harbour.ledger.audit(100)
     expect(audit.filter(({ result }) => result === 'refused')).toHaveLength(12)
   })
 
@@ -150,6 +149,6 @@ describeNeeding('synapse', 'Matrix, the way back', () => {
     expect(await world.harbour.ledger.get(other.id)).not.toHaveProperty('cancel_requested')
     expect(await world.harbour.ledger.get(task.id)).toMatchObject({ cancel_requested: { by: `matrix:${ann.userId}` } })
     expect(JSON.stringify(await talk.answers())).not.toContain(meant)
-    expect((await readAudit(world.harbour.redis, world.harbour.deployment, 10, 0)).map(({ deed, result }) => `${deed} ${result}`)).toEqual(['cancel done', 'chat done', 'cancel refused'])
+    expect((await world.harbour.ledger.audit(10)).map(({ deed, result }) => `${deed} ${result}`)).toEqual(['cancel done', 'chat done', 'cancel refused'])
   })
 })

@@ -2,7 +2,6 @@ import { sharedRedisUrl } from '@longshore/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
 import { type InputId, MatrixAuthorityText, SILENT, type Task } from '@longshore/contracts'
-import { readAudit } from '@longshore/ledger'
 import { createRolloutStore } from '@longshore/rollout'
 import { TASK_FIELD } from '../matrix/content.ts'
 import { acquireLease } from '../outbox/lease.ts'
@@ -40,28 +39,32 @@ const typesOf = async (task: Task) => {
   return page?.kind === 'events' ? page.events.map(({ type }) => type) : []
 }
 const share = async () => (await createRolloutStore(harbour.redis, harbour.deployment).get({})).opencode_percent
-const said = async () => (await harbour.redis.hvals(`{ls:${harbour.deployment}}:notify:matrix:outbox`)).map((text) => String((JSON.parse(text) as { plain: string }).plain))
+const said = async () => (await harbour.redis.hvals(`{ls:${harbour.deployment}}:notify:matrix:outbox`)).map((text) => (JSON.parse(text) as { plain: string }).plain)
 
+interface Case { between(task: Task): Promise<unknown>; came(task: Task): Promise<unknown>; of: unknown; answer: string }
+const countOf = async (task: Task, type: string) => (await typesOf(task)).filter((one) => one === type).length
 /** What is asked for, what others do before it is asked again, and what must have come of it. */
-const CASES = {
-  '!pause': { between: (task: Task) => harbour.ledger.resume(task.id, 'other'), then: async (task: Task) => expect((await typesOf(task)).filter((type) => type === 'task.paused')).toHaveLength(1), answer: 'Paused' },
-  '!say careful': { between: (task: Task) => harbour.ledger.post(task.id, { message_id: 'm2', message_type: 'update', by: 'other', text: 'more' }), then: async (task: Task) => expect((await harbour.ledger.mail(task.id)).map(({ text }) => text)).toEqual(['careful', 'more']), answer: 'when the task runs' },
-  '!cancel': { between: () => Promise.resolve(), then: async (task: Task) => expect((await typesOf(task)).filter((type) => type === 'task.cancelled')).toHaveLength(1), answer: '🚫 Cancelled.' },
-  '!rollout set 50': { between: () => createRolloutStore(harbour.redis, harbour.deployment).set(10, 'other'), then: async () => expect(await share()).toBe(10), answer: '% of agents' },
-} as const
+const CASES: Readonly<Record<string, Case>> = {
+  '!pause': { between: (task) => harbour.ledger.resume(task.id, 'other'), came: (task) => countOf(task, 'task.paused'), of: 1, answer: 'Paused' },
+  '!say careful': {
+    between: (task) => harbour.ledger.post(task.id, { message_id: 'm2', message_type: 'update', by: 'other', text: 'more' }),
+    came: async (task) => (await harbour.ledger.mail(task.id)).map(({ text }) => text), of: ['careful', 'more'], answer: 'when the task runs',
+  },
+  '!cancel': { between: () => Promise.resolve(), came: (task) => countOf(task, 'task.cancelled'), of: 1, answer: '🚫 Cancelled.' },
+  '!rollout set 50': { between: () => createRolloutStore(harbour.redis, harbour.deployment).set(10, 'other'), came: share, of: 10, answer: '% of agents' },
+}
 
 describe.each(['the answer', 'the settling'] as const)('a notifier that is killed after the deed and before %s', (step) => {
-  test.each(Object.keys(CASES) as (keyof typeof CASES)[])('%s takes effect once, is answered once and audited once, though others acted meanwhile', async (words) => {
-    const { between, then, answer } = CASES[words]
+  test.each(Object.entries(CASES))('%s takes effect once, is answered once and audited once, though others acted meanwhile', async (words, { between, came, of, answer }) => {
     const task = await harbour.submit()
     await expect(handleEvent(await aNotifier(task, step), ROOM, says(words))).rejects.toThrow('SIGKILL')
     await between(task)
     const next = await aNotifier(task, undefined)
     await handleEvent(next, ROOM, says(words))
     await handleEvent(next, ROOM, says(words))
-    await then(task)
+    expect(await came(task)).toEqual(of)
     expect(await said()).toEqual([expect.stringContaining(answer)])
-    expect(await readAudit(harbour.redis, harbour.deployment, 10, 0)).toMatchObject([{ by: `matrix:${ANN}`, result: 'done', event_id: '$command' }])
+    expect(await harbour.ledger.audit(10)).toMatchObject([{ by: `matrix:${ANN}`, result: 'done', event_id: '$command' }])
   })
 
   test('an answer counts for the question for which it was given, not for the next one', async () => {

@@ -1,6 +1,9 @@
+import { readFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
 import { expect, test } from 'vitest'
 
-import { DEEDS, deedsOf, type Deed, may } from './deeds.ts'
+import { DEEDS, deedsOf, type Deed, may, ruleOf } from './deeds.ts'
 import { createPaceOfPeople } from './pace-of-people.ts'
 
 const ALL = Object.keys(DEEDS) as Deed[]
@@ -12,6 +15,11 @@ test('who is not named may do nothing; a viewer looks; an operator steers; the d
   expect(may({ here: 'operator', everywhere: 'viewer' }, 'rollout set')).toBe(false)
   expect(deedsOf({ here: 'operator', everywhere: 'operator' })).toEqual(ALL)
   expect(deedsOf({ here: 'admin', everywhere: undefined })).toEqual(ALL)
+})
+
+test('the guide says the same as the table', async () => {
+  const guide = await readFile(join(import.meta.dirname, '../../../../docs/guides/matrix-commands.md'), 'utf8')
+  for (const deed of ALL) expect(guide).toContain(`| ${ruleOf(deed).usage} | ${ruleOf(deed).about} | ${ruleOf(deed).role}`)
 })
 
 test('one person can ask fifteen things at once, then one in two seconds; others are not held up by that', () => {

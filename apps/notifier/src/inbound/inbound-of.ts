@@ -21,7 +21,7 @@ const CALL_TIMEOUT_MS = 10_000
 /** Starts to listen to Matrix, where somebody is named who may say something; else nothing that is said there is even read. */
 export function inboundOf(settings: InboundSettings, { redis, ledger, registry, log, now, random }: Parts): Inbound | undefined {
   const { MATRIX_HOMESERVER_URL: baseUrl, MATRIX_ACCESS_TOKEN: token, MATRIX_USER_ID: botId, MATRIX_AUTHORITY: authority, LONGSHORE_DEPLOYMENT: deployment } = settings
-  if (!settings.MATRIX_ENABLED || baseUrl === undefined || token === undefined || botId === undefined || authority === undefined) return undefined
+  if (!settings.MATRIX_ENABLED || baseUrl === undefined || token === undefined || botId === undefined || authority === undefined || authority.everywhere.size + authority.rooms.size === 0) return undefined
   const deeds = new Counter({ name: 'longshore_matrix_commands_total', help: 'What people asked for from Matrix, by what became of it.', labelNames: ['command', 'result'], registers: [registry] })
   const [rollout, heartbeats, outbox] = [createRolloutStore(redis, deployment), createHeartbeats(redis, deployment), createOutbox({ redis, deployment, sink: 'matrix' })]
   return startInbound({

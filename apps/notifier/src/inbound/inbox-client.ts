@@ -31,12 +31,12 @@ export function createInboxClient(call: Call, botId: string): InboxClient {
   // Our own posts would fill the window, and make it a gap in a busy room.
   const timeline = { types: ['m.room.message', 'm.reaction'], not_senders: [botId] }
   const nothing = { types: [] }
-  const filter = { presence: nothing, account_data: nothing, room: { timeline: { ...timeline, limit: PAGE }, state: nothing, ephemeral: nothing, account_data: nothing } }
+  const filter = (limit: number) => JSON.stringify({ presence: nothing, account_data: nothing, room: { timeline: { ...timeline, limit }, state: nothing, ephemeral: nothing, account_data: nothing } })
   const query = (params: Record<string, string>) => new URLSearchParams(params).toString()
   const room = (roomId: string) => `/v3/rooms/${encodeURIComponent(roomId)}`
   return {
     async news(since, waitMs) {
-      const { next_batch, rooms } = await call(Sync, 'GET', `/v3/sync?${query({ timeout: String(waitMs), filter: JSON.stringify(filter), ...(since === undefined ? {} : { since }) })}`, undefined, waitMs)
+      const { next_batch, rooms } = await call(Sync, 'GET', `/v3/sync?${query({ timeout: String(waitMs), filter: filter(since === undefined ? 1 : PAGE), ...(since === undefined ? {} : { since }) })}`, undefined, waitMs)
       const joined = since === undefined ? [] : Object.entries(rooms?.join ?? {})
       return { next: next_batch, rooms: joined.map(([roomId, { timeline: { events, limited, prev_batch } }]) => ({ roomId, events, gapBefore: limited === true ? prev_batch : undefined })) }
     },
