@@ -30,7 +30,7 @@ import { drainWorker, listWorkers } from './workers.ts'
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, watchTask, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
-    getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices, listAudit,
     searchTasks, archiveTaskConversation, getTaskConversation, exportTask, addTaskObserver, removeTaskObserver, listTaskObservers,
+    getRollout, setRollout, listWorkers, drainWorker, watchFleet, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices, listAudit,
   ].map((make) => make(ports))
 }
