@@ -26,7 +26,7 @@ import { drainWorker, listWorkers } from './workers.ts'
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
-    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
     searchTasks, archiveTaskConversation, getTaskConversation, exportTask, addTaskObserver, removeTaskObserver, listTaskObservers,
+    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
   ].map((make) => make(ports))
 }
