@@ -1,4 +1,4 @@
-import { Kept, TaskId } from '@longshore/contracts'
+import { Archived, Kept, TaskId } from '@longshore/contracts'
 
 import type { LedgerContext } from './create-ledger.ts'
 import type { KeptTask, Ledger } from './ledger.ts'
@@ -74,5 +74,9 @@ export function keeping({ redis, keys, run }: LedgerContext): Pick<Ledger, 'keep
 /** Of a record that somebody deleted nothing is known but that its blobs have no task any more. */
 function keptFrom(id: TaskId, [brief, endedAt, kept, archived]: readonly (string | null)[]): KeptTask {
   if (typeof brief !== 'string' || typeof kept !== 'string') return { id, agentId: '', endedAt: 0, kept: { at: 0, bytes: 0, edition: '0' } }
-  return { id, agentId: (JSON.parse(brief) as { agent_id: string }).agent_id, endedAt: Number(endedAt), kept: Kept.parse(JSON.parse(kept)), ...(typeof archived === 'string' ? { isArchived: true } : {}) }
+  return { id, agentId: (JSON.parse(brief) as { agent_id: string }).agent_id, endedAt: Number(endedAt), kept: Kept.parse(JSON.parse(kept)), ...(isThere(archived) ? { isArchived: true } : {}) }
+}
+
+function isThere(archived: string | null | undefined): boolean {
+  return typeof archived === 'string' && Archived.parse(JSON.parse(archived)).gone === undefined
 }

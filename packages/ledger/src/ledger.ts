@@ -49,7 +49,7 @@ export interface Reach {
 export interface Identity { id: string; createdAt: number }
 
 /** A task of which the blob store has something. */
-export interface KeptTask { id: TaskId; agentId: string; endedAt: number; kept: Kept; isArchived?: true }
+export interface KeptTask { id: TaskId; agentId: string; endedAt: number; kept: Kept; /** Its conversation is, and that is still there. */ isArchived?: true }
 
 /** A task whose conversation is archived. */
 export interface ArchivedTask { id: TaskId; agentId: string; archived: Archived }

@@ -72,6 +72,8 @@ test('of more than may be kept the oldest goes', async () => {
   expect(await collect(0)).toEqual(['archive 1'])
   expect((await stack.get(first)).archived?.gone?.why).toBe('total_bytes')
   expect(await blobsOf(second)).toContain(conversationKey(second, 'a1'))
+  // What its task left is kept no longer than that of others by then.
+  expect((await stack.ledger.keptTasks(0, 10)).map(({ id, isArchived }) => [id, isArchived])).toEqual([[first, undefined], [second, true]])
 })
 
 test('G10: documents that no record names go after a day; of tasks that this ledger does not know nothing is touched', async () => {
