@@ -27,3 +27,17 @@ test('who takes nothing of a stream is cut off, and its source is let go', async
   request.destroy()
   server.close()
 })
+
+test('a stream whose reader left before it began is let go', async () => {
+  const cancelled = Promise.withResolvers<unknown>()
+  const gone = Promise.withResolvers<void>()
+  const server = createServer((_, response) => {
+    response.once('close', () => gone.resolve())
+    void gone.promise.then(() => sendWebResponse(new Response(new ReadableStream({ cancel: (reason) => cancelled.resolve(reason) }), { headers: { 'content-type': 'text/event-stream' } }), response, 200))
+  })
+  await once(server.listen(0, '127.0.0.1'), 'listening')
+  const request = get(`http://127.0.0.1:${(server.address() as AddressInfo).port}`).on('error', () => undefined)
+  server.once('request', () => request.destroy())
+  expect(await cancelled.promise).toBeUndefined()
+  server.close()
+})
