@@ -9,7 +9,8 @@ import { rssMb } from '../process-figures.ts'
 import { openLog } from './log-writer.ts'
 import { subscribeSse } from './subscribers.ts'
 
-const SETTLE_MS = 3_000
+/** A gateway that is idle gives back every few seconds what its last burst left. */
+const SETTLE_MS = 10_000
 /** Events before anything is measured: a gateway that was never used is smaller. */
 const WARM_UP = 1_000
 
@@ -34,6 +35,7 @@ export async function crowdOfReaders(gateway: GatewayProcess, writer: Redis, rea
     await log.append(['x'.repeat(80)])
     await waitFor(() => arrivals.length === i * readers, { what: `event ${i} to reach everybody (${arrivals.length} came)`, everyMs: 5 })
   }
+  await sleep(SETTLE_MS)
   const busy = await rssMb(gateway.pid)
   for (const subscriber of subscribers) subscriber.close()
   const each = (mb: number) => ((mb - before) * 1024) / (readers - first.length)
