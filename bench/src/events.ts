@@ -2,7 +2,7 @@ import { startRedis } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 
 import { crowdOfReaders } from './events/crowd-of-readers.ts'
-import { barePublish, bareStream, throughGateway, type Way } from './events/latency-of.ts'
+import { appendAlone, barePublish, bareStream, throughGateway, type Way } from './events/latency-of.ts'
 import { DEPLOYMENT } from './events/log-writer.ts'
 import { longLog } from './events/long-log.ts'
 import { subscribeMcp, subscribeSse } from './events/subscribers.ts'
@@ -10,7 +10,7 @@ import { median, percentile, type Result, type Row } from './figures.ts'
 import { startGateway } from './gateway-process.ts'
 
 const READERS = 1_000
-const READERS_EVENTS = 100
+const READERS_EVENTS = 200
 const LONG_LOG = 1_000_000
 
 /**
@@ -26,7 +26,7 @@ export async function benchEvents(rounds: number, count: number): Promise<Result
   try {
     // Further ways (a notice in a chat room) take their place in this list.
     const ways: Way[] = [
-      await barePublish(writer, listener), bareStream(writer, reader),
+      await barePublish(writer, listener), bareStream(writer, reader), await appendAlone(writer),
       await throughGateway('append → SSE subscriber', '≤ 2', writer, (taskId, onNews) => subscribeSse(gateway.url, gateway.key, taskId, onNews)),
       await throughGateway('append → MCP subscriber', '', writer, (taskId, onNews) => subscribeMcp(gateway.url, gateway.key, taskId, onNews)),
     ]
@@ -56,7 +56,7 @@ async function inTurns(ways: readonly Way[], rounds: number, count: number): Pro
     const of = (i: number) => figures[i]?.[p] ?? []
     const ratio = (i: number, to: number) => median(of(i).map((value, round) => value / (of(to)[round] ?? Number.NaN)))
     const times: Row[] = ways.map(({ what }, i) => ({ what: `${what}, p${p}`, value: median(of(i)), unit: 'ms' }))
-    const ratios = ways.flatMap(({ what, aim }, i) => (aim === undefined ? [] : BARE.map((to): Row => ({ what: `${what} ÷ ${ways[to]?.what}, p${p}`, value: ratio(i, to), unit: '×', aim }))))
+    const ratios = ways.flatMap(({ what, aim }, i) => (aim === undefined || aim === '' ? [] : BARE.map((to): Row => ({ what: `${what} ÷ ${ways[to]?.what}, p${p}`, value: ratio(i, to), unit: '×', aim }))))
     return times.concat(ratios)
   })
 }

@@ -6,7 +6,7 @@ import { secureHeaders } from 'hono/secure-headers'
 import { timeout } from 'hono/timeout'
 
 import { type Clock, type Log, LongshoreError, TaskId } from '@longshore/contracts'
-import type { ApiKeys, Doorbell, Ledger } from '@longshore/ledger'
+import { type ApiKeys, type Doorbell, type Ledger, readFrom } from '@longshore/ledger'
 import type { Heartbeat } from '@longshore/queue'
 import type { Readiness } from '@longshore/runtime'
 import { allowedHost } from './access/allowed-host.ts'
@@ -98,8 +98,7 @@ function pages(app: Hono, { ledger, doorbell, workers, deployment, now }: Consol
     const task = id.success ? await ledger.get(id.data) : undefined
     if (task === undefined) throw new LongshoreError('task_not_found', 'there is no such task')
     const after = numberOf(c.req.query('after'), Math.max(task.seq - EVENTS_PER_PAGE, 0))
-    const page = await ledger.read(task.id, { seq: after, id: '' }, EVENTS_PER_PAGE)
-    return c.html(taskPage({ deployment, task, events: page?.kind === 'events' ? page.events : [], now: now() }))
+    return c.html(taskPage({ deployment, task, events: await readFrom(ledger, task.id, after, EVENTS_PER_PAGE), now: now() }))
   })
 }
 

@@ -20,12 +20,15 @@ export async function sendWebResponse(response: Response, out: ServerResponse, s
     out.writeHead(response.status, { ...headers, 'content-length': body.byteLength }).end(body)
     return
   }
-  out.writeHead(response.status, headers)
   const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader()
+  const isGone = () => out.destroyed
+  // Whoever left before the stream began leaves none behind.
+  if (isGone()) return reader.cancel()
   out.once('close', () => void reader.cancel().catch(() => undefined))
+  out.writeHead(response.status, headers)
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     if (out.writableEnded) return
-    if (!out.write(next.value) && !out.destroyed && !(await untilDrained(out, stallMs))) out.destroy()
+    if (!out.write(next.value) && !isGone() && !(await untilDrained(out, stallMs))) out.destroy()
   }
   out.end()
 }

@@ -12,6 +12,15 @@ test('words of one stream that come together are one event; streams and what lie
   expect(shape([say('a'), say('b'), say('c', 'stdout'), say('d'), tool, say('e'), say('f')])).toEqual([say('ab'), say('c', 'stdout'), say('d'), tool, say('ef')])
 })
 
+test('words are put together as far as an event holds them, however they are written in JSON', () => {
+  const shape = createLogShape(() => 0)
+  const words = [...Array.from({ length: 30 }, () => say('x'.repeat(1_000))), ...Array.from({ length: 30 }, () => say('\u001f'.repeat(1_000)))]
+  const logged = textsOf(shape(words))
+  expect(logged.join('')).toBe(textsOf(words).join(''))
+  expect(Math.max(...logged.map((text) => Buffer.byteLength(JSON.stringify(text))))).toBeLessThanOrEqual(12 * 1024)
+  expect(logged).toHaveLength(3 + 15)
+})
+
 test('output beyond the rate is left out, which the log says once; what the agent does goes in all the same', () => {
   let now = 0
   const shape = createLogShape(() => now)
@@ -30,7 +39,7 @@ test('output beyond the rate is left out, which the log says once; what the agen
 
 test('a long text costs as many events as it becomes', () => {
   const shape = createLogShape(() => 0)
-  const long = 'x'.repeat(8 * 1024 * 600)
+  const long = 'x'.repeat(12 * 1024 * 600)
   expect(textsOf(shape([say(long)]))).toEqual([long])
   expect(textsOf(shape([say(long)]))).toEqual([long])
   expect(textsOf(shape([say(long)]))).toEqual([TOO_FAST])

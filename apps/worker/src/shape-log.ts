@@ -3,8 +3,8 @@ import type { ExecutionEvent } from '@longshore/contracts'
 /** What goes into the log of what an execution says. */
 export type ShapeLog = (events: readonly ExecutionEvent[]) => ExecutionEvent[]
 
-/** An event holds less (16 KiB): longer texts are cut by the ledger, with nothing lost. */
-const EVENT_CHARACTERS = 8 * 1024
+/** Bytes of JSON in which words are put together: with the rest of an event below 16 KiB, so that the ledger need not cut them again. */
+const EVENT_BYTES = 12 * 1024
 /** A text that is longer than this goes in whole if there is room for so much of it. */
 const MOST = 200
 /** Events that a task may add at once, and how many each second brings back. */
@@ -40,17 +40,25 @@ export function createLogShape(now: () => number): ShapeLog {
   }
 }
 
-/** Neighbouring words of one stream as one event. */
+/** Neighbouring words of one stream as one event, as far as they fit. */
 function joined(events: readonly ExecutionEvent[]): ExecutionEvent[] {
-  const runs: ExecutionEvent[][] = []
+  const found: ExecutionEvent[] = []
+  let bytes = 0
   for (const event of events) {
-    const last = runs.at(-1)?.[0]
-    if (last?.type === 'task.output' && event.type === 'task.output' && last.payload.stream === event.payload.stream) runs.at(-1)?.push(event)
-    else runs.push([event])
+    const last = found.at(-1)
+    const more = event.type === 'task.output' ? sizeOf(event.payload.text) : 0
+    if (last?.type === 'task.output' && event.type === 'task.output' && last.payload.stream === event.payload.stream && bytes + more <= EVENT_BYTES) {
+      found[found.length - 1] = { type: 'task.output', payload: { ...last.payload, text: last.payload.text + event.payload.text } }
+      bytes += more
+    } else {
+      found.push(event)
+      bytes = more
+    }
   }
-  return runs.flatMap(([first, ...more]) => (first === undefined ? [] : first.type === 'task.output' && more.length > 0 ? [{ ...first, payload: { ...first.payload, text: wordsOf([first, ...more]) } }] : [first]))
+  return found
 }
 
-const wordsOf = (events: readonly ExecutionEvent[]) => events.map((event) => (event.type === 'task.output' ? event.payload.text : '')).join('')
+const sizeOf = (text: string) => Buffer.byteLength(JSON.stringify(text))
 
-const costOf = (event: ExecutionEvent) => (event.type === 'task.output' ? Math.max(1, Math.ceil(event.payload.text.length / EVENT_CHARACTERS)) : 1)
+/** Events that it becomes. */
+const costOf = (event: ExecutionEvent) => (event.type === 'task.output' ? Math.max(1, Math.ceil(sizeOf(event.payload.text) / EVENT_BYTES)) : 1)

@@ -9,7 +9,10 @@ import { rssMb } from '../process-figures.ts'
 import { openLog } from './log-writer.ts'
 import { subscribeSse } from './subscribers.ts'
 
-const SETTLE_MS = 3_000
+/** A gateway that is idle gives back every few seconds what its last burst left. */
+const SETTLE_MS = 10_000
+/** Events before anything is measured: a gateway that was never used is smaller. */
+const WARM_UP = 1_000
 
 /** Many subscribers of one task on one gateway: memory of each, and what an event takes to reach each of them. */
 export async function crowdOfReaders(gateway: GatewayProcess, writer: Redis, readers: number, events: number): Promise<Row[]> {
@@ -19,6 +22,9 @@ export async function crowdOfReaders(gateway: GatewayProcess, writer: Redis, rea
   const open = (count: number) => Promise.all(Array.from({ length: count }, () => subscribeSse(gateway.url, gateway.key, log.taskId, () => arrivals.push(performance.now() - sentAt))))
   // What only the first ones cost is not theirs.
   const first = await open(20)
+  for (let i = 0; i < WARM_UP; i++) await log.append(['x'.repeat(80)])
+  await waitFor(() => arrivals.length === WARM_UP * first.length, { what: 'the first events to reach the first readers' })
+  arrivals.length = 0
   await sleep(SETTLE_MS)
   const before = await rssMb(gateway.pid)
   const subscribers = [...first, ...(await inTurns(readers - first.length, 50, open))]
@@ -29,6 +35,7 @@ export async function crowdOfReaders(gateway: GatewayProcess, writer: Redis, rea
     await log.append(['x'.repeat(80)])
     await waitFor(() => arrivals.length === i * readers, { what: `event ${i} to reach everybody (${arrivals.length} came)`, everyMs: 5 })
   }
+  await sleep(SETTLE_MS)
   const busy = await rssMb(gateway.pid)
   for (const subscriber of subscribers) subscriber.close()
   const each = (mb: number) => ((mb - before) * 1024) / (readers - first.length)

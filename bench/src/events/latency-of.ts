@@ -53,6 +53,20 @@ export function bareStream(writer: Redis, reader: Redis): Way {
   }
 }
 
+/** What the append alone takes: log, global log, record and bell in one step, on the disk. */
+export async function appendAlone(writer: Redis): Promise<Way> {
+  const log = await openLog(writer)
+  return {
+    what: 'append alone',
+    async once() {
+      const begun = performance.now()
+      await log.append([TEXT])
+      return performance.now() - begun
+    },
+    close: () => undefined,
+  }
+}
+
 /** From the call that appends to a task's log, to a subscriber of the gateway. */
 export async function throughGateway(what: string, aim: string, writer: Redis, subscribe: (taskId: string, onNews: OnNews) => Promise<Subscriber>): Promise<Way> {
   const log = await openLog(writer)

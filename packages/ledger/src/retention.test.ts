@@ -2,6 +2,7 @@ import { beforeEach, expect, test } from 'vitest'
 
 import { type Cursor, START } from '@longshore/contracts'
 
+import { readFrom } from './read-from.ts'
 import { claimOf, completed, connect, type World } from './testing/world.ts'
 
 const open = connect()
@@ -39,6 +40,7 @@ test('G6: over a trim, a cursor before the end is reset, one at the end fits, an
   for (const event of events.slice(0, 3)) expect(await read(task.id, event)).toEqual({ kind: 'cursor_reset', earliest: { seq: 3, id: '' }, total: 4 })
   expect(await read(task.id, events[3] as Cursor)).toMatchObject({ kind: 'events', events: [], total: 4 })
   expect(await read(task.id, START)).toMatchObject({ kind: 'events', events: [{ seq: 4, type: 'task.completed' }] })
+  expect((await readFrom(world.ledger, task.id, 2, 100)).map(({ seq }) => seq)).toEqual([4])
   const fleet = await world.ledger.readFleetEvents('0', 100)
   if (fleet.kind !== 'events') throw new Error('a reset')
   expect(fleet.entries.map(({ seq, type, event }) => [seq, type, event?.seq])).toEqual([[1, 'task.queued', undefined], [2, 'task.started', undefined], [3, 'task.output', undefined], [4, 'task.completed', 4]])

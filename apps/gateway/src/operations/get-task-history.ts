@@ -90,7 +90,8 @@ function viewPage(page: Page, after: Cursor) {
     events: events.map(viewEvent),
     events_total: total,
     events_returned: events.length,
-    events_offset: after.seq,
+    // Of a trimmed log the first that is kept is not the first that there was.
+    events_offset: (events[0]?.seq ?? after.seq + 1) - 1,
     has_more_events: cursor.seq < total,
     ...(cursor.seq > 0 && cursor.id === '' ? {} : { next_cursor: formatCursor(cursor) }),
   }

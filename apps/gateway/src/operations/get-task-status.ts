@@ -1,3 +1,4 @@
+import { readFrom } from '@longshore/ledger'
 import { z } from 'zod'
 import { EventView, viewEvent } from './event-view.ts'
 import { defineOperation, type Operation, type Ports } from './operation.ts'
@@ -22,10 +23,10 @@ export function getTaskStatus(ports: Ports): Operation {
     isTool: true,
     async handle({ task_id }, call) {
       const task = await visibleTask(ports, call, task_id)
-      const page = await ports.ledger.read(task.id, { seq: Math.max(0, task.seq - RECENT_EVENTS), id: '' }, RECENT_EVENTS)
+      const recent = await readFrom(ports.ledger, task.id, task.seq - RECENT_EVENTS, RECENT_EVENTS)
       const inputs = (task.asking ?? 0) > 0 ? viewInputs(await ports.ledger.inputs(task.id)) : []
       const sent = task.workspace?.files === undefined ? undefined : await ports.sent.list(task.workspace.files)
-      return { ...viewTask(task, ports.now()), ...(sent === undefined ? {} : { sent_files: sent }), ...(inputs.length === 0 ? {} : { inputs }), recent_events: page?.kind === 'events' ? page.events.map(viewEvent) : [] }
+      return { ...viewTask(task, ports.now()), ...(sent === undefined ? {} : { sent_files: sent }), ...(inputs.length === 0 ? {} : { inputs }), recent_events: recent.map(viewEvent) }
     },
   })
 }

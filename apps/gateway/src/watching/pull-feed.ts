@@ -19,14 +19,14 @@ export function pullFeed({ join, topic, cursor: start, take, onError }: PullOpti
     feed.leave()
   }
   const mayGoOn = () => !state.isOver
-  /** @returns whether there is more to read now */
+  /** @returns whether there is more already */
   const step = async (): Promise<boolean> => {
     state.seen = feed.generation()
     const page = await feed.page(state.cursor)
     if (!mayGoOn()) return false
     state.cursor = page.cursor
     if (!(await take(page)) && mayGoOn()) stop()
-    return mayGoOn() && (page.isMore || state.seen !== feed.generation())
+    return mayGoOn() && page.isMore
   }
   const read = async () => {
     if (state.isReading || state.isOver) return
@@ -39,8 +39,8 @@ export function pullFeed({ join, topic, cursor: start, take, onError }: PullOpti
       state.seen = feed.generation()
     }
     state.isReading = false
-    // A wake that came after the last look found it still reading.
-    if (state.seen !== feed.generation()) void read()
+    // A wake that came since the last look found it still reading.
+    if (mayGoOn() && state.seen !== feed.generation()) void read()
   }
   const feed = join(topic, () => void read())
   void read()

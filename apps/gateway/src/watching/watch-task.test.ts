@@ -187,3 +187,18 @@ test('a gateway that stops tells its readers to come back with their cursor, spr
   expect(JSON.parse(events.at(-1)?.data ?? '')).toMatchObject({ reason: 'shutdown', cursor: events[1]?.id })
   expect(reader.retryMs).toBeGreaterThanOrEqual(500)
 })
+
+test('a log that was trimmed to its end is read to that end, whichever way one comes', async () => {
+  const claim = await running()
+  await say(claim, 'a')
+  await complete(claim)
+  const before = await (await fixture.request(`/api/tasks/${claim.taskId}/history`)).json() as { events: { seq: number; id: string }[] }
+  await fixture.ledger.trimLog(claim.taskId)
+  const [, second] = before.events
+  const late = await watch(claim.taskId, { headers: { 'last-event-id': second === undefined ? '' : formatCursor(second) } })
+  await late.ended()
+  expect(typesOf(late)).toEqual(['cursor_reset', 'task.completed', 'end'])
+  expect(JSON.parse(late.events[0]?.data ?? '')).toEqual({ earliest_seq: 4, cursor: '0' })
+  expect(await (await fixture.request(`/api/tasks/${claim.taskId}/history`)).json()).toMatchObject({ events: [{ seq: 4 }], events_offset: 3, events_total: 4, has_more_events: false })
+  expect(await (await fixture.request(`/api/tasks/${claim.taskId}`)).json()).toMatchObject({ status: 'completed', recent_events: [{ seq: 4, type: 'task.completed' }] })
+})
