@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 
 import { DEEDS, deedsOf, type Deed, may, ruleOf } from './deeds.ts'
 import { createPaceOfPeople } from './pace-of-people.ts'
+import { createPatience } from './patience.ts'
 
 const ALL = Object.keys(DEEDS) as Deed[]
 
@@ -20,6 +21,14 @@ test('who is not named may do nothing; a viewer looks; an operator steers; the d
 test('the guide says the same as the table', async () => {
   const guide = await readFile(join(import.meta.dirname, '../../../../docs/guides/matrix-commands.md'), 'utf8')
   for (const deed of ALL) expect(guide).toContain(`| ${ruleOf(deed).usage} | ${ruleOf(deed).about} | ${ruleOf(deed).role}`)
+})
+
+test('what fails again and again for half a minute is given up; a homeserver that is away for less loses nobody\'s word', () => {
+  let now = 0
+  const patience = createPatience(() => now)
+  expect(Array.from({ length: 20 }, () => patience.isOver('$e'))).not.toContain(true)
+  now = 30_000
+  expect([patience.isOver('$other'), patience.isOver('$e'), patience.isOver('$e')]).toEqual([false, true, false])
 })
 
 test('one person can ask fifteen things at once, then one in two seconds; others are not held up by that', () => {

@@ -15,9 +15,11 @@ export type Said = { eventId: string; sender: string; relation: Relation } & (
   | { kind: 'reaction'; key: string }
 )
 
+// Anything may stand there: some homeservers fail at what is no event's id, again and again.
+const EventName = z.string().regex(/^\$[!-~]{1,254}$/)
 const Relates = z.object({
-  rel_type: z.string().optional().catch(undefined), event_id: z.string().optional().catch(undefined), key: z.string().optional().catch(undefined),
-  is_falling_back: z.boolean().optional().catch(undefined), 'm.in_reply_to': z.object({ event_id: z.string() }).optional().catch(undefined),
+  rel_type: z.string().optional().catch(undefined), event_id: EventName.optional().catch(undefined), key: z.string().optional().catch(undefined),
+  is_falling_back: z.boolean().optional().catch(undefined), 'm.in_reply_to': z.object({ event_id: EventName }).optional().catch(undefined),
 }).catch({})
 const Content = z.object({ msgtype: z.string(), body: z.string() })
 
