@@ -41,3 +41,10 @@ test('one person can ask fifteen things at once, then one in two seconds; others
   now = 60_000
   expect(Array.from({ length: 16 }, () => pace.take('@ann:x')).at(-1)).toBe('first')
 })
+
+test('what was said over an hour in which nobody listened is not too fast when it is read at once; a time in the future or the past gains nothing', () => {
+  const now = 3_600_000
+  const pace = createPaceOfPeople(() => now)
+  expect(new Set(Array.from({ length: 60 }, (_, minute) => pace.take('@ann:x', minute * 60_000)))).toEqual(new Set(['go']))
+  for (const saidAt of [now * 2, 0]) expect(Array.from({ length: 20 }, () => pace.take(`@eve${saidAt}:x`, saidAt)).at(-1)).toBe('more')
+})
