@@ -5,6 +5,7 @@ import { expect, test } from 'vitest'
 
 import { DEEDS, deedsOf, type Deed, may, ruleOf } from './deeds.ts'
 import { createPaceOfPeople } from './pace-of-people.ts'
+import { createPatience } from './patience.ts'
 
 const ALL = Object.keys(DEEDS) as Deed[]
 
@@ -22,6 +23,14 @@ test('the guide says the same as the table', async () => {
   for (const deed of ALL) expect(guide).toContain(`| ${ruleOf(deed).usage} | ${ruleOf(deed).about} | ${ruleOf(deed).role}`)
 })
 
+test('what fails again and again for half a minute is given up; a homeserver that is away for less loses nobody\'s word', () => {
+  let now = 0
+  const patience = createPatience(() => now)
+  expect(Array.from({ length: 20 }, () => patience.isOver('$e'))).not.toContain(true)
+  now = 30_000
+  expect([patience.isOver('$other'), patience.isOver('$e'), patience.isOver('$e')]).toEqual([false, true, false])
+})
+
 test('one person can ask fifteen things at once, then one in two seconds; others are not held up by that', () => {
   let now = 0
   const pace = createPaceOfPeople(() => now)
@@ -31,4 +40,11 @@ test('one person can ask fifteen things at once, then one in two seconds; others
   expect([pace.take('@ann:x'), pace.take('@ann:x')]).toEqual(['go', 'first'])
   now = 60_000
   expect(Array.from({ length: 16 }, () => pace.take('@ann:x')).at(-1)).toBe('first')
+})
+
+test('what was said over an hour in which nobody listened is not too fast when it is read at once; a time in the future or the past gains nothing', () => {
+  const now = 3_600_000
+  const pace = createPaceOfPeople(() => now)
+  expect(new Set(Array.from({ length: 60 }, (_, minute) => pace.take('@ann:x', minute * 60_000)))).toEqual(new Set(['go']))
+  for (const saidAt of [now * 2, 0]) expect(Array.from({ length: 20 }, () => pace.take(`@eve${saidAt}:x`, saidAt)).at(-1)).toBe('more')
 })

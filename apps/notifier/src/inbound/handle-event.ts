@@ -46,7 +46,7 @@ export async function handleEvent(deps: HandleDeps, roomId: string, event: RoomE
   if (said === undefined) return
   const one = await caseOf(deps, roomId, said)
   if (one === undefined) return
-  const pace = deps.pace.take(said.sender)
+  const pace = deps.pace.take(said.sender, one.standing.here === undefined ? undefined : said.at)
   if (pace !== 'go') return slowDown(deps, one, pace === 'first')
   if (said.kind === 'unknown') return hint(deps, one, said.word)
   const { result, answer } = await judge(deps, one)

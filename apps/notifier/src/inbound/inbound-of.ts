@@ -11,6 +11,7 @@ import { createOutbox } from '../outbox/outbox.ts'
 import { may } from './deeds.ts'
 import { createInboxClient } from './inbox-client.ts'
 import { createPaceOfPeople } from './pace-of-people.ts'
+import { createPatience } from './patience.ts'
 import { type Inbound, startInbound } from './start-inbound.ts'
 
 type InboundSettings = Pick<Settings, 'MATRIX_ENABLED' | 'MATRIX_HOMESERVER_URL' | 'MATRIX_ACCESS_TOKEN' | 'MATRIX_USER_ID' | 'MATRIX_AUTHORITY' | 'LONGSHORE_DEPLOYMENT' | 'CANARY_OPENCODE_PERCENT' | 'OPENCODE_SERVER_ENABLED'>
@@ -28,7 +29,7 @@ export function inboundOf(settings: InboundSettings, { redis, ledger, registry, 
     redis, deployment, botId, authority, log, random,
     connect: (signal) => createInboxClient(caller({ baseUrl, token, timeoutMs: CALL_TIMEOUT_MS, signal }), botId),
     ground: { ledger, workers: () => heartbeats.list(), rollout: { get: () => rollout.get(settings), set: (percent, by, wish) => rollout.set(percent, by, wish) } },
-    pace: createPaceOfPeople(now),
+    pace: createPaceOfPeople(now), patience: createPatience(now),
     say: (reply) => outbox.say(reply),
     onDeed: (command, result) => deeds.inc({ command, result }),
   })

@@ -4,6 +4,7 @@ import { MatrixError } from '../matrix/matrix-error.ts'
 import { handleEvent, type HandleDeps } from './handle-event.ts'
 import type { Inbox } from './inbox.ts'
 import type { InboxClient, RoomNews } from './inbox-client.ts'
+import type { Patience } from './patience.ts'
 import { readEvent } from './read-event.ts'
 
 export interface ListenDeps extends HandleDeps {
@@ -11,6 +12,7 @@ export interface ListenDeps extends HandleDeps {
   inbox: Inbox
   /** Whether the homeserver took the last call. */
   onHeard: () => void
+  patience: Patience
 }
 
 /** How long the homeserver may keep us waiting for news. */
@@ -57,9 +59,16 @@ async function dealWith(deps: ListenDeps, { roomId, events, gapBefore }: RoomNew
   const known = await deps.inbox.handled(ours.map(({ event_id }) => event_id))
   for (const event of ours) {
     if (signal.aborted) break
-    if (!known.has(event.event_id)) await handleEvent(deps, roomId, event)
+    if (!known.has(event.event_id)) await handleEvent(deps, roomId, event).catch(unlessTooOften(deps, roomId, event.event_id, signal))
   }
   return ours.map(({ event_id }) => event_id)
+}
+
+/** An event with which this fails again and again is left alone: it must not silence everybody. */
+const unlessTooOften = ({ patience, inbox, log }: ListenDeps, room: string, event: string, signal: AbortSignal) => async (error: unknown): Promise<void> => {
+  if (signal.aborted || !patience.isOver(event)) throw error
+  await inbox.settle(event, undefined)
+  log.error({ err: error, room, event }, 'what somebody said in Matrix could not be dealt with, and is left alone')
 }
 
 /** A window shows the newest only: what lies between it and where we stand is read page by page. @returns oldest first */

@@ -27,13 +27,25 @@ describeNeeding('synapse', 'listening to Matrix', () => {
     await talk.answerTo(await talk.inThread(ann, task, '!status'))
     await first.stop()
     const missed = await talk.inThread(ann, task, '!say from the depth of the gap')
-    for (let i = 0; i < 250; i++) await talk.say(ann, '', undefined, { body: 'just talking' })
+    for (let i = 0; i < 21; i++) await Promise.all(Array.from({ length: 10 }, () => talk.say(ann, 'just talking')))
     const last = await talk.inThread(ann, task, '!say at its end')
     await world.start()
     await talk.answerTo(missed)
     await talk.answerTo(last)
     expect((await world.harbour.ledger.mail(task.id)).map(({ text }) => text)).toEqual(['from the depth of the gap', 'at its end'])
     expect((await audited(world)).map(({ deed }) => deed)).toEqual(['say', 'say', 'status'])
+  })
+
+  test('G14: an event that names what no homeserver can look up silences nobody', { timeout: 60_000 }, async () => {
+    const world = await aHarbour()
+    await world.start()
+    const task = await world.harbour.start()
+    const talk = await talkIn(world, ann, eve)
+    for (const target of [`$${'x'.repeat(40_000)}`, '$a\u0000b', '$', 'none', '$..%2F..', '$?x=1#']) {
+      await talk.react(eve, target, '✅').catch(() => undefined)
+      await talk.say(ann, 'hm', { 'm.in_reply_to': { event_id: target } }).catch(() => undefined)
+    }
+    expect((await talk.answerTo(await talk.inThread(ann, task, '!status'))).content['body']).toContain('Mend the crane')
   })
 
   test('the notifier that listens is killed whenever something was done: each command once, none lost', { timeout: 120_000 }, async () => {

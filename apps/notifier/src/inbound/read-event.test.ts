@@ -41,6 +41,13 @@ test('L-22: own posts, notices, edits, states, encrypted events, redactions and 
   expect(silent).toEqual(silent.map(() => undefined))
 })
 
+test('what is no event\'s id is never looked up', () => {
+  for (const id of ['', '$', 'none', '$a\u0000b', '$a b', `$${'x'.repeat(300)}`, 7]) {
+    expect(read({ 'm.relates_to': { rel_type: 'm.annotation', event_id: id, key: '✅' } }, { type: 'm.reaction' })).toBeUndefined()
+    expect(read({ body: '!status', 'm.relates_to': { 'm.in_reply_to': { event_id: id } } })).toMatchObject({ relation: { replyTo: undefined, thread: undefined } })
+  }
+})
+
 test('what an older client quotes before its reply is not what is said', () => {
   const relates = { 'm.in_reply_to': { event_id: '$card' } }
   expect(read({ body: '> <@bot:x> Running\n> still\n\n!status', 'm.relates_to': relates })).toMatchObject({ deed: 'status', relation: { replyTo: '$card', thread: undefined } })

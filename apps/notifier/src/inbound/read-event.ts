@@ -8,16 +8,18 @@ import { type Deed, DEEDS } from './deeds.ts'
 export interface Relation { replyTo: string | undefined; thread: string | undefined }
 
 /** What somebody said that may concern us. */
-export type Said = { eventId: string; sender: string; relation: Relation } & (
+export type Said = { eventId: string; sender: string; /** As its server says. */ at: number; relation: Relation } & (
   | { kind: 'deed'; deed: Exclude<Deed, 'react'>; words: string }
   | { kind: 'unknown'; word: string }
   /** `key`: the emoji. */
   | { kind: 'reaction'; key: string }
 )
 
+// Anything may stand there: some homeservers fail at what is no event's id, again and again.
+const EventName = z.string().regex(/^\$[!-~]{1,254}$/)
 const Relates = z.object({
-  rel_type: z.string().optional().catch(undefined), event_id: z.string().optional().catch(undefined), key: z.string().optional().catch(undefined),
-  is_falling_back: z.boolean().optional().catch(undefined), 'm.in_reply_to': z.object({ event_id: z.string() }).optional().catch(undefined),
+  rel_type: z.string().optional().catch(undefined), event_id: EventName.optional().catch(undefined), key: z.string().optional().catch(undefined),
+  is_falling_back: z.boolean().optional().catch(undefined), 'm.in_reply_to': z.object({ event_id: EventName }).optional().catch(undefined),
 }).catch({})
 const Content = z.object({ msgtype: z.string(), body: z.string() })
 
@@ -25,17 +27,17 @@ const Content = z.object({ msgtype: z.string(), body: z.string() })
  * What an event asks of us; undefined for all that we do not listen to: our own posts (L-22), notices, which programs write, edits,
  * redactions, what is encrypted.
  */
-export function readEvent({ event_id: eventId, sender, type, content, state_key }: RoomEvent, botId: string): Said | undefined {
+export function readEvent({ event_id: eventId, sender, type, content, state_key, origin_server_ts: at }: RoomEvent, botId: string): Said | undefined {
   if (sender === botId || state_key !== undefined || !Observer.safeParse(sender).success) return undefined
   const relates = Relates.parse(content['m.relates_to'])
   if (type === 'm.reaction') {
     const { rel_type, event_id: target, key } = relates
-    return rel_type === 'm.annotation' && target !== undefined && key !== undefined ? { eventId, sender, relation: { replyTo: target, thread: undefined }, kind: 'reaction', key } : undefined
+    return rel_type === 'm.annotation' && target !== undefined && key !== undefined ? { eventId, sender, at, relation: { replyTo: target, thread: undefined }, kind: 'reaction', key } : undefined
   }
   const message = Content.safeParse(content)
   if (type !== 'm.room.message' || !message.success || message.data.msgtype !== 'm.text' || relates.rel_type === 'm.replace') return undefined
   const relation = relationOf(relates)
-  return { eventId, sender, relation, ...parseWords(relation.replyTo === undefined ? message.data.body : withoutQuote(message.data.body)) }
+  return { eventId, sender, at, relation, ...parseWords(relation.replyTo === undefined ? message.data.body : withoutQuote(message.data.body)) }
 }
 
 /** In a thread a client names the last message as answered, for clients that know no threads: that is no answer to it. */
