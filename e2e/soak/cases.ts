@@ -25,6 +25,8 @@ export const CASES: Readonly<Record<string, SoakCase>> = {
   'g12-drain-command': { file: 'e2e/src/g12-drain.test.ts', test: 'by command' },
   'g7-opencode-sigkill': { file: 'e2e/src/g7-agent-killed.test.ts' },
   'g7-sigkill-opencode': { file: 'e2e/src/g7-sigkill.test.ts', test: 'in opencode mode' },
+  'g8-notices': { file: 'apps/notifier/src/matrix/at-scale.test.ts', test: 'each ending', env: { SOAK_TASKS: '500', SOAK_KILLS: '50' } },
+  'g8-notices-redis': { file: 'apps/notifier/src/matrix/at-scale.test.ts', test: 'the same when', env: { SOAK_TASKS: '500', SOAK_KILLS: '50' } },
   journey: { file: 'e2e/src/in-control.test.ts' },
   versions: { file: 'e2e/src/versions.test.ts' },
 }

@@ -44,6 +44,11 @@ export type WorkerAnswer = z.infer<typeof WorkerAnswer>
 const DrainAnswer = z.looseObject({ name: z.string(), draining: z.boolean(), running: z.int(), message: z.string() })
 const ReplayAnswer = z.looseObject({ ...TaskAnswer.shape, replayed_task_id: z.string() })
 
+const DeadNotices = z.looseObject({
+  total: z.int(), notices: z.array(z.looseObject({ notice_id: z.string(), sink: z.string(), lane: z.string(), kind: z.string(), died_at: z.string(), reason: z.string() })),
+})
+const NoticesReplayed = z.looseObject({ replayed: z.int(), message: z.string() })
+
 interface SubmitInput { task_description: string; agent_id?: string; mode?: string; network?: string; profile?: string; model?: string; image?: string; cpu?: number; memory_mb?: number; env?: string[]; max_attempts?: number; timeout_ms?: number; queue_ttl_ms?: number; permissions?: unknown; callback_url?: string; sync?: boolean; idempotency_key?: string; workspace?: z.input<typeof WorkspaceRequest> }
 
 /** The gateway's HTTP API, as far as the commands use it. Every method throws Complaint with what the gateway said. */
@@ -64,6 +69,9 @@ export interface GatewayClient {
   drain(worker: string, isUndo: boolean): Promise<z.infer<typeof DrainAnswer>>
   poisoned(limit: number, offset: number): Promise<TaskAnswer[]>
   replay(taskId: string): Promise<z.infer<typeof ReplayAnswer>>
+  deadNotices(limit: number, offset: number): Promise<z.infer<typeof DeadNotices>>
+  /** @param which an id, or `all` */
+  replayNotices(which: string): Promise<z.infer<typeof NoticesReplayed>>
   /** Bytes, in pieces. Throws also when they end too early. */
   download(taskId: string, what: 'output' | 'archive'): AsyncIterable<Uint8Array>
 }
@@ -103,6 +111,8 @@ export function createGatewayClient(url: string, key: string): GatewayClient {
       for await (const piece of body ?? []) yield piece as Uint8Array
     },
     replay: (taskId) => call(ReplayAnswer, 'POST', `${task(taskId)}/replay`),
+    deadNotices: (limit, offset) => call(DeadNotices, 'GET', `/api/dead-notices?limit=${limit}&offset=${offset}`),
+    replayNotices: (which) => call(NoticesReplayed, 'POST', '/api/dead-notices/replay', { notice_id: which }),
     setRollout: (percent) => call(RolloutAnswer, 'PUT', '/api/rollout', { opencode_percent: percent }),
   }
 }

@@ -5,6 +5,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 import { openSharedDirectory } from '@longshore/blobs'
 import type { Log, Profiles } from '@longshore/contracts'
 import { createApiKeys, createDoorbell, createLedger, keysOf } from '@longshore/ledger'
+import { createDeadLetters } from '@longshore/outbox'
 import { createDrainRequests, createFilesSecret, createHeartbeats, createTicketProducer, dispatchTickets } from '@longshore/queue'
 import { createRolloutStore } from '@longshore/rollout'
 import { allowedFrom, budgetFrom, checkRedis, connectRedis, createMetrics, networksOf, type Settings, withBlobs } from '@longshore/runtime'
@@ -94,6 +95,7 @@ function connectParts({ settings, redisUrl, log }: GatewayOptions) {
     redis, ledger, doorbell, producer, tickets,
     heartbeats: createHeartbeats(redis, deployment),
     drains: createDrainRequests(redis, deployment),
+    deadNotices: createDeadLetters(redis, deployment),
     apiKeys: createApiKeys(redis, deployment),
     rollout: createRolloutStore(redis, deployment),
     /** Callers of the first moment should not meet connections that are only being made; a Redis that is away does not keep us from listening. */
@@ -126,6 +128,7 @@ function buildFront({ settings, profiles, version, log }: GatewayOptions, parts:
     modes: async () => modeStatuses(await parts.heartbeats.list()),
     workers: parts.heartbeats.list,
     drains: parts.drains,
+    deadNotices: parts.deadNotices,
     files: keptFirst(store, createTaskFiles({ workers: parts.heartbeats.list, secret: createFilesSecret(parts.redis, settings.LONGSHORE_DEPLOYMENT) })),
     sent: createSentFiles({ store, ledgerId: async () => (await parts.ledger.identity()).id, log }),
     newTaskId,

@@ -25,19 +25,19 @@ async function connect(key: string, kind: (typeof CLIENT_KINDS)[number] = '1.x c
 const post = (path: string, body: object = {}, key = fixture.keys.operator) =>
   fixture.request(path, { method: 'POST', key, headers: { 'content-type': 'application/json' }, body: JSON.stringify(body) })
 
-const OPERATORS_TOOLS = ['list_workers', 'drain_worker', 'list_poisoned_tasks', 'replay_task']
+const OPERATORS_TOOLS = ['list_workers', 'drain_worker', 'list_poisoned_tasks', 'replay_task', 'list_dead_notices', 'replay_dead_notices']
 
 test.each(CLIENT_KINDS)('a %s lists an operator\'s tools with an operator\'s key only', async (kind) => {
   const names = async (key: string) => (await (await connect(key, kind)).listTools()).tools.map(({ name }) => name)
-  expect(await names(fixture.keys.alice)).not.toEqual(expect.arrayContaining([expect.stringMatching(/worker|poison|replay/)]))
-  expect((await names(fixture.keys.operator)).slice(-4)).toEqual(OPERATORS_TOOLS)
+  expect(await names(fixture.keys.alice)).not.toEqual(expect.arrayContaining([expect.stringMatching(/worker|poison|replay|dead/)]))
+  expect((await names(fixture.keys.operator)).slice(-6)).toEqual(OPERATORS_TOOLS)
 })
 
 test('G11: an agent\'s key is refused all of them, through both doors, before its input is looked at', async () => {
   const agent = await connect(fixture.keys.alice)
   for (const tool of OPERATORS_TOOLS) expect(await callRefused(agent, tool, { nonsense: 1 })).toMatchObject({ code: 'forbidden', next: expect.stringContaining('operator') as string })
-  for (const path of ['/api/workers', '/api/poisoned-tasks']) expect((await fixture.request(path)).status).toBe(403)
-  for (const path of ['/api/workers/w1/drain', `/api/tasks/task-${'0'.repeat(26)}/replay`]) expect((await post(path, {}, fixture.keys.alice)).status).toBe(403)
+  for (const path of ['/api/workers', '/api/poisoned-tasks', '/api/dead-notices']) expect((await fixture.request(path)).status).toBe(403)
+  for (const path of ['/api/workers/w1/drain', `/api/tasks/task-${'0'.repeat(26)}/replay`, '/api/dead-notices/replay']) expect((await post(path, {}, fixture.keys.alice)).status).toBe(403)
 })
 
 const capabilities = { adopt: true, resume: true, steer: false, pause: false, usage: true, files: false }

@@ -23,23 +23,23 @@ const IDLE_MS = 500
  */
 export async function runCrew(deps: CrewDeps, signal: AbortSignal): Promise<void> {
   const turns = new Set<Promise<void>>()
-  let failed: unknown
+  const broken = new AbortController()
   let ring: Promise<void> | undefined
   const woken = (ms: number) => (ring ??= deps.wait(ms, signal).finally(() => { ring = undefined }))
   try {
-    while (!signal.aborted && failed === undefined) {
+    while (!signal.aborted && !broken.signal.aborted) {
       const found = turns.size < (deps.sink.lanesAtOnce ?? DEFAULT_AT_ONCE) ? await deps.lanes.take() : { waitMs: undefined }
       if (!('lane' in found)) {
         await Promise.race([woken(Math.min(found.waitMs ?? IDLE_MS, IDLE_MS)), ...turns])
         continue
       }
-      const turn = oneTurn(found.lane, deps, signal).catch((error: unknown) => { failed = error }).finally(() => turns.delete(turn))
+      const turn = oneTurn(found.lane, deps, signal).catch((error: unknown) => broken.abort(error)).finally(() => turns.delete(turn))
       turns.add(turn)
     }
   } finally {
     await Promise.all(turns)
   }
-  if (failed !== undefined) throw failed
+  broken.signal.throwIfAborted()
 }
 
 async function oneTurn(lane: HeldLane, deps: CrewDeps, signal: AbortSignal): Promise<void> {

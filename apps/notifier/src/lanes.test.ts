@@ -175,6 +175,16 @@ test('what is refused is a dead letter with its reason, and goes out when it is 
   expect((await dead.list(10, 0)).total).toBe(0)
 })
 
+test('who observes a task changes without an event, and the card says who came and who went', async () => {
+  const { harbour, receiver } = aPort()
+  receiver.notifier('a')
+  const task = await harbour.start({ observers: ['@ann:hs', '@cat:hs'] })
+  await waitFor(() => kindsOf(receiver).includes('card'), { what: 'the card' })
+  await harbour.observe(task, ['@ben:hs', '@cat:hs'])
+  await waitFor(() => kindsOf(receiver).includes('card edit'), { what: 'an edit' })
+  expect(receiver.got.at(-1)?.letter).toMatchObject({ observers: ['@ben:hs', '@cat:hs'], left: ['@ann:hs'] })
+})
+
 function raise(): never {
   throw new Error('not there')
 }

@@ -29,7 +29,7 @@ function matrixSinkOf(settings: MatrixSettings, { log, now, signal, files }: Sin
   return createMatrixSink({
     client: createMatrixClient({ baseUrl, token, timeoutMs: CALL_TIMEOUT_MS, signal }),
     plan: {
-      per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, speakers: [],
+      per: settings.MATRIX_ROOMS ?? 'agent', given: settings.MATRIX_ROOM_ID, deployment: settings.LONGSHORE_DEPLOYMENT, botId, observers: settings.MATRIX_DEFAULT_HUMAN_OBSERVERS, speakers: [], answerers: [],
     },
     files,
     log,

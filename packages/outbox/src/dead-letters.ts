@@ -44,6 +44,7 @@ const Told = z.object({ kind: z.string(), task_id: z.string().optional() })
 
 export function createDeadLetters(redis: Redis, deployment: string): DeadLetters {
   const newest = async (sink: string, most: number): Promise<DeadLetter[]> => {
+    if (most < 1) return []
     const prefix = outboxPrefix(deployment, sink)
     const ids = await redis.zrevrange(`${prefix}dead:times`, 0, most - 1)
     const stored = ids.length === 0 ? [] : await redis.hmget(`${prefix}dead:letters`, ...ids)

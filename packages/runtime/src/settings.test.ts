@@ -37,6 +37,13 @@ test('Matrix without a homeserver is a contradiction that names what is missing'
   expect(() => loadSettings({ MATRIX_ENABLED: 'true' })).toThrow(/MATRIX_HOMESERVER_URL: not set, but MATRIX_ENABLED=true needs it/)
 })
 
+test('one given room is for all tasks: a room per agent or task contradicts it', () => {
+  const matrix = { MATRIX_ENABLED: 'true', MATRIX_HOMESERVER_URL: 'https://m.example', MATRIX_ACCESS_TOKEN: 't', MATRIX_USER_ID: '@b:m.example', MATRIX_ROOM_ID: '!r:m.example' }
+  expect(() => loadSettings({ ...matrix, MATRIX_ROOMS: 'task' })).toThrow(/MATRIX_ROOMS: got "task", allowed: deployment, because MATRIX_ROOM_ID/)
+  expect(() => loadSettings({ ...matrix, MATRIX_ROOMS: 'one' })).toThrow(/MATRIX_ROOMS: got "one", allowed: agent, deployment or task/)
+  expect(loadSettings({ ...matrix, MATRIX_ROOMS: 'deployment' }).MATRIX_ROOMS).toBe('deployment')
+})
+
 test('every variable says what it means', () => {
   for (const row of settingRows()) expect(`${row.name}: ${row.about}`).toMatch(/: \S/)
 })

@@ -2,6 +2,7 @@ import type { Command } from '../command.ts'
 import { healthCommand } from './health.ts'
 import { keyCommands } from './keys.ts'
 import { downloadCommands } from './downloads.ts'
+import { noticeCommands } from './notices.ts'
 import { poisonCommands } from './poison.ts'
 import { rolloutCommands } from './rollout.ts'
 import { settingsCommand } from './settings.ts'
@@ -10,4 +11,4 @@ import { upCommand } from './up.ts'
 import { usageCommand } from './usage.ts'
 import { workerCommands } from './workers.ts'
 
-export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, ...downloadCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...rolloutCommands, ...keyCommands, settingsCommand]
+export const COMMANDS: readonly Command[] = [upCommand, ...taskCommands, ...downloadCommands, healthCommand, usageCommand, ...workerCommands, ...poisonCommands, ...noticeCommands, ...rolloutCommands, ...keyCommands, settingsCommand]

@@ -1,5 +1,6 @@
 import { SILENT, type TaskId } from '@longshore/contracts'
 import { createLedger, type Ledger } from '@longshore/ledger'
+import { noteSink, outboxPrefix } from '@longshore/outbox'
 import { createHeartbeats, type Heartbeat, type Heartbeats } from '@longshore/queue'
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { Redis } from 'ioredis'
@@ -115,4 +116,22 @@ test('what tasks used is shown as a table, or that it is nothing', async () => {
     `${day}  agent-7  opencode  docker  1,234   5,600       0.0123`,
     'total                                  1,234   5,600       0.0123', '',
   ].join('\n'))
+})
+
+test('notices that were refused are listed with the reason, and replayed one by one or all', async () => {
+  expect((await run('notices', 'dead')).said).toBe('No notice was refused.\n')
+  const prefix = outboxPrefix(gateway.deployment, 'matrix')
+  await noteSink(redis, gateway.deployment, 'matrix')
+  for (const [i, id] of ['completion:task-1:E', 'reply:c1'].entries()) {
+    await redis.hset(`${prefix}dead:letters`, id, JSON.stringify({ at: 1_000 * i, reason: 'M_TOO\u001B[2J_LARGE', lane: 'agent:a', line: 'top', notice: JSON.stringify({ kind: id.split(':')[0], task_id: 'task-1' }) }))
+    await redis.zadd(`${prefix}dead:times`, 1_000 * i, id)
+  }
+  const listed = await run('notices', 'dead')
+  expect(listed.said.split('\n').slice(0, 2)).toEqual(['1970-01-01 00:00:01  matrix  reply  reply:c1', '    agent:a: M_TOO[2J_LARGE'])
+  expect(listed.said).toContain('2 in all.')
+  expect(await run('notices', 'replay', 'nothing')).toMatchObject({ code: 1, complained: expect.stringMatching(/^notice_id: no dead notice "nothing"/) as string })
+  expect((await run('notices', 'replay', 'reply:c1')).said).toBe('1 waits in the outbox again.\n')
+  expect((await run('notices', 'replay', 'all')).said).toBe('1 waits in the outbox again.\n')
+  expect(await redis.hkeys(`${prefix}outbox`)).toEqual(['reply:c1', 'completion:task-1:E'])
+  expect((await run('notices', 'dead', '--json')).said).toBe('{\n  "total": 0,\n  "notices": []\n}\n')
 })

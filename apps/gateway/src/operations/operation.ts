@@ -1,5 +1,6 @@
 import type { Allowed, Budget, Network, NewTask, PausedEnd, Profiles, Task, Ticket } from '@longshore/contracts'
 import type { Doorbell, Ledger, Scope } from '@longshore/ledger'
+import type { DeadLetters } from '@longshore/outbox'
 import type { DrainRequests, Heartbeat } from '@longshore/queue'
 import type { RolloutPolicy } from '@longshore/rollout'
 import type { z } from 'zod'
@@ -39,6 +40,8 @@ export interface Ports {
   /** Workers that are alive, by name. */
   workers(): Promise<Heartbeat[]>
   drains: DrainRequests
+  /** What receivers of notices refused for good. */
+  deadNotices: DeadLetters
   files: TaskFiles
   /** Files that are sent along with tasks. */
   sent: SentFilesPort

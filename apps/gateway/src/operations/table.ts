@@ -1,4 +1,5 @@
 import { answerTaskInput } from './answer-task-input.ts'
+import { listDeadNotices, replayDeadNotices } from './dead-notices.ts'
 import { executeTask } from './execute-task.ts'
 import { getTaskArchive } from './get-task-archive.ts'
 import { getTaskDiff } from './get-task-diff.ts'
@@ -22,6 +23,6 @@ import { drainWorker, listWorkers } from './workers.ts'
 export function operationTable(ports: Ports): readonly Operation[] {
   return [
     executeTask, getTaskStatus, getTaskHistory, sendTaskMessage, sendTaskControl, answerTaskInput, getTaskFiles, readTaskFile, getTaskDiff, getTaskOutput, getTaskArchive, getUsage, ping, health, listTasks,
-    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask,
+    getRollout, setRollout, listWorkers, drainWorker, listPoisonedTasks, replayTask, listDeadNotices, replayDeadNotices,
   ].map((make) => make(ports))
 }

@@ -34,7 +34,7 @@ export function messageOf(notice: Notice, { root, posted, answerers = [] }: Wher
   return root === undefined ? message : { ...message, 'm.relates_to': threadUnder(root, root) }
 }
 
-/** An answer to what somebody said: beside it, in its thread where there is one. Whoever asked hears of it, and nobody else. */
+/** An answer to what somebody said: beside it, in its thread where there is one. It pings nobody: who asked is there. */
 export function replyOf(reply: Reply): Record<string, unknown> {
   const { reply_to: to, thread_root: root } = reply
   return {

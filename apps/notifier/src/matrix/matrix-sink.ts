@@ -32,7 +32,7 @@ const LANES_AT_ONCE = 8
 export function createMatrixSink({ client, plan, files, log, now }: MatrixSinkDeps): Sink {
   const people = createPeople(client, log)
   const places = createPlaces({ client, plan, people, log, now })
-  const answerers = plan.speakers.length > 0 ? plan.speakers : plan.observers
+  const answerers = plan.answerers.length > 0 ? plan.answerers : plan.observers
   const laneFor = (letter: Letter) => laneOf(letter, plan)
   return {
     name: 'matrix',

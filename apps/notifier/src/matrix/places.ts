@@ -27,13 +27,13 @@ export interface PlacesDeps { client: MatrixClient; plan: RoomPlan; people: Peop
 export function createPlaces({ client, plan, people, log, now }: PlacesDeps): Places {
   const rooms = new Map<string, Seen<string>>()
   let account: Seen<string> | undefined
-  const isFresh = (seen: Seen<string> | undefined): seen is Seen<string> => seen !== undefined && now() - seen.at < TRUSTED_MS
+  const isFresh = (seen: Seen<string>): boolean => now() - seen.at < TRUSTED_MS
   const checkAccount = async () => {
-    if (!isFresh(account)) account = { value: await accountOf(client, plan.botId), at: now() }
+    if (account === undefined || !isFresh(account)) account = { value: await accountOf(client, plan.botId), at: now() }
   }
   const openLane = async (lane: string, title: string | undefined, invited: readonly string[]): Promise<string> => {
     const known = rooms.get(lane)
-    if (isFresh(known)) return known.value
+    if (known !== undefined && isFresh(known)) return known.value
     const wish = wishOf(lane, title, plan)
     const space = wish.kind === 'ours' && wish.inSpace ? await openLane('space', undefined, []) : undefined
     const roomId = await openRoom(client, wish, plan, [...plan.observers, ...invited], space)

@@ -1,4 +1,5 @@
 import type { Letter } from '../notice.ts'
+import { cleanLine } from '../render/safe-text.ts'
 
 /** Which tasks share a room: all of the deployment, those of one agent, or none. */
 export type RoomsPer = 'deployment' | 'agent' | 'task'
@@ -13,6 +14,8 @@ export interface RoomPlan {
   observers: readonly string[]
   /** Who may speak in rooms of ours; all others read and react. */
   speakers: readonly string[]
+  /** Whom an open question pings besides the task's observers; nobody is named: those whom the operator wants in every room. */
+  answerers: readonly string[]
 }
 
 /** A room of ours as it is to be; `alias` is the local part. */
@@ -28,12 +31,12 @@ export function laneOf(letter: Letter, { per, given }: Pick<RoomPlan, 'per' | 'g
 
 /** Deployments' names have no `_`: two rooms never share an alias. */
 export function wishOf(lane: string, title: string | undefined, { given, deployment }: Pick<RoomPlan, 'given' | 'deployment'>): RoomWish {
-  const [what, whose = ''] = lane.split(/:(.*)/s)
+  const [what = '', whose = ''] = lane.split(/:(.*)/s)
   const ours = (form: Omit<RoomForm, 'kind' | 'isSpace' | 'inSpace'>, more: Partial<RoomForm> = {}): RoomForm => ({ kind: 'ours', isSpace: false, inSpace: false, ...form, ...more })
   if (lane.startsWith('!')) return { kind: 'given', room: lane }
   switch (what) {
     case 'agent': return ours({ alias: `longshore-${deployment}_agent_${whose}`, name: `Longshore · ${whose}`, topic: `Coding tasks of ${whose} as they run: one thread per task.` })
-    case 'task': return ours({ alias: `longshore-${deployment}_${whose}`, name: title ?? whose, topic: `The coding task ${whose} as it runs.` }, { inSpace: true })
+    case 'task': return ours({ alias: `longshore-${deployment}_${whose}`, name: cleanLine(title ?? whose, 80), topic: `The coding task ${whose} as it runs.` }, { inSpace: true })
     case 'space': return ours({ alias: `longshore-${deployment}_tasks`, name: `Longshore · ${deployment}`, topic: 'Coding tasks as they run: one room per task.' }, { isSpace: true })
     default:
       if (given !== undefined) return { kind: 'given', room: given }

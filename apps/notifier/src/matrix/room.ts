@@ -35,7 +35,7 @@ async function enterOurs(client: MatrixClient, form: RoomForm, plan: RoomPlan, i
   // createRoom has no transaction id: the alias makes a second call find the first one's room.
   const roomId = found ?? await client.createRoom(requestFor(form, people, space, server)).catch(on('M_ROOM_IN_USE', () => client.resolveAlias(alias)))
   await checkMaker(client, roomId, alias, plan.botId)
-  if (space !== undefined) await client.setState(space, 'm.space.child', roomId, { via: [server] })
+  if (space !== undefined && (await client.roomState(space, 'm.space.child', roomId)) === undefined) await client.setState(space, 'm.space.child', roomId, { via: [server] })
   await letSpeak(client, roomId, plan.speakers)
   return roomId
 }

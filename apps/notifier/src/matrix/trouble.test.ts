@@ -115,22 +115,23 @@ describeNeeding('synapse', 'trouble with Matrix', () => {
 })
 
 describeNeeding('synapse', 'the rate limits that a homeserver ships', () => {
-  test('three busy tasks make no storm of refusals, and their endings come soon', async () => {
+  test('ten busy tasks make no storm of refusals, and all their endings are told within ten seconds', async () => {
     const server = ends(await startHomeserver('default'))
     const proxy = ends(await startProxy(server.baseUrl))
     const { harbour, start, said } = await aWorld(server, { MATRIX_HOMESERVER_URL: proxy.url })
     await start()
-    const tasks = [await harbour.start(), await harbour.start(), await harbour.start()]
+    const tasks = await Promise.all(Array.from({ length: 10 }, () => harbour.start()))
+    // Long enough for the ten cards to be there and the receiver's patience to have grown back.
     const begun = performance.now()
-    for (let i = 0; performance.now() - begun < 20_000; i++) {
+    for (let i = 0; performance.now() - begun < 60_000; i++) {
       for (const task of tasks) await harbour.say(task, bash(`step ${i}`))
       await new Promise((resolve) => setTimeout(resolve, 200))
     }
     const ended = performance.now()
     for (const task of tasks) await harbour.complete(task, 'done')
-    await waitFor(async () => completionsOf(await said()).length === 3, { what: 'three completions', timeoutMs: 30_000, everyMs: 200 })
+    await waitFor(async () => completionsOf(await said()).length === 10, { what: 'ten completions', timeoutMs: 30_000, everyMs: 200 })
     const tookMs = performance.now() - ended
     const limited = proxy.calls.filter((call) => call.status === 429).length
     expect({ tookMs: tookMs < 10_000, limited: limited <= 6 }, `took ${tookMs} ms, ${limited} refusals of ${proxy.calls.filter(isSend).length} sends`).toEqual({ tookMs: true, limited: true })
-  }, 90_000)
+  }, 150_000)
 })

@@ -50,7 +50,7 @@ export function createLanes({ redis, deployment, sink }: OutboxOf, accountOf: (l
     async take() {
       const [lane, n] = (await redis.eval(TAKE, 1, prefix, LEASE_MS)) as [string, number]
       if (lane === '') return { waitMs: n < 0 ? undefined : n }
-      return { lane: heldLane(redis, prefix, lane, Number(n), accountOf(lane)) }
+      return { lane: heldLane(redis, prefix, lane, n, accountOf(lane)) }
     },
     async renew(held) {
       if (held.length === 0) return []

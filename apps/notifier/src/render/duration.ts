@@ -12,6 +12,11 @@ function withRest(whole: string, rest: number, unit: string): string {
   return rest === 0 ? whole : `${whole} ${rest} ${unit}`
 }
 
+/** `24 Nov, 14:03 UTC`: of what may be a day away. */
+export function dayText(at: number): string {
+  return `${new Date(at).toLocaleDateString('en-GB', { day: 'numeric', month: 'short', timeZone: 'UTC' })}, ${clockText(at)}`
+}
+
 /** `14:03 UTC`: a card stays for days in front of people in several time zones. */
 export function clockText(at: number): string {
   return `${new Date(at).toISOString().slice(11, 16)} UTC`

@@ -4,7 +4,7 @@ import { adviceOnFailure, adviceOnLimit, sayLimit } from './advice.ts'
 import { durationText } from './duration.ts'
 import { bold, count, dotted, grouped, type Line, moneyText, quote, type Rendered, renderLines, stateName, text } from './lines.ts'
 import { attemptText } from './render-card.ts'
-import { cleanLine, cleanText, lastPart } from './safe-text.ts'
+import { cleanLine, cleanText, lastPart, personText } from './safe-text.ts'
 
 export type EndEvent = Extract<TaskEvent, { type: `task.${EndState}` }>
 
@@ -17,14 +17,13 @@ const FILES_NAMED = 5
 export function renderCompletion(task: Task, view: TaskView, event: EndEvent, lacksFiles = false): Rendered {
   const lines = [
     bold(`${stateName(endOf(event))} · ${cleanLine(task.title, 120)}`),
-    text(dotted(event.payload.attempt === 0 ? 'never started' : durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }))),
+    text(dotted(event.payload.attempt === 0 ? 'never started' : durationText(event.payload.duration_ms), task.mode, attemptText({ ...task, attempt: event.payload.attempt }), usageText(event.payload.result?.usage))),
     ...reason(event),
-    text(usageText(event.payload.result?.usage)),
     text(filesText(event.payload.result, view)),
     text(gitText(event.payload.result)),
     text(unreadText(event.payload.undelivered)),
     quote(outputText(event.payload.result)),
-    text(lacksFiles && event.payload.attempt > 0 ? `Patch and log are not attached, this notifier has no BLOBS_DIR: longshore output ${task.id}` : ''),
+    text(lacksFiles && event.payload.attempt > 0 ? `Not attached (this notifier has no BLOBS_DIR): longshore output ${task.id}` : ''),
   ]
   return renderLines(lines.filter((line) => line.text !== ''))
 }
@@ -48,13 +47,13 @@ function reason(event: EndEvent): Line[] {
     case 'task.timeout':
       return [text(sayLimit(event.payload.limit, event.payload.limit_ms)), text(`What to do: ${adviceOnLimit(event.payload.limit)}`)]
     case 'task.cancelled':
-      return [text(cleanLine(`By ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 500))]
+      return [text(cleanLine(`By ${personText(event.payload.by)}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 500))]
   }
 }
 
 /** Tokens as budgets count them: without what is read from the provider's cache. */
-function usageText(usage: Usage | undefined): string {
-  if (usage === undefined) return ''
+function usageText(usage: Usage | undefined): string | undefined {
+  if (usage === undefined) return undefined
   const tokens = usage.input_tokens + usage.output_tokens + usage.reasoning_tokens + usage.cache_write_tokens
   return tokens === 0 ? '' : dotted(`${grouped(tokens)} tokens`, usage.cost_micros === 0 ? undefined : `cost ${moneyText(usage.cost_micros)}`)
 }

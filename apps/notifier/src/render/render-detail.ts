@@ -1,7 +1,7 @@
 import type { TaskEvent } from '@longshore/contracts'
 import { durationText } from './duration.ts'
 import { type Line, quote, type Rendered, renderLines, text } from './lines.ts'
-import { cleanLine, cleanText, lastPart } from './safe-text.ts'
+import { cleanLine, cleanText, lastPart, personText } from './safe-text.ts'
 
 const MAX_MESSAGE = 600
 
@@ -24,10 +24,11 @@ function linesOf(event: TaskEvent): Line[] | undefined {
     case 'task.resumed':
       return [text(cleanLine(`▶️ Goes on, on ${event.payload.worker}: ${event.payload.detail}`, 300))]
     case 'task.paused':
-      return [text(cleanLine(`⏸️ Paused by ${event.payload.by}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 300))]
+      return [text(cleanLine(`⏸️ Paused by ${personText(event.payload.by)}${event.payload.reason === undefined ? '' : `: ${event.payload.reason}`}`, 300))]
     case 'task.message':
-      return [text(cleanLine(`✉️ To the agent, from ${event.payload.by}`, 160)), quote(lastPart(cleanText(event.payload.text).trim(), MAX_MESSAGE))]
-    default:
+      return [text(cleanLine(`✉️ To the agent, from ${personText(event.payload.by)}`, 160)), quote(lastPart(cleanText(event.payload.text).trim(), MAX_MESSAGE))]
+    case 'task.queued': case 'task.started': case 'task.output': case 'task.tool': case 'task.file_changed': case 'task.usage': case 'task.message_delivered':
+    case 'task.input_required': case 'task.input_answered': case 'task.completed': case 'task.failed': case 'task.timeout': case 'task.cancelled':
       return undefined
   }
 }

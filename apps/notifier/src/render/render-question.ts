@@ -1,13 +1,14 @@
 import type { Task } from '@longshore/contracts'
 import type { Asked } from '../task-view.ts'
-import { clockText } from './duration.ts'
-import { bold, type Line, quote, type Rendered, renderLines, text } from './lines.ts'
-import { cleanLine, lastPart } from './safe-text.ts'
+import { dayText } from './duration.ts'
+import { bold, code, type Line, quote, type Rendered, renderLines, text } from './lines.ts'
+import { cleanLine, lastPart, personText } from './safe-text.ts'
 
 const KEYCAPS = ['1️⃣', '2️⃣', '3️⃣', '4️⃣', '5️⃣', '6️⃣', '7️⃣', '8️⃣', '9️⃣', '🔟']
 /** How a choice is marked, and with which reaction it is taken. */
 const markOf = (i: number): string => KEYCAPS[i] ?? `${i + 1}.`
-const MAX_SHOWN = 1_500
+/** Characters of a question, and of all its choices together: an event holds them twice, and escaping makes more of them. */
+const [MAX_SHOWN, MAX_CHOICES_SHOWN] = [800, 900]
 
 /** A question as long as it is open: what is asked, and how to answer in a second. */
 export function renderQuestion(task: Task, asked: Asked): Rendered {
@@ -24,21 +25,22 @@ export function renderMoot(task: Task, asked: Asked): Rendered {
 }
 
 function permissionLines(): Line[] {
-  return [text('✅ allow once · ❌ deny: react with one, or write here:'), text('!approve · !approve always · !deny why not')]
+  return [text('React with ✅ to allow it once or ❌ to deny it, or write here:'), code('!approve · !approve always · !deny why not')]
 }
 
 function choiceLines({ choices, free_text: freeText, multiple }: Asked): Line[] {
-  if (choices.length === 0) return [text('Write here: !answer your words')]
-  const how = `${choices.length > KEYCAPS.length ? 'Write' : 'React with a number, or write'} here: !answer ${choices.length > 1 ? '1' : 'your choice'}`
+  if (choices.length === 0) return [text('Write here:'), code('!answer your words')]
+  const ways = [multiple ? '!answer 1, 2' : '!answer 1', ...(freeText ? ['!answer your own words'] : []), '!deny to go on without']
   return [
-    ...choices.map((choice, i) => text(`${markOf(i)} ${choice}`)),
-    text(`${how}${freeText ? ', or !answer your own words' : ''}${multiple ? ' (more than one may be right)' : ''}`),
+    ...choices.map((choice, i) => text(`${markOf(i)} ${cleanLine(choice, Math.max(20, Math.floor(MAX_CHOICES_SHOWN / choices.length)))}`)),
+    text(choices.length > KEYCAPS.length ? 'Write here:' : 'React with a number, or write here:'),
+    code(ways.join(' · ')),
   ]
 }
 
 function untilLine({ kind, expires_at: until }: Asked): Line[] {
   if (until === undefined) return []
-  return [text(`Until ${clockText(until)}; then ${kind === 'permission' ? 'the deployment\'s default holds' : 'the agent goes on without an answer'}.`)]
+  return [text(`Until ${dayText(until)}; then ${kind === 'permission' ? 'the deployment\'s default holds' : 'the agent goes on without an answer'}.`)]
 }
 
 function answerHeadline({ kind, answer }: Asked): string {
@@ -51,5 +53,5 @@ function answerHeadline({ kind, answer }: Asked): string {
 function answerLines({ kind, answer }: Asked): Line[] {
   if (answer === undefined || answer.why === 'withdrawn') return []
   const words = kind === 'question' ? answer.text : answer.text === 'always' ? 'always, for the rest of the task' : ''
-  return [text(words === '' ? '' : `→ ${words}`), text(answer.message === undefined ? '' : `“${answer.message}”`), text(answer.why === 'expired' ? '' : `By ${answer.by}`)]
+  return [text(words === '' ? '' : `→ ${words}`), text(answer.message === undefined ? '' : `“${answer.message}”`), text(answer.why === 'expired' ? '' : `By ${personText(answer.by)}`)]
 }

@@ -6,6 +6,7 @@ import { draftNotices } from '../draft-notices.ts'
 import { advanceView, EMPTY_VIEW } from '../task-view.ts'
 import { aTask, anEvent } from '../testing/samples.ts'
 import { durationText } from './duration.ts'
+import { moneyText } from './lines.ts'
 import { renderCard } from './render-card.ts'
 import { type EndEvent, renderCompletion } from './render-completion.ts'
 
@@ -104,20 +105,68 @@ describe.each(HOSTILE)('G14: hostile text (%s) everywhere', (_, evil) => {
   const view = viewOf(bash(evil), { type: 'task.file_changed', payload: { path: evil, change: 'added' } }, { type: 'task.paused', payload: { by: evil, reason: evil } })
   const task = aTask({ title: evil, agent_id: evil, state: 'paused' })
   const failed = anEvent({ type: 'task.failed', payload: { attempt: 1, duration_ms: 1, failure: { code: 'agent_error', message: evil.slice(0, 4096) }, result: result(evil, 3) } }) as EndEvent
+  const asked: EventDraft = { type: 'task.input_required', payload: { input_id: `input-${'0'.repeat(16)}`, kind: 'question', question: evil.slice(0, 4_000), choices: Array.from({ length: 20 }, () => evil.slice(0, 200)) } }
+  const told: EventDraft = { type: 'task.message', payload: { message_id: 'm', message_type: 'update', by: evil, text: evil } }
+  const questions = (more: EventDraft[]) => draftNotices(task, viewOf(asked, ...more), [asked, told, ...more].map((draft, i) => anEvent(draft, i + 1))).notices.filter(({ kind }) => kind !== 'card')
+  const thread = [...questions([]), ...questions([{ type: 'task.input_answered', payload: { input_id: `input-${'0'.repeat(16)}`, answer: evil, by: evil, message: evil } }])]
   const notices = draftNotices(task, view, [anEvent(bash(evil)), { ...completed(evil, 3), known: true }, { ...failed, known: true }]).notices
 
   test('is data in a bounded, well-formed message', () => {
     expect(notices.map((notice) => notice.kind)).toEqual(['card', 'completion', 'completion'])
-    for (const notice of notices) {
+    expect(thread.map((notice) => notice.kind)).toEqual(['detail', 'question', 'detail', 'question'])
+    for (const notice of [...notices, ...thread]) {
       const content = messageOf(notice, { root: '$root', posted: '$posted' })
       const json = JSON.stringify(content)
       expect(json).not.toMatch(/\\ud[89a-f]/) // JSON.stringify escapes lone surrogates only
       expect(Buffer.byteLength(json)).toBeLessThan(30_000)
+      // Homeservers refuse events with floats.
+      expect(numbersIn(content).every(Number.isSafeInteger)).toBe(true)
       expect(Buffer.byteLength(notice.plain) + Buffer.byteLength(notice.html)).toBeLessThan(12_000)
       expect(notice.html.replace(/<\/?(b|br|code|blockquote)>/g, '')).not.toMatch(/[<>]/)
       expect(notice.plain).not.toMatch(/(?!\n)[\p{Cc}\u202A-\u202E\u2066-\u2069\uFEFF]/u)
     }
   })
+})
+
+function numbersIn(value: unknown): number[] {
+  if (typeof value === 'number') return [value]
+  return typeof value === 'object' && value !== null ? Object.values(value).flatMap(numbersIn) : []
+}
+
+describe('a question', () => {
+  const permission: EventDraft = { type: 'task.input_required', payload: { input_id: `input-${'1'.repeat(16)}`, kind: 'permission', question: 'bash: git push', choices: ['allow', 'always', 'deny'], expires_at: Date.UTC(2026, 10, 24, 14, 3) } }
+  const colour: EventDraft = { type: 'task.input_required', payload: { input_id: `input-${'0'.repeat(16)}`, kind: 'question', question: 'Which colour?', choices: ['red', 'green'], free_text: true } }
+  const draft = (state: 'running' | 'input_required' | 'completed', ...drafts: EventDraft[]) => draftNotices(aTask({ state }), viewOf(...drafts), drafts.map((one, i) => anEvent(one, i + 1)))
+  const questions = (...args: Parameters<typeof draft>) => draft(...args).notices.filter(({ kind }) => kind === 'question')
+
+  test('says what is asked, how to answer it and until when', () => {
+    expect(questions('input_required', colour, permission).map(({ plain, status }) => [plain, status])).toEqual([
+      ['❓ Question · Fix the flaky test\n> Which colour?\n1️⃣ red\n2️⃣ green\nReact with a number, or write here:\n!answer 1 · !answer your own words · !deny to go on without', 'input_required'],
+      ['🔐 Permission · Fix the flaky test\n> bash: git push\nReact with ✅ to allow it once or ❌ to deny it, or write here:\n!approve · !approve always · !deny why not\nUntil 24 Nov, 14:03 UTC; then the deployment\'s default holds.', 'input_required'],
+    ])
+  })
+
+  test('becomes its answer, with who gave it; then nobody is told of it again', () => {
+    const answer: EventDraft = { type: 'task.input_answered', payload: { input_id: `input-${'1'.repeat(16)}`, answer: 'deny', by: 'matrix:@ann:hs', message: 'never' } }
+    const { view } = draft('input_required', permission)
+    const next = draftNotices(aTask(), advanceView(view, anEvent(answer, 2)), [anEvent(answer, 2)])
+    expect(next.notices.filter(({ kind }) => kind === 'question')).toMatchObject([{ plain: '❌ Denied · Fix the flaky test\n> bash: git push\n“never”\nBy @ann:hs', status: 'running', input_id: `input-${'1'.repeat(16)}` }])
+    expect(next.view.asked).toEqual([])
+  })
+
+  test('that is still open when its task ends is not needed any more', () => {
+    const { view } = draft('input_required', colour)
+    const end = { ...completed('x'), known: true as const }
+    expect(draftNotices(aTask({ state: 'completed' }), view, [end]).notices.map(({ kind, plain }) => [kind, plain.split('\n')[0]])).toContainEqual(['question', '⚪ Not needed any more · Fix the flaky test'])
+  })
+
+  test.each([['withdrawn', '⚪ Not asked any more'], ['expired', '⌛ Nobody answered in time']] as const)('says that it was %s', (why, words) => {
+    expect(questions('running', colour, { type: 'task.input_answered', payload: { input_id: `input-${'0'.repeat(16)}`, answer: '', by: 'x', why } })[0]?.plain).toContain(words)
+  })
+})
+
+test.each([[182_430, '0.18243'], [0, '0.00'], [1_234_567_000_000, '1,234,567.00'], [1, '0.000001']])('%i micro-units are %s', (micros, words) => {
+  expect(moneyText(micros)).toBe(words)
 })
 
 test.each([[0, '0.0 s'], [8_400, '8.4 s'], [10_000, '10 s'], [59_900, '1 min'], [130_000, '2 min 10 s'], [3_600_000, '1 h'], [3_900_000, '1 h 5 min']])('%i ms is %s', (ms, words) => {

@@ -27,6 +27,9 @@ export function lastPart(text: string, maxCharacters: number): string {
   return `…${newline >= 0 && newline < maxCharacters / 4 ? tail.slice(newline) : tail}`
 }
 
+/** Who did something, as people write it: a Matrix user without the word that names the network. */
+export const personText = (by: string): string => by.replace(/^matrix:(?=@)/, '')
+
 /** Text as HTML text. Never put it into an attribute. */
 export function escapeHtml(text: string): string {
   return text.replaceAll('&', '&amp;').replaceAll('<', '&lt;').replaceAll('>', '&gt;')

@@ -2,7 +2,7 @@ import { randomBytes } from 'node:crypto'
 import { Redis } from 'ioredis'
 
 import { type EventDraft, type Failure, NewTask, SILENT, type Task, taskIdFrom } from '@longshore/contracts'
-import { createLedger, type Ledger } from '@longshore/ledger'
+import { createLedger, keysOf, type Ledger } from '@longshore/ledger'
 import { outboxPrefix } from '@longshore/outbox'
 import { createOutbox } from '../outbox/outbox.ts'
 
@@ -19,6 +19,8 @@ export interface Harbour {
   fail(task: Task, failure: Failure): Promise<void>
   /** How many notices wait in a sink's outbox, and how many were given up. */
   outbox(sink: string): Promise<{ waiting: number; dead: number }>
+  /** Changes who observes it, as the tool for that does: on the record, with a mark in the fleet's stream and no event. */
+  observe(task: Task, observers: string[]): Promise<void>
   /** A killed notifier's leases run out after seconds; where that is not the subject, a test need not wait. */
   freeLeases(sink: string): Promise<void>
 }
@@ -45,6 +47,12 @@ export function createHarbour(redisUrl: string): Harbour {
     async outbox(sink) {
       const { waiting, dead } = await createOutbox({ redis, deployment, sink }).sizes()
       return { waiting, dead }
+    },
+    async observe({ id, seq }, observers) {
+      const keys = keysOf(deployment)
+      const brief = JSON.parse((await redis.hget(keys.task(id), 'brief')) ?? '{}') as object
+      await redis.hset(keys.task(id), 'brief', JSON.stringify({ ...brief, observers }))
+      await redis.xadd(keys.fleet, '*', 't', id, 's', String(seq), 'y', 'task.started')
     },
     async freeLeases(sink) {
       const leases = await redis.keys(`${outboxPrefix(deployment, sink)}lease:*`)

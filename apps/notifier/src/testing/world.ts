@@ -46,7 +46,7 @@ export async function aWorld(server: Homeserver, settings: Record<string, string
   }
 }
 
-export const fieldOf = (event: RoomEvent) => event.content[TASK_FIELD] as { task_id: string; kind: string; status: string; seq: number }
+export const fieldOf = (event: RoomEvent) => (event.content[TASK_FIELD] ?? {}) as { task_id: string; kind: string; status: string; seq: number }
 export const relationOf = (event: RoomEvent) => event.content['m.relates_to'] as { rel_type: string; event_id: string } | undefined
 export const isEdit = (event: RoomEvent) => relationOf(event)?.rel_type === 'm.replace'
 export const rootsOf = (events: readonly RoomEvent[]) => events.filter((event) => fieldOf(event).kind === 'card' && !isEdit(event))

@@ -1,0 +1,85 @@
+import { describeNeeding } from '@longshore/testkit'
+import { afterAll, beforeAll, expect, test } from 'vitest'
+
+import { type Homeserver, type Person, saidIn, startHomeserver } from '../testing/homeserver.ts'
+import { aWorld, eventually, fieldOf, type World } from '../testing/world.ts'
+
+describeNeeding('synapse', 'rooms', () => {
+  let server: Homeserver
+  beforeAll(async () => { server = await startHomeserver() })
+  afterAll(() => server.stop())
+
+  const roomNamed = ({ bot, harbour }: World, rest: string) =>
+    eventually(() => bot.client.resolveAlias(`#longshore-${harbour.deployment}${rest}:${server.serverName}`).catch(() => ''), (id) => id !== '', `the room ${rest}`)
+  const mayJoin = (person: Person, roomId: string) => eventually(() => person.client.join(roomId).catch(() => ''), (joined) => joined === roomId, 'an invitation')
+  const membership = async ({ bot }: World, roomId: string, person: Person) => (await bot.client.roomState(roomId, 'm.room.member', person.userId))?.['membership']
+
+  test('L-28: each agent has a room, and nothing of another stands there', async () => {
+    const world = await aWorld(server)
+    await world.start()
+    const [one, two] = [await world.harbour.start({ agent_id: 'agent-a' }), await world.harbour.start({ agent_id: 'agent-b' })]
+    const said = async (agent: string) => saidIn(world.bot.client, await roomNamed(world, `_agent_${agent}`))
+    await eventually(async () => [...await said('agent-a'), ...await said('agent-b')], (all) => all.length === 2, 'both cards')
+    expect((await said('agent-a')).map((event) => fieldOf(event).task_id)).toEqual([one.id])
+    expect((await said('agent-b')).map((event) => fieldOf(event).task_id)).toEqual([two.id])
+  })
+
+  test('a room per task stands in a space; its people are invited as it is made, follow the record in and out, and whom the operator names stays', async () => {
+    const [ann, ben, chief] = [await server.person('ann'), await server.person('ben'), await server.person('chief')]
+    const world = await aWorld(server, { MATRIX_ROOMS: 'task', MATRIX_DEFAULT_HUMAN_OBSERVERS: chief.userId })
+    const { harbour, bot } = world
+    await world.start()
+    const task = await harbour.start({ observers: [ann.userId, chief.userId], title: 'Mend the crane' })
+    const roomId = await roomNamed(world, `_${task.id}`)
+    for (const person of [ann, chief]) await mayJoin(person, roomId)
+    const space = await roomNamed(world, '_tasks')
+    expect(await bot.client.roomState(space, 'm.space.child', roomId)).toMatchObject({ via: [server.serverName] })
+    expect(await bot.client.roomState(roomId, 'm.room.name')).toEqual({ name: 'Mend the crane' })
+    await harbour.observe(task, [ben.userId])
+    await mayJoin(ben, roomId)
+    await eventually(() => membership(world, roomId, ann), (is) => is === 'leave', 'the observer that was taken off to be out')
+    expect(await membership(world, roomId, chief)).toBe('join')
+  })
+
+  test('L-29: an observer reads and reacts; what they write the homeserver refuses, and whom the operator lets speak is heard', async () => {
+    const [ann, boss] = [await server.person('ann'), await server.person('boss')]
+    const world = await aWorld(server, { MATRIX_DEFAULT_HUMAN_OBSERVERS: boss.userId })
+    await world.start()
+    const task = await world.harbour.start({ observers: [ann.userId] })
+    const roomId = await world.room()
+    for (const person of [ann, boss]) await mayJoin(person, roomId)
+    const [card] = await eventually(() => world.said(task), (all) => all.length > 0, 'the card')
+    const words = { msgtype: 'm.text', body: '!cancel' }
+    await expect(ann.client.send(roomId, 'm.room.message', 'x1', words)).rejects.toMatchObject({ status: 403 })
+    await expect(ann.client.setState(roomId, 'm.room.topic', '', { topic: 'mine' })).rejects.toMatchObject({ status: 403 })
+    await ann.client.send(roomId, 'm.reaction', 'x2', { 'm.relates_to': { rel_type: 'm.annotation', event_id: card?.event_id, key: '✅' } })
+  })
+
+  test('G14: a room that somebody else put under our alias gets nothing, with an alert', async () => {
+    const eve = await server.person('eve')
+    const world = await aWorld(server)
+    const trap = await eve.client.createRoom({ preset: 'public_chat', room_alias_name: `longshore-${world.harbour.deployment}_agent_agent-a` })
+    const notifier = await world.start()
+    await world.harbour.start()
+    await eventually(() => Promise.resolve(notifier.output()), (output) => output.includes('was made by @eve'), 'the alert')
+    expect((await world.harbour.outbox('matrix')).waiting).toBe(1)
+    expect(await saidIn(eve.client, trap)).toEqual([])
+  })
+
+  test('a room that is encrypted blocks its own lane only', async () => {
+    const world = await aWorld(server)
+    const notifier = await world.start()
+    const first = await world.harbour.start()
+    const roomId = await world.room()
+    await eventually(() => world.said(first), (all) => all.length > 0, 'the card')
+    await world.bot.client.setState(roomId, 'm.room.encryption', '', { algorithm: 'm.megolm.v1.aes-sha2' })
+    await notifier.stop()
+    const next = await world.start()
+    await world.harbour.complete(first, 'done')
+    await eventually(() => Promise.resolve(next.output()), (output) => output.includes('is encrypted'), 'the alert')
+    await world.harbour.complete(await world.harbour.start({ agent_id: 'agent-b' }), 'done')
+    const other = await roomNamed(world, '_agent_agent-b')
+    await eventually(() => saidIn(world.bot.client, other), (all) => all.some((event) => fieldOf(event).kind === 'completion'), 'the other agent\'s completion')
+    expect((await world.said(first)).map((event) => fieldOf(event).kind)).not.toContain('completion')
+  })
+})
