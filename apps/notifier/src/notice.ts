@@ -1,3 +1,4 @@
+import { hash } from 'node:crypto'
 import { z } from 'zod'
 
 import { AgentId, EventId, InputId, Observer, TaskId, TaskState } from '@longshore/contracts'
@@ -66,7 +67,8 @@ export function letterId(letter: Letter): string {
     case 'card': return `card:${letter.task_id}`
     case 'question': return `question:${letter.task_id}:${letter.input_id ?? letter.event_id}`
     case 'file': return `file:${letter.task_id}:${letter.event_id}:${letter.file ?? ''}`
-    case 'event': return `event:${letter.task_id}:${letter.event_id}:${letter.to ?? ''}`
+    // People see these names; in an address may stand a secret.
+    case 'event': return `event:${letter.task_id}:${letter.event_id}:${hash('sha256', letter.to ?? '', 'base64url').slice(0, 16)}`
     case 'completion': case 'detail': return `${letter.kind}:${letter.task_id}:${letter.event_id}`
   }
 }

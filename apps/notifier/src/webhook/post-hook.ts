@@ -30,7 +30,7 @@ export function postHook(url: URL, headers: Readonly<Record<string, string>>, bo
       signal: AbortSignal.any([limit, signal]),
       ...(lookup === undefined ? {} : { lookup }),
     })
-    request.once('error', (error) => resolve({ fault: limit.aborted ? `no answer within ${timeoutMs} ms` : sayFault(error) }))
+    request.on('error', (error) => resolve({ fault: limit.aborted ? `no answer within ${timeoutMs} ms` : sayFault(error) }))
     request.once('response', (response) => {
       resolve({ status: response.statusCode ?? 0, retryAfter: response.headers['retry-after'] })
       let read = 0

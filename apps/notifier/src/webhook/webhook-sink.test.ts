@@ -3,7 +3,7 @@ import { expect, test } from 'vitest'
 
 import { pinned, type Resolve } from '@longshore/egress'
 import type { Frozen } from '../outbox/frozen.ts'
-import type { Notice } from '../notice.ts'
+import { letterId, type Notice } from '../notice.ts'
 import { EMPTY_VIEW } from '../task-view.ts'
 import { aSecret, type Receiver, startReceiver } from '../testing/hook-receiver.ts'
 import { aTask, anEvent } from '../testing/samples.ts'
@@ -36,9 +36,12 @@ async function aSink(answer?: Receiver['answer'], more: Partial<WebhookSinkDeps>
 const says = (status: number, headers: Record<string, string> = {}) => (response: ServerResponse) => void response.writeHead(status, headers).end()
 
 test('with two receivers there is one notice for each, under the same id', async () => {
-  const { sink, task } = await aSink(undefined, { to: ['https://a.example/', 'https://b.example/'] })
+  const { sink, task } = await aSink(undefined, { to: ['https://a.example/?token=hunter2', 'https://a.example/?token=hunter3'] })
   const { notices } = sink.draft(task, EMPTY_VIEW, [ended, anEvent({ type: 'task.paused', payload: { by: 'x' } })])
-  expect(notices.map(({ to }) => to)).toEqual(['https://a.example/', 'https://b.example/'])
+  expect(notices.map(({ to }) => to)).toEqual(['https://a.example/?token=hunter2', 'https://a.example/?token=hunter3'])
+  // Their names and lanes are shown to people: no secret of an address is in them.
+  expect(new Set(notices.map(letterId)).size).toBe(2)
+  expect([...notices.map(letterId), ...notices.map((notice) => sink.laneOf(notice))].join()).not.toContain('hunter')
   expect(new Set(notices.map((notice) => sink.freeze(notice, NO_RECEIPTS).txn)).size).toBe(1)
 })
 
