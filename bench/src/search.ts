@@ -76,5 +76,5 @@ async function timed(call: () => Promise<unknown>): Promise<number> {
 async function indexBytes(redis: Redis, count: number): Promise<number> {
   const keys = (await Promise.all(['index:*', 'titles', 'ended'].map((what) => redis.keys(`{ls:bench}:${what}`)))).flat()
   const sizes = await Promise.all(keys.map((key) => redis.memory('USAGE', key, 'SAMPLES', 50)))
-  return sizes.reduce<number>((sum, size) => sum + Number(size ?? 0), 0) / count
+  return sizes.reduce<number>((sum, size) => sum + (size ?? 0), 0) / count
 }

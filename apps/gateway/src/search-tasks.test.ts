@@ -18,7 +18,7 @@ beforeAll(async () => {
   await callOk(alice as TestClient, 'send_task_control', { task_id: submitted['Write docs'], control: 'cancel' })
 })
 afterAll(async () => {
-  await Promise.all([alice, bob, operator].map((client) => client?.close()))
+  await Promise.all([alice?.close(), bob?.close(), operator?.close()])
   await fixture.stop()
 })
 

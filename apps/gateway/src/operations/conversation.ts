@@ -32,6 +32,7 @@ export function messageOf(event: AnyEvent): Message | undefined {
     case 'task.message': return { ...base, role: 'user', by: event.payload.by, text: event.payload.text, data: event.payload }
     case 'task.input_required': return { ...base, role: 'agent', text: event.payload.question, data: event.payload }
     case 'task.input_answered': return { ...base, role: event.payload.why === undefined ? 'user' : 'system', by: event.payload.by, text: event.payload.answer, data: event.payload }
-    default: return { ...base, role: 'system', text: message, data: event.payload }
+    case 'task.queued': case 'task.started': case 'task.resumed': case 'task.adopted': case 'task.file_changed': case 'task.message_delivered': case 'task.paused': case 'task.retrying':
+    case 'task.completed': case 'task.failed': case 'task.timeout': case 'task.cancelled': return { ...base, role: 'system', text: message, data: event.payload }
   }
 }

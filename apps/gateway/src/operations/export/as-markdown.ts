@@ -35,7 +35,8 @@ function bodiesOf(event: AnyEvent): [name: string, text: string][] {
     case 'task.input_answered': return [['', event.payload.answer], ['message', event.payload.message ?? '']]
     case 'task.failed': case 'task.retrying': return [['', event.payload.failure.message]]
     case 'task.usage': return [['', JSON.stringify(event.payload)]]
-    default: return []
+    case 'task.queued': case 'task.started': case 'task.resumed': case 'task.adopted': case 'task.file_changed': case 'task.message_delivered': case 'task.paused':
+    case 'task.completed': case 'task.timeout': case 'task.cancelled': return []
   }
 }
 
