@@ -26,7 +26,7 @@ export function createWorkerMetrics(registry: Registry): WorkerMetrics {
     swept: new Counter({ name: 'longshore_swept_total', help: 'Leftovers of ended and unknown tasks that this worker found and removed.', labelNames: ['mode'], registers }),
     kept: new Counter({ name: 'longshore_tasks_kept_total', help: 'Ended tasks whose output, diff and files this worker put into the blob store.', registers }),
     keptBytes: new Counter({ name: 'longshore_kept_bytes_total', help: 'How many bytes that were.', registers }),
-    collected: new Counter({ name: 'longshore_collected_total', help: 'Tasks of which this worker removed what was kept, by reason, and workspaces, half-written and nameless blobs, files that were sent along (sent), and archived conversations (archive).', labelNames: ['why'], registers }),
+    collected: new Counter({ name: 'longshore_collected_total', help: 'Tasks of which this worker removed what was kept, by reason, and workspaces, half-written and nameless blobs, files that were sent along (sent), archived conversations (archive), and logs that it trimmed (log).', labelNames: ['why'], registers }),
   }
 }
 

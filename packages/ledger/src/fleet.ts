@@ -3,13 +3,13 @@ import { parseEvent, TaskId } from '@longshore/contracts'
 import type { LedgerContext } from './create-ledger.ts'
 import type { FleetPage, Ledger } from './ledger.ts'
 import { fieldsOf } from './record.ts'
-import { script } from './script.ts'
+import { readScript } from './script.ts'
 
 /**
  * ARGV: position, limit. Whether the position fits is asked in the same step as what follows it is read: nothing is trimmed unseen in between.
  * Events themselves stand in the logs of their tasks; one that was trimmed there is left as its number.
  */
-const READ_FLEET = script(`
+const READ_FLEET = readScript(`
 local key, after, limit = P .. 'fleet', ARGV[1], ARGV[2]
 if after ~= '0' and #redis.call('XRANGE', key, after, after) == 0 then
   if redis.call('EXISTS', key) == 0 then return { 'reset' } end
@@ -21,9 +21,9 @@ end
 local found, bases = {}, {}
 for _, entry in ipairs(redis.call('XRANGE', key, after == '0' and '-' or '(' .. after, '+', 'COUNT', limit)) do
   local id, seq = entry[2][2], entry[2][4]
-  bases[id] = bases[id] or tonumber(redis.call('HGET', taskKey(id), 'base') or '0')
+  bases[id] = bases[id] or tonumber(redis.call('HGET', P .. 'task:' .. id, 'base') or '0')
   local at = seq - bases[id] - 1
-  found[#found + 1] = { entry[1], id, seq, entry[2][6], at >= 0 and redis.call('LINDEX', P .. 'log:' .. id, int(at)) or false }
+  found[#found + 1] = { entry[1], id, seq, entry[2][6], at >= 0 and redis.call('LINDEX', P .. 'log:' .. id, string.format('%d', at)) or false }
 end
 return { 'events', found }
 `)

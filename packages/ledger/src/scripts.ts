@@ -2,7 +2,7 @@ import { MAX_EVENTS_PER_TASK, MAX_LOG_BYTES_PER_TASK, MAX_WAITING_MESSAGES } fro
 
 import { ALLOT } from './allotments.ts'
 import { RECORD_VERSION } from './record.ts'
-import { EXPIRE, script } from './script.ts'
+import { EXPIRE, readScript, script } from './script.ts'
 import { SPEND } from './usage.ts'
 
 /**
@@ -223,8 +223,8 @@ return { stands[2] == eventId and 'won' or 'lost', stands[1] }
 `)
 
 /** ARGV: id, seq, limit. Record fields that a reader needs, and of what is kept of the log the event with that seq and those after it. */
-export const READ = script(`
-local r = redis.call('HMGET', taskKey(ARGV[1]), 'state', 'seq', 'base')
+export const READ = readScript(`
+local r = redis.call('HMGET', P .. 'task:' .. ARGV[1], 'state', 'seq', 'base')
 if not r[1] then return {} end
 local base = tonumber(r[3] or '0')
 local known = math.max(ARGV[2] - base, 0)
