@@ -137,6 +137,7 @@ test('a lane that always has something to say gives way to others after its turn
   await waitFor(() => receiver.got.length > 0, { what: 'a first reply' })
   await say('other')
   await waitFor(() => receiver.got.some(({ lane }) => lane === 'other'), { what: 'the other lane\'s reply' })
+  expect(receiver.got.filter(({ lane }) => lane === 'endless').length).toBeGreaterThan(1)
   receiver.answer = () => ({ kind: 'sent' })
 })
 

@@ -3,6 +3,7 @@ import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { type Homeserver, type Person, saidIn, startHomeserver } from '../testing/homeserver.ts'
 import { aWorld, eventually, fieldOf, type World } from '../testing/world.ts'
+import { openRoom } from './room.ts'
 
 describeNeeding('synapse', 'rooms', () => {
   let server: Homeserver
@@ -41,18 +42,31 @@ describeNeeding('synapse', 'rooms', () => {
     expect(await membership(world, roomId, chief)).toBe('join')
   })
 
-  test('L-29: an observer reads and reacts; what they write the homeserver refuses, and whom the operator lets speak is heard', async () => {
-    const [ann, boss] = [await server.person('ann'), await server.person('boss')]
-    const world = await aWorld(server, { MATRIX_DEFAULT_HUMAN_OBSERVERS: boss.userId })
+  test('L-29: an observer reads and reacts; and what they write the homeserver refuses', async () => {
+    const ann = await server.person('ann')
+    const world = await aWorld(server)
     await world.start()
     const task = await world.harbour.start({ observers: [ann.userId] })
     const roomId = await world.room()
-    for (const person of [ann, boss]) await mayJoin(person, roomId)
+    await mayJoin(ann, roomId)
     const [card] = await eventually(() => world.said(task), (all) => all.length > 0, 'the card')
     const words = { msgtype: 'm.text', body: '!cancel' }
     await expect(ann.client.send(roomId, 'm.room.message', 'x1', words)).rejects.toMatchObject({ status: 403 })
     await expect(ann.client.setState(roomId, 'm.room.topic', '', { topic: 'mine' })).rejects.toMatchObject({ status: 403 })
     await ann.client.send(roomId, 'm.reaction', 'x2', { 'm.relates_to': { rel_type: 'm.annotation', event_id: card?.event_id, key: '✅' } })
+  })
+
+  test('whom the operator lets speak is heard, also in a room that was there before', async () => {
+    const [boss, late, bot] = [await server.person('boss'), await server.person('late'), await server.person('bot')]
+    const wish = { kind: 'ours', alias: `speak-${bot.userId.slice(1, 13)}`, name: 'n', topic: 't', isSpace: false, inSpace: false } as const
+    const plan = { per: 'agent', given: undefined, deployment: 'd', botId: bot.userId, observers: [], answerers: [] } as const
+    const speak = (person: Person, roomId: string) => person.client.send(roomId, 'm.room.message', 'x1', { msgtype: 'm.text', body: '!status' })
+    const roomId = await openRoom(bot.client, wish, { ...plan, speakers: [boss.userId] }, [late.userId])
+    for (const person of [boss, late]) await mayJoin(person, roomId)
+    await speak(boss, roomId)
+    await expect(speak(late, roomId)).rejects.toMatchObject({ status: 403 })
+    expect(await openRoom(bot.client, wish, { ...plan, speakers: [late.userId] }, [])).toBe(roomId)
+    await Promise.all([boss, late].map((person) => speak(person, roomId)))
   })
 
   test('G14: a room that somebody else put under our alias gets nothing, with an alert', async () => {
