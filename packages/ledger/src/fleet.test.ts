@@ -20,7 +20,7 @@ test('the global cursor goes through the events of all tasks, in the order in wh
   expect(first.entries.map(({ taskId, seq, event }) => [taskId, seq, event?.type])).toEqual([[one.id, 1, 'task.queued'], [two.id, 1, 'task.queued']])
   const rest = await read(first.cursor)
   expect(rest.entries.map(({ taskId, seq, type }) => [taskId, seq, type])).toEqual([[two.id, 2, 'task.started']])
-  expect(await read(rest.cursor)).toEqual({ kind: 'events', entries: [], cursor: rest.cursor })
+  expect(await read(rest.cursor)).toEqual({ kind: 'events', entries: [], cursor: rest.cursor, isMore: false })
   expect(await world.ledger.fleetEnd()).toBe(rest.cursor)
 })
 
@@ -37,11 +37,20 @@ test('who has everything is not reset when all of it is trimmed', async () => {
   await world.running()
   const end = await world.ledger.fleetEnd()
   await world.redis.xtrim(world.keys.fleet, 'MAXLEN', 0)
-  expect(await read(end)).toEqual({ kind: 'events', entries: [], cursor: end })
+  expect(await read(end)).toEqual({ kind: 'events', entries: [], cursor: end, isMore: false })
 })
 
 test('nothing happened yet: whoever begins there is reset to the beginning by the first event, and misses nothing', async () => {
   expect(await world.ledger.fleetEnd()).toBe('0')
-  expect(await read('0')).toEqual({ kind: 'events', entries: [], cursor: '0' })
+  expect(await read('0')).toEqual({ kind: 'events', entries: [], cursor: '0', isMore: false })
   expect(await world.ledger.readFleetEvents('1-1', 10)).toEqual({ kind: 'cursor_reset', earliest: '0' })
+})
+
+test('a change of observers is no event: the cursor goes past it, and nothing is told twice', async () => {
+  const task = await world.running()
+  const before = await read('0')
+  await world.ledger.watch(task.id, { id: '@ann:hs', type: 'human', read_only: true, by: 'agent-a' })
+  const page = await read(before.cursor, 1)
+  expect(page).toMatchObject({ entries: [], isMore: true })
+  expect(page.cursor).toBe(await world.ledger.fleetEnd())
 })

@@ -4,6 +4,7 @@ import type { LedgerContext } from './create-ledger.ts'
 import type { FleetPage, Ledger } from './ledger.ts'
 import { fieldsOf } from './record.ts'
 import { readScript } from './script.ts'
+import { OBSERVERS_CHANGED } from './watching.ts'
 
 /**
  * ARGV: position, limit. Whether the position fits is asked in the same step as what follows it is read: nothing is trimmed unseen in between.
@@ -37,8 +38,10 @@ export function fleet({ redis, keys, run }: LedgerContext): Pick<Ledger, 'readFl
     async readFleetEvents(after, limit): Promise<FleetPage> {
       const answer = (await run(READ_FLEET, after, limit)) as RawPage
       if (answer[0] === 'reset') return { kind: 'cursor_reset', earliest: '0' }
-      const entries = answer[1].map(entryOf)
-      return { kind: 'events', entries, cursor: entries.at(-1)?.position ?? after }
+      const found = answer[1]
+      // A change of observers is no event: it bears the number of one that was told already.
+      const entries = found.filter(([, , , type]) => type !== OBSERVERS_CHANGED).map(entryOf)
+      return { kind: 'events', entries, cursor: found.at(-1)?.[0] ?? after, isMore: found.length === limit }
     },
     async fleetEnd() {
       if ((await redis.exists(keys.fleet)) === 0) return '0'

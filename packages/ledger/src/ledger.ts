@@ -100,7 +100,7 @@ export interface SubmitLimits {
 
 export type FleetPage =
   /** `event` is absent when its task's log was trimmed. */
-  | { kind: 'events'; entries: (FleetEntry & { event?: AnyEvent })[]; cursor: string }
+  | { kind: 'events'; entries: (FleetEntry & { event?: AnyEvent })[]; cursor: string; isMore: boolean }
   /** The position fits no longer: trimmed, or another history (G6). Go on from `earliest`. */
   | { kind: 'cursor_reset'; earliest: string }
 

@@ -5,6 +5,9 @@ import type { LedgerContext } from './create-ledger.ts'
 import type { Ledger } from './ledger.ts'
 import { script } from './script.ts'
 
+/** An entry of the fleet that is no event. */
+export const OBSERVERS_CHANGED = 'observers'
+
 /**
  * Lua: who watches a task. Until somebody is added or removed that stands in its immutable part, of which nothing more is known. No event tells of a change, so
  * the fleet does, with the number of the last event: whoever follows it looks at the task again.
@@ -19,8 +22,8 @@ local function watchers(t)
 end
 local function saveWatchers(t, list)
   set(t, 'watchers', #list == 0 and '[]' or cjson.encode(list))
-  redis.call('XADD', P .. 'fleet', 'MAXLEN', '~', 1000000, '*', 't', t.id, 's', int(t.seq), 'y', 'observers')
-  ring(t.id, 'observers')
+  redis.call('XADD', P .. 'fleet', 'MAXLEN', '~', 1000000, '*', 't', t.id, 's', int(t.seq), 'y', '${OBSERVERS_CHANGED}')
+  ring(t.id, '${OBSERVERS_CHANGED}')
 end
 `
 

@@ -13,7 +13,7 @@ export async function readFleetPage(ledger: Pick<Ledger, 'readFleetEvents'>, cur
   if (page.kind === 'cursor_reset') {
     return { bytes: Buffer.from(frame(STREAM_EVENTS.reset, { cursor: page.earliest }, page.earliest)), cursor: page.earliest, isMore: true, isLast: false }
   }
-  return { bytes: Buffer.from(page.entries.map(entryFrame).join('')), cursor: page.cursor, isMore: page.entries.length === EVENTS_PER_PAGE, isLast: false }
+  return { bytes: Buffer.from(page.entries.map(entryFrame).join('')), cursor: page.cursor, isMore: page.isMore, isLast: false }
 }
 
 type Entry = Extract<FleetPage, { kind: 'events' }>['entries'][number]
