@@ -109,19 +109,36 @@ test('a receiver that limits is left two places for endings and eight for edits,
 
 test('a refusal for the rate holds back all lanes of the account for as long as it says', async () => {
   const { harbour, receiver } = aPort()
-  let refusedAt = 0
-  const sentAt: number[] = []
+  const first = Promise.withResolvers<number>()
+  let isRefused = false
   receiver.answer = () => {
-    if (refusedAt === 0) return (refusedAt = performance.now(), { kind: 'limited', afterMs: 1_500 })
-    sentAt.push(performance.now())
-    return { kind: 'sent' }
+    if (isRefused) return { kind: 'sent' }
+    isRefused = true
+    first.resolve(performance.now())
+    return { kind: 'limited', afterMs: 1_500 }
   }
-  const tasks = [await harbour.start({ agent_id: 'one' }), await harbour.start({ agent_id: 'two' })]
-  await harbour.complete(tasks[0] ?? raise(), 'done')
+  await harbour.start({ agent_id: 'one' })
+  for (const name of ['a', 'b']) receiver.notifier(name)
+  const refusedAt = await first.promise
+  await harbour.complete(await harbour.start({ agent_id: 'two' }), 'done')
+  await waitFor(() => receiver.got.some(({ lane }) => lane === 'two'), { what: 'a send in the other lane' })
+  expect(performance.now() - refusedAt).toBeGreaterThan(1_400)
+})
+
+test('a lane that always has something to say gives way to others after its turn', async () => {
+  const { harbour } = aPort()
+  const receiver = createReceiver(harbour, sharedRedisUrl(), 1)
+  const outbox = createOutbox({ redis: harbour.redis, deployment: harbour.deployment, sink: 'test' })
+  let n = 0
+  const say = (room: string) => outbox.say({ id: `c${n++}`, room, reply_to: '$e', plain: 'x', html: 'x' })
+  receiver.answer = async (_, lane) => (lane === 'endless' && (await say('endless')), { kind: 'sent' })
+  await say('endless')
   receiver.notifier('a')
-  await waitFor(() => sentAt.length > 0, { what: 'a send' })
-  // What was on its way in the other lane at that moment may have gone through.
-  expect(sentAt.filter((at) => at - refusedAt > 100 && at - refusedAt < 1_400)).toEqual([])
+  await waitFor(() => receiver.got.length > 0, { what: 'a first reply' })
+  await say('other')
+  await waitFor(() => receiver.got.some(({ lane }) => lane === 'other'), { what: 'the other lane\'s reply' })
+  expect(receiver.got.filter(({ lane }) => lane === 'endless').length).toBeGreaterThan(1)
+  receiver.answer = () => ({ kind: 'sent' })
 })
 
 test('endings and questions go before replies, these before cards; what stands in a thread waits for its root', async () => {
@@ -184,7 +201,3 @@ test('who observes a task changes without an event, and the card says who came a
   await waitFor(() => kindsOf(receiver).includes('card edit'), { what: 'an edit' })
   expect(receiver.got.at(-1)?.letter).toMatchObject({ observers: ['@ben:hs', '@cat:hs'], left: ['@ann:hs'] })
 })
-
-function raise(): never {
-  throw new Error('not there')
-}

@@ -13,22 +13,25 @@ export interface NoticeMetrics {
   check(): Check
 }
 
+type Sizes = Awaited<ReturnType<Outbox['sizes']>>
+
 /** Counts what became of notices, and shows how many wait, for each sink that was asked for. */
 export function createNoticeMetrics(registry: Registry, { redis, deployment, now }: { redis: Redis; deployment: string; now: Clock }): { of(sink: Pick<Sink, 'name' | 'isStranger'>): NoticeMetrics } {
   const tries = new Counter({ name: 'longshore_notice_tries_total', help: 'Tries to post a notice, by what became of them.', labelNames: ['sink', 'kind', 'outcome'], registers: [registry] })
-  const waiting = new Gauge({ name: 'longshore_notices_waiting', help: 'Notices in the outbox.', labelNames: ['sink'], registers: [registry], collect: () => collect() })
-  const dead = new Gauge({ name: 'longshore_notices_dead', help: 'Notices that the sink refused for good.', labelNames: ['sink'], registers: [registry] })
-  const oldest = new Gauge({ name: 'longshore_notices_oldest_seconds', help: 'For how long the oldest notice in the outbox has waited.', labelNames: ['sink'], registers: [registry] })
   const outboxes = new Map<string, Pick<Outbox, 'sizes'>>()
-  const collect = async () => {
-    for (const [sink, outbox] of outboxes) {
-      const sizes = await outbox.sizes().catch(() => undefined)
-      if (sizes === undefined) return
-      waiting.set({ sink }, sizes.waiting)
-      dead.set({ sink }, sizes.dead)
-      oldest.set({ sink }, sizes.oldestAgeMs / 1_000)
-    }
-  }
+  // Each asks for itself: a registry reads all of them at once, so that what one sets the other may show a scrape later.
+  const gauge = (name: string, help: string, value: (sizes: Sizes) => number) => new Gauge({
+    name, help, labelNames: ['sink'], registers: [registry],
+    async collect() {
+      for (const [sink, outbox] of outboxes) {
+        const sizes = await outbox.sizes().catch(() => undefined)
+        if (sizes !== undefined) this.set({ sink }, value(sizes))
+      }
+    },
+  })
+  gauge('longshore_notices_waiting', 'Notices in the outbox.', ({ waiting }) => waiting)
+  gauge('longshore_notices_dead', 'Notices that the sink refused for good.', ({ dead }) => dead)
+  gauge('longshore_notices_oldest_seconds', 'For how long the oldest notice in the outbox has waited.', ({ oldestAgeMs }) => oldestAgeMs / 1_000)
   return {
     of: (sink) => {
       outboxes.set(sink.name, createOutbox({ redis, deployment, sink: sink.name }))

@@ -3,6 +3,7 @@ import { expect, test } from 'vitest'
 
 import { SILENT } from '@longshore/contracts'
 import { createDoorbell, keysOf } from '@longshore/ledger'
+import { outboxPrefix } from '@longshore/outbox'
 import { connectRedis } from '@longshore/runtime'
 import { createLogSink } from './log-sink.ts'
 import { startNotifier } from './notifier.ts'
@@ -87,4 +88,19 @@ test('G8: what happened while nobody listened is told, also when the stream was 
   await waitFor(() => next.output().includes(later.id), { what: 'the stream to be followed again' })
   await waitFor(() => completionsIn(next.output()).length > 1, { what: 'the later completion' })
   expect(completionsIn(next.output()).map((line) => (JSON.parse(line) as { task: string }).task)).toEqual([missed.id, later.id])
+})
+
+test('metrics say how many notices wait, for how long, and how many are dead', async () => {
+  const harbour = createHarbour(sharedRedisUrl())
+  ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
+  const notifier = ends(await startNotifierProcess({ REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: harbour.deployment }))
+  const metrics = async () => (await fetch(`http://127.0.0.1:${notifier.port()}/metrics`)).text()
+  await harbour.complete(await harbour.start(), 'done')
+  await waitFor(async () => /longshore_notice_tries_total\{[^}]*kind="completion"[^}]*\} 1/.test(await metrics()), { what: 'the completion to be counted' })
+  await waitFor(async () => /longshore_notices_waiting\{[^}]*\} 0/.test(await metrics()), { what: 'an empty outbox' })
+  await harbour.redis.zadd(`${outboxPrefix(harbour.deployment, 'log')}ages`, Date.now() - 60_000, 'old')
+  await harbour.redis.zadd(`${outboxPrefix(harbour.deployment, 'log')}dead:times`, 1, 'dead')
+  const shown = await metrics()
+  expect(shown).toMatch(/longshore_notices_dead\{[^}]*\} 1/)
+  expect(Number(/longshore_notices_oldest_seconds\{[^}]*\} ([\d.]+)/.exec(shown)?.[1])).toBeGreaterThan(59)
 })

@@ -26,5 +26,7 @@ export async function attach(client: MatrixClient, files: KeptFiles | undefined,
   }
   const { bytes, name, mimetype, note } = found
   const url = await client.upload(bytes, name, mimetype)
-  return { content: { ...content, msgtype: 'm.file', body: note === undefined ? name : `${name} (${note})`, filename: name, url, info: { size: bytes.length, mimetype } } }
+  // Its words are for who cannot show files: beside a file they would be its caption.
+  const { format: _, formatted_body: __, ...rest } = content
+  return { content: { ...rest, msgtype: 'm.file', body: note === undefined ? name : `${name} (${note})`, filename: name, url, info: { size: bytes.length, mimetype } } }
 }

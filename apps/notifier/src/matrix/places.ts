@@ -40,7 +40,7 @@ export function createPlaces({ client, plan, people, log, now }: PlacesDeps): Pl
     if (known === undefined) log.info({ lane, room: roomId }, 'notices go to Matrix')
     if (rooms.size >= MAX_PLACES) rooms.clear()
     rooms.set(lane, { value: roomId, at: now() })
-    void people.invite(roomId, plan.observers)
+    void people.invite(roomId, [...plan.observers, ...(wish.kind === 'ours' ? plan.speakers : [])].filter((one) => one !== plan.botId))
     return roomId
   }
   return {

@@ -17,10 +17,11 @@ export interface Receiver {
 }
 
 /** One lane per agent, and one account for all of them. */
-export function createReceiver(harbour: Harbour, redisUrl: string): Receiver {
+export function createReceiver(harbour: Harbour, redisUrl: string, lanesAtOnce = 64): Receiver {
   const receiver: Omit<Receiver, 'notifier'> = { got: [], answer: () => ({ kind: 'sent' }) }
   const sinkOf = (by: string): Sink => ({
     name: 'test',
+    lanesAtOnce,
     draft: draftNotices,
     laneOf: (letter) => (letter.kind === 'reply' ? letter.room : letter.agent_id ?? ''),
     accountOf: () => 'one',
