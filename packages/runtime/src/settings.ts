@@ -23,6 +23,7 @@ const bytes = z.string().regex(/^[1-9][0-9]*[kmg]?$/i, 'a size such as 512m or 2
 const LETTA_AGENT = 'agent ids, or pairs such as agent-local=agent-123'
 const HOOK_EVENTS = EVENT_TYPES.filter((type) => type !== 'task.output')
 const HookEvent = EventType.exclude(['task.output'], { error: `one or more of ${HOOK_EVENTS.join(', ')}` })
+const callbackPrefix = z.string().refine((text) => text === 'https://*' || (/^https?:\/\/[^\s?#@*]+$/.test(text) && URL.canParse(text)), 'https://* or prefixes such as https://hooks.example/longshore/')
 const webhookSecrets = list.pipe(z.array(z.string().regex(/^whsec_(?=[A-Za-z0-9+/=]{32,88}$)(?:[A-Za-z0-9+/]{4})+(?:[A-Za-z0-9+/]{2}==|[A-Za-z0-9+/]{3}=)?$/, 'whsec_ and 24 to 64 bytes in base64')).min(1, 'whsec_ and 24 to 64 bytes in base64'))
 
 /** What the reference page says of a variable besides its default and what is allowed. */
@@ -174,7 +175,7 @@ export const SETTINGS = {
   WEBHOOK_URL: list.pipe(z.array(url('http', 'https'))).default([]).meta(says('Where what happens to tasks is posted as signed webhooks (docs/guides/webhooks.md): one or more URLs, comma separated. They may have private addresses.', { secret: true })),
   WEBHOOK_SECRET: webhookSecrets.optional().meta(says('What they are signed with: whsec_ and 24 to 64 random bytes in base64. Several (comma separated) while it is being changed: each signs.', { secret: true })),
   WEBHOOK_EVENTS: list.pipe(z.array(HookEvent, `one or more of ${HOOK_EVENTS.join(', ')}`).min(1, `one or more of ${HOOK_EVENTS.join(', ')}`)).default(['task.input_required', 'task.completed', 'task.failed', 'task.timeout', 'task.cancelled']).meta(says('Which events are posted, comma separated: of all there are but task.output.')),
-  WEBHOOK_CALLBACK_ALLOW: list.pipe(z.array(z.union([z.literal('https://*'), url('http', 'https').refine((text) => !URL.canParse(text) || new URL(text).username + new URL(text).password + new URL(text).search + new URL(text).hash === '', 'no user, password, query or fragment')], { error: 'https://* or prefixes such as https://hooks.example/longshore/' }))).default([]).meta(says('Addresses that a task may name as its callback_url: prefixes, comma separated, or https://* for every host. Public addresses only, also where a name is listed. Give it to gateways and notifiers. Default: none.')),
+  WEBHOOK_CALLBACK_ALLOW: list.pipe(z.array(callbackPrefix)).default([]).meta(says('Addresses that a task may name as its callback_url: prefixes, comma separated, or https://* for every host. Public addresses only, also where a name is listed. Give it to gateways and notifiers. Default: none.')),
   WEBHOOK_CALLBACK_SECRET: webhookSecrets.optional().meta(says('What webhooks to a callback_url are signed with: another secret than WEBHOOK_SECRET, because whoever verifies with it can sign, too.', { secret: true })),
   WEBHOOK_TIMEOUT_MS: whole(100, 120_000).default(15_000).meta(says('How long a receiver may take to answer one try.', { unit: 'ms' })),
   WEBHOOK_GIVE_UP_MS: whole(1_000, 30 * 24 * 60 * 60 * 1_000).default(24 * 60 * 60 * 1_000).meta(says('A webhook that was not taken for so long, since it happened, goes to the dead letters.', { unit: 'ms' })),

@@ -54,6 +54,11 @@ test('what a task names gets hooks only while the operator allows it', async () 
   expect(await sink.send(frozen, false)).toMatchObject({ kind: 'refused', reason: expect.stringContaining('WEBHOOK_CALLBACK_ALLOW') as string })
 })
 
+test('trouble with a receiver that a task named is not the deployment\'s: the notifier stays ready', async () => {
+  const { sink } = await aSink(undefined, { to: ['https://ours.example/a'], callbacks: ['https://*'] })
+  expect([sink.isStranger?.('https://ours.example'), sink.isStranger?.('https://hooks.example')]).toEqual([false, true])
+})
+
 test('a redirect is not followed, wherever it leads', async () => {
   const elsewhere = ends(await startReceiver(aSecret()))
   const { sink, frozen } = await aSink(says(307, { location: elsewhere.url }))
