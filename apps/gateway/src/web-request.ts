@@ -27,8 +27,9 @@ export async function sendWebResponse(response: Response, out: ServerResponse, s
   out.once('close', () => void reader.cancel().catch(() => undefined))
   out.writeHead(response.status, headers)
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
-    if (out.writableEnded) return
-    if (!out.write(next.value) && !isGone() && !(await untilDrained(out, stallMs))) out.destroy()
+    // A source that has always more would keep the news of the end from ever being heard.
+    if (out.writableEnded || isGone()) return reader.cancel()
+    if (!out.write(next.value) && !(await untilDrained(out, stallMs))) out.destroy()
   }
   out.end()
 }
