@@ -26,6 +26,8 @@ describeNeeding('synapse', 'listening to Matrix', () => {
     const talk = await talkIn(world, ann, eve)
     await talk.answerTo(await talk.inThread(ann, task, '!status'))
     await first.stop()
+    // A homeserver may answer the next notifier as it would have answered the call that was cut: with the first thing said since.
+    await talk.say(ann, 'just talking')
     const missed = await talk.inThread(ann, task, '!say from the depth of the gap')
     for (let i = 0; i < 21; i++) await Promise.all(Array.from({ length: 10 }, () => talk.say(ann, 'just talking')))
     const last = await talk.inThread(ann, task, '!say at its end')
