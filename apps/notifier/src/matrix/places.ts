@@ -52,7 +52,8 @@ export function createPlaces({ client, plan, people, log, now }: PlacesDeps): Pl
     account: () => account?.value ?? neverOpened('account'),
     forget: (lane) => {
       rooms.delete(lane)
-      account = undefined
+      // To be asked for again; other lanes were opened with it and may be about to send.
+      if (account !== undefined) account = { ...account, at: -Infinity }
     },
   }
 }
