@@ -38,3 +38,11 @@ test('G8: that one lane cannot be opened loses nothing of a lane that is opened 
   expect(await again).toEqual({ kind: 'sent' })
   expect(await sink.send(frozen, true)).toMatchObject({ kind: 'sent' })
 })
+
+test.each([403, 404])('a homeserver that answers %i to a file takes the rest of the room all the same', async (status) => {
+  const file = { kind: 'file' as const, name: 'a.patch', mimetype: 'text/x-patch', bytes: Buffer.from('x'), note: undefined }
+  const sink = aSink({ upload: () => refused(status) }, { read: () => Promise.resolve(file) })
+  const letter = notice('agent-a', { kind: 'file', file: 'diff' })
+  await sink.open(sink.laneOf(letter), letter)
+  expect(await sink.send(sink.freeze(letter, NO_RECEIPTS), false)).toMatchObject({ kind: 'refused' })
+})
