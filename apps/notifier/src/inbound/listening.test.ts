@@ -36,6 +36,18 @@ describeNeeding('synapse', 'listening to Matrix', () => {
     expect((await audited(world)).map(({ deed }) => deed)).toEqual(['say', 'say', 'status'])
   })
 
+  test('G14: an event that names what no homeserver can look up silences nobody', { timeout: 60_000 }, async () => {
+    const world = await aHarbour()
+    await world.start()
+    const task = await world.harbour.start()
+    const talk = await talkIn(world, ann, eve)
+    for (const target of [`$${'x'.repeat(40_000)}`, '$a\u0000b', '$', 'none']) {
+      await eve.client.send(talk.roomId, 'm.reaction', `r-${target.length}`, { 'm.relates_to': { rel_type: 'm.annotation', event_id: target, key: '✅' } }).catch(() => undefined)
+      await talk.say(ann, 'hm', { 'm.in_reply_to': { event_id: target } }).catch(() => undefined)
+    }
+    await talk.answerTo(await talk.inThread(ann, task, '!status'))
+  })
+
   test('notifiers that are killed whenever something was done: each command once, none lost', { timeout: 120_000 }, async () => {
     const world = await aHarbour()
     let current = await world.start()

@@ -15,9 +15,11 @@ export type Said = { eventId: string; sender: string; relation: Relation } & (
   | { kind: 'reaction'; key: string }
 )
 
+/** Anything else can be an event's id nowhere: asked for it, a homeserver may have an error for ever or no answer, and nobody would be heard any more (G14). */
+const MatrixEventId = z.string().regex(/^\$[\x21-\x7e]{1,254}$/)
 const Relates = z.object({
-  rel_type: z.string().optional().catch(undefined), event_id: z.string().optional().catch(undefined), key: z.string().optional().catch(undefined),
-  is_falling_back: z.boolean().optional().catch(undefined), 'm.in_reply_to': z.object({ event_id: z.string() }).optional().catch(undefined),
+  rel_type: z.string().optional().catch(undefined), event_id: MatrixEventId.optional().catch(undefined), key: z.string().optional().catch(undefined),
+  is_falling_back: z.boolean().optional().catch(undefined), 'm.in_reply_to': z.object({ event_id: MatrixEventId }).optional().catch(undefined),
 }).catch({})
 const Content = z.object({ msgtype: z.string(), body: z.string() })
 
