@@ -102,6 +102,8 @@ function refusalOf(deed: Deed, { here }: Standing): string {
 }
 
 async function slowDown(deps: HandleDeps, one: Case, isFirst: boolean): Promise<void> {
+  // First of all: a successor, which counts from nothing, would do what was said not to be done.
+  await deps.inbox.settle(one.said.eventId, undefined)
   deps.onDeed(one.said.kind === 'unknown' ? 'unknown' : one.deed, 'limited')
   if (!isFirst) return
   deps.log.warn({ by: one.wish.by, room: one.roomId }, 'somebody asks for more from Matrix than one person may; the rest is ignored')
