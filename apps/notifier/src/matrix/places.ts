@@ -40,7 +40,8 @@ export function createPlaces({ client, plan, people, log, now }: PlacesDeps): Pl
     if (known === undefined) log.info({ lane, room: roomId }, 'notices go to Matrix')
     if (rooms.size >= MAX_PLACES) rooms.clear()
     rooms.set(lane, { value: roomId, at: now() })
-    void people.invite(roomId, plan.observers)
+    // Also who may speak: not all of them fit into the making of a room, and the operator's list may have grown since.
+    void people.invite(roomId, wish.kind === 'ours' ? [...new Set([...plan.observers, ...plan.speakers])] : plan.observers)
     return roomId
   }
   return {
