@@ -175,6 +175,25 @@ test('what is refused is a dead letter with its reason, and goes out when it is 
   expect((await dead.list(10, 0)).total).toBe(0)
 })
 
+test('a card that was refused for its pace while a newer one was drafted is still first, in its own line', async () => {
+  const { harbour, receiver } = aPort()
+  const drafted = Promise.withResolvers<void>()
+  let tries = 0
+  receiver.answer = async (letter) => {
+    if (letter.kind !== 'card' || tries++ > 0) return { kind: 'sent' }
+    await drafted.promise
+    return { kind: 'limited', afterMs: 300 }
+  }
+  receiver.notifier('a')
+  const task = await harbour.start()
+  await waitFor(() => tries === 1, { what: 'the card on its way' })
+  await harbour.complete(task, 'done')
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 3, { what: 'a newer card and the completion' })
+  drafted.resolve()
+  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'both', timeoutMs: 20_000 })
+  expect(kindsOf(receiver, task)).toEqual(['card', 'completion'])
+})
+
 test('who observes a task changes without an event, and the card says who came and who went', async () => {
   const { harbour, receiver } = aPort()
   receiver.notifier('a')

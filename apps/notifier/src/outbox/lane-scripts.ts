@@ -123,14 +123,16 @@ end
 return 0`
 
 /**
- * The receiver said for certain that it took nothing: the entry goes back into its line, unless a newer one stands there, and
+ * The receiver said for certain that it took nothing: the entry goes back into its line, as the newer one does that was to be its edit, and
  * what is more important may go first. ARGV: lane, fence, account, then for what is not there yet: ms from now.
  */
 export const RELEASE = `${HELD}
 local s = sent()
 if not s then return 0 end
 local score = ARGV[4] and string.format('%d', now() + tonumber(ARGV[4])) or s.score
-if redis.call('HSETNX', P .. 'outbox', s.id, s.notice) == 1 then redis.call('ZADD', line(ARGV[4] and 'later' or s.line, lane), score, s.id) end
+redis.call('HSETNX', P .. 'outbox', s.id, s.notice)
+if s.line ~= 'edit' then redis.call('ZREM', line('edit', lane), s.id) end
+redis.call('ZADD', line(ARGV[4] and 'later' or s.line, lane), score, s.id)
 redis.call('HDEL', P .. 'sending', lane)
 return 1`
 
