@@ -194,6 +194,19 @@ test('a card that was refused for its pace while a newer one was drafted is stil
   expect(kindsOf(receiver, task)).toEqual(['card', 'completion'])
 })
 
+test('a refused card of which a newer version was told is no dead letter any more: a replay does not bring the old one back', async () => {
+  const { harbour, receiver } = aPort()
+  receiver.answer = () => ({ kind: 'refused', reason: 'too ugly' })
+  receiver.notifier('a')
+  const task = await harbour.start()
+  await waitFor(async () => (await harbour.outbox('test')).dead === 1, { what: 'a dead letter' })
+  receiver.answer = () => ({ kind: 'sent' })
+  await harbour.complete(task, 'done')
+  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'card and completion' })
+  expect((await harbour.outbox('test')).dead).toBe(0)
+  expect(await createDeadLetters(harbour.redis, harbour.deployment).replay('all')).toBe(0)
+})
+
 test('who observes a task changes without an event, and the card says who came and who went', async () => {
   const { harbour, receiver } = aPort()
   receiver.notifier('a')

@@ -148,10 +148,14 @@ clear(s.id)
 redis.call('HDEL', P .. 'faults', lane)
 return 1`
 
-/** The receiver will never take it. ARGV: lane, fence, account, reason. */
+/** The receiver will never take it; where a newer version of it waits, that one stands for both. ARGV: lane, fence, account, reason. */
 export const BURY = `${HELD}
 local s = sent()
 if not s then return 0 end
+if redis.call('HEXISTS', P .. 'outbox', s.id) == 1 then
+  clear(s.id)
+  return 0
+end
 redis.call('HSET', P .. 'dead:letters', s.id, cjson.encode({ at = now(), reason = ARGV[4], lane = lane, line = s.line, notice = s.notice, frozen = s.frozen }))
 redis.call('ZADD', P .. 'dead:times', now(), s.id)
 for _, id in ipairs(redis.call('ZRANGE', P .. 'dead:times', 0, -${MAX_DEAD + 1})) do
