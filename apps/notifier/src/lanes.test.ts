@@ -207,6 +207,19 @@ test('a refused card of which a newer version was told is no dead letter any mor
   expect(await createDeadLetters(harbour.redis, harbour.deployment).replay('all')).toBe(0)
 })
 
+test('a lane that is empty leaves nothing behind', async () => {
+  const { harbour, receiver } = aPort()
+  let tries = 0
+  receiver.answer = () => (tries++ < 2 ? { kind: 'again', reason: 'away' } : { kind: 'refused', reason: 'no' })
+  receiver.notifier('a')
+  await harbour.start()
+  await waitFor(async () => (await harbour.outbox('test')).dead === 1, { what: 'a dead letter' })
+  await isEmpty(harbour)
+  const prefix = outboxPrefix(harbour.deployment, 'test')
+  await waitFor(async () => (await harbour.redis.exists(`${prefix}lanes`)) === 0, { what: 'the lane left' })
+  expect(await harbour.redis.exists(`${prefix}faults`, `${prefix}hold`, `${prefix}ages`, `${prefix}sending`)).toBe(0)
+})
+
 test('who observes a task changes without an event, and the card says who came and who went', async () => {
   const { harbour, receiver } = aPort()
   receiver.notifier('a')

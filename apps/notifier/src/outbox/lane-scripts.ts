@@ -186,7 +186,10 @@ redis.call('ZREM', P .. 'lanes', lane)
 local id, due = nil, -1
 if sent() then due = now() + tokenWait(account, 0) else id, due = look() end
 if id then due = now() end
-if due >= 0 then lookAt(lane, due) else redis.call('HDEL', P .. 'hold', lane) end
+if due >= 0 then lookAt(lane, due) else
+  redis.call('HDEL', P .. 'hold', lane)
+  redis.call('HDEL', P .. 'faults', lane)
+end
 return due`
 
 /** ARGV: lease ms, (lane, fence)… → lanes that are another's now. */
