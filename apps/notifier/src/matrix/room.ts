@@ -33,7 +33,7 @@ async function enterOurs(client: MatrixClient, form: RoomForm, plan: RoomPlan, i
   const found = await find()
   const people = [...new Set([...plan.observers, ...plan.speakers, ...invited])].filter((one) => one !== plan.botId).slice(0, INVITES_AT_ONCE)
   // createRoom has no transaction id: the alias makes a second call find the first one's room.
-  const make = (people: readonly string[]) => client.createRoom(requestFor(form, people, space, server)).catch(on('M_ROOM_IN_USE', () => client.resolveAlias(alias)))
+  const make = (them: readonly string[]) => client.createRoom(requestFor(form, them, space, server)).catch(on('M_ROOM_IN_USE', () => client.resolveAlias(alias)))
   // Any agent may name observers: of whom the homeserver takes for nobody the room does without, as of whom cannot be invited later.
   const roomId = found ?? await make(people).catch((error: unknown) => {
     if (troubleOf(error).kind !== 'refused') throw error

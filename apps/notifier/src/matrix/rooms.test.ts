@@ -63,7 +63,7 @@ describeNeeding('synapse', 'rooms', () => {
     await world.harbour.start({ observers: ['@typo:no_such_server!', ...Array.from({ length: 25 }, (_, i) => `@nobody-${i}:${server.serverName}`)] })
     const roomId = await world.room()
     await eventually(() => world.said(), (all) => all.length > 0, 'the card')
-    await mayJoin(boss, roomId)
+    expect(await mayJoin(boss, roomId)).toBe(roomId)
   })
 
   test('G14: a room that somebody else put under our alias gets nothing, with an alert', async () => {
