@@ -192,6 +192,51 @@ test('what is refused is a dead letter with its reason, and goes out when it is 
   expect((await dead.list(10, 0)).total).toBe(0)
 })
 
+test('a card that was refused for its pace while a newer one was drafted is still first, in its own line', async () => {
+  const { harbour, receiver } = aPort()
+  const drafted = Promise.withResolvers<void>()
+  let tries = 0
+  receiver.answer = async (letter) => {
+    if (letter.kind !== 'card' || tries++ > 0) return { kind: 'sent' }
+    await drafted.promise
+    return { kind: 'limited', afterMs: 300 }
+  }
+  receiver.notifier('a')
+  const task = await harbour.start()
+  await waitFor(() => tries === 1, { what: 'the card on its way' })
+  await harbour.complete(task, 'done')
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 3, { what: 'a newer card and the completion' })
+  drafted.resolve()
+  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'both', timeoutMs: 20_000 })
+  expect(kindsOf(receiver, task)).toEqual(['card', 'completion'])
+})
+
+test('a refused card of which a newer version was told is no dead letter any more: a replay does not bring the old one back', async () => {
+  const { harbour, receiver } = aPort()
+  receiver.answer = () => ({ kind: 'refused', reason: 'too ugly' })
+  receiver.notifier('a')
+  const task = await harbour.start()
+  await waitFor(async () => (await harbour.outbox('test')).dead === 1, { what: 'a dead letter' })
+  receiver.answer = () => ({ kind: 'sent' })
+  await harbour.complete(task, 'done')
+  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'card and completion' })
+  expect((await harbour.outbox('test')).dead).toBe(0)
+  expect(await createDeadLetters(harbour.redis, harbour.deployment).replay('all')).toBe(0)
+})
+
+test('a lane that is empty leaves nothing behind', async () => {
+  const { harbour, receiver } = aPort()
+  let tries = 0
+  receiver.answer = () => (tries++ < 2 ? { kind: 'again', reason: 'away' } : { kind: 'refused', reason: 'no' })
+  receiver.notifier('a')
+  await harbour.start()
+  await waitFor(async () => (await harbour.outbox('test')).dead === 1, { what: 'a dead letter' })
+  await isEmpty(harbour)
+  const prefix = outboxPrefix(harbour.deployment, 'test')
+  await waitFor(async () => (await harbour.redis.exists(`${prefix}lanes`)) === 0, { what: 'the lane left' })
+  expect(await harbour.redis.exists(`${prefix}faults`, `${prefix}hold`, `${prefix}ages`, `${prefix}sending`)).toBe(0)
+})
+
 test('who observes a task changes without an event, and the card says who came and who went', async () => {
   const { harbour, receiver } = aPort()
   receiver.notifier('a')

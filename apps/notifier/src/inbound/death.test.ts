@@ -80,6 +80,15 @@ describe.each(['the answer', 'the settling'] as const)('a notifier that is kille
   })
 })
 
+test('what was told to come too fast is not done by a successor, which has counted nothing', async () => {
+  const task = await harbour.submit()
+  const limits = { ...await aNotifier(task, 'the answer'), pace: { take: () => 'first' as const } }
+  await expect(handleEvent(limits, ROOM, says('!cancel'))).rejects.toThrow('SIGKILL')
+  const successor = createInbox(harbour.redis, harbour.deployment, BOT, 0)
+  expect([...await successor.handled(['$command'])]).toEqual(['$command'])
+  expect(await harbour.ledger.audit(10)).toEqual([])
+})
+
 test('who lost the lease settles and advances nothing', async () => {
   const { redis, deployment } = harbour
   const old = createInbox(redis, deployment, BOT, await acquireLease(redis, inboxPrefix(deployment), 'listen') ?? 0)

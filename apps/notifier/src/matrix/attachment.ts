@@ -4,6 +4,7 @@ import type { Notice } from '../notice.ts'
 import type { Frozen } from '../outbox/frozen.ts'
 import type { Outcome } from '../sink.ts'
 import type { MatrixClient } from './client.ts'
+import { troubleOf } from './matrix-error.ts'
 
 /** Nothing is kept of a task before its execution is cleaned up; that takes seconds, or a while when its engine is away. */
 const LOOK_AGAIN_MS = 3_000
@@ -25,8 +26,15 @@ export async function attach(client: MatrixClient, files: KeptFiles | undefined,
     case 'file': break
   }
   const { bytes, name, mimetype, note } = found
-  const url = await client.upload(bytes, name, mimetype)
-  // Its words are for who cannot show files: beside a file they would be its caption.
-  const { format: _, formatted_body: __, ...rest } = content
-  return { content: { ...rest, msgtype: 'm.file', body: note === undefined ? name : `${name} (${note})`, filename: name, url, info: { size: bytes.length, mimetype } } }
+  try {
+    const url = await client.upload(bytes, name, mimetype)
+    // Its words are for who cannot show files: beside a file they would be its caption.
+    const { format: _, formatted_body: __, ...rest } = content
+    return { content: { ...rest, msgtype: 'm.file', body: note === undefined ? name : `${name} (${note})`, filename: name, url, info: { size: bytes.length, mimetype } } }
+  } catch (error) {
+    const trouble = troubleOf(error)
+    if (trouble.kind !== 'refused') throw error
+    // Too large, no right to it, no place for media: that is about this file, not about the room, where the rest is still told.
+    return { outcome: trouble }
+  }
 }

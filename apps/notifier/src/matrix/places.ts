@@ -40,7 +40,8 @@ export function createPlaces({ client, plan, people, log, now }: PlacesDeps): Pl
     if (known === undefined) log.info({ lane, room: roomId }, 'notices go to Matrix')
     if (rooms.size >= MAX_PLACES) rooms.clear()
     rooms.set(lane, { value: roomId, at: now() })
-    void people.invite(roomId, [...plan.observers, ...(wish.kind === 'ours' ? plan.speakers : [])].filter((one) => one !== plan.botId))
+    // Also who may speak: not all of them fit into the making of a room, and the operator's list may have grown since.
+    void people.invite(roomId, [...new Set([...plan.observers, ...(wish.kind === 'ours' ? plan.speakers : [])])].filter((one) => one !== plan.botId))
     return roomId
   }
   return {
@@ -52,7 +53,8 @@ export function createPlaces({ client, plan, people, log, now }: PlacesDeps): Pl
     account: () => account?.value ?? neverOpened('account'),
     forget: (lane) => {
       rooms.delete(lane)
-      account = undefined
+      // To be asked for again; other lanes were opened with it and may be about to send.
+      if (account !== undefined) account = { ...account, at: -Infinity }
     },
   }
 }

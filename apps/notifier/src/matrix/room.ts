@@ -1,5 +1,5 @@
 import type { MatrixClient } from './client.ts'
-import { MatrixError } from './matrix-error.ts'
+import { MatrixError, troubleOf } from './matrix-error.ts'
 import type { RoomForm, RoomPlan, RoomWish } from './room-plan.ts'
 
 /** The room cannot be used until a person changes something. */
@@ -31,9 +31,14 @@ async function enterOurs(client: MatrixClient, form: RoomForm, plan: RoomPlan, i
   const alias = `#${form.alias}:${server}`
   const find = () => client.resolveAlias(alias).catch(on('M_NOT_FOUND', () => undefined))
   const found = await find()
-  const people = [...new Set([...invited, ...plan.speakers])].filter((one) => one !== plan.botId).slice(0, INVITES_AT_ONCE)
+  const people = [...new Set([...plan.observers, ...plan.speakers, ...invited])].filter((one) => one !== plan.botId).slice(0, INVITES_AT_ONCE)
   // createRoom has no transaction id: the alias makes a second call find the first one's room.
-  const roomId = found ?? await client.createRoom(requestFor(form, people, space, server)).catch(on('M_ROOM_IN_USE', () => client.resolveAlias(alias)))
+  const make = (them: readonly string[]) => client.createRoom(requestFor(form, them, space, server)).catch(on('M_ROOM_IN_USE', () => client.resolveAlias(alias)))
+  // Any agent may name observers: of whom the homeserver takes for nobody the room does without, as of whom cannot be invited later.
+  const roomId = found ?? await make(people).catch((error: unknown) => {
+    if (troubleOf(error).kind !== 'refused') throw error
+    return make([])
+  })
   await checkMaker(client, roomId, alias, plan.botId)
   if (space !== undefined && (await client.roomState(space, 'm.space.child', roomId)) === undefined) await client.setState(space, 'm.space.child', roomId, { via: [server] })
   await letSpeak(client, roomId, plan.speakers)

@@ -2,6 +2,7 @@ import { describeNeeding } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import { type Homeserver, type Person, saidIn, startHomeserver } from '../testing/homeserver.ts'
+import { authorityOf } from '../testing/talk.ts'
 import { aWorld, eventually, fieldOf, type World } from '../testing/world.ts'
 import { openRoom } from './room.ts'
 
@@ -67,6 +68,16 @@ describeNeeding('synapse', 'rooms', () => {
     await expect(speak(late, roomId)).rejects.toMatchObject({ status: 403 })
     expect(await openRoom(bot.client, wish, { ...plan, speakers: [late.userId] }, [])).toBe(roomId)
     await Promise.all([boss, late].map((person) => speak(person, roomId)))
+  })
+
+  test('an observer whom the homeserver takes for nobody keeps no room from being made, and those who may answer are let in with many observers', async () => {
+    const boss = await server.person('boss')
+    const world = await aWorld(server, authorityOf({ [boss.userId]: 'operator' }))
+    await world.start()
+    await world.harbour.start({ observers: ['@typo:no_such_server!', ...Array.from({ length: 25 }, (_, i) => `@nobody-${i}:${server.serverName}`)] })
+    const roomId = await world.room()
+    await eventually(() => world.said(), (all) => all.length > 0, 'the card')
+    expect(await mayJoin(boss, roomId)).toBe(roomId)
   })
 
   test('G14: a room that somebody else put under our alias gets nothing, with an alert', async () => {

@@ -123,14 +123,16 @@ end
 return 0`
 
 /**
- * The receiver said for certain that it took nothing: the entry goes back into its line, unless a newer one stands there, and
+ * The receiver said for certain that it took nothing: the entry goes back into its line, as the newer one does that was to be its edit, and
  * what is more important may go first. ARGV: lane, fence, account, then for what is not there yet: ms from now.
  */
 export const RELEASE = `${HELD}
 local s = sent()
 if not s then return 0 end
 local score = ARGV[4] and string.format('%d', now() + tonumber(ARGV[4])) or s.score
-if redis.call('HSETNX', P .. 'outbox', s.id, s.notice) == 1 then redis.call('ZADD', line(ARGV[4] and 'later' or s.line, lane), score, s.id) end
+redis.call('HSETNX', P .. 'outbox', s.id, s.notice)
+if s.line ~= 'edit' then redis.call('ZREM', line('edit', lane), s.id) end
+redis.call('ZADD', line(ARGV[4] and 'later' or s.line, lane), score, s.id)
 redis.call('HDEL', P .. 'sending', lane)
 return 1`
 
@@ -146,10 +148,14 @@ clear(s.id)
 redis.call('HDEL', P .. 'faults', lane)
 return 1`
 
-/** The receiver will never take it. ARGV: lane, fence, account, reason. */
+/** The receiver will never take it; where a newer version of it waits, that one stands for both. ARGV: lane, fence, account, reason. */
 export const BURY = `${HELD}
 local s = sent()
 if not s then return 0 end
+if redis.call('HEXISTS', P .. 'outbox', s.id) == 1 then
+  clear(s.id)
+  return 0
+end
 redis.call('HSET', P .. 'dead:letters', s.id, cjson.encode({ at = now(), reason = ARGV[4], lane = lane, line = s.line, notice = s.notice, frozen = s.frozen }))
 redis.call('ZADD', P .. 'dead:times', now(), s.id)
 for _, id in ipairs(redis.call('ZRANGE', P .. 'dead:times', 0, -${MAX_DEAD + 1})) do
@@ -180,7 +186,10 @@ redis.call('ZREM', P .. 'lanes', lane)
 local id, due = nil, -1
 if sent() then due = now() + tokenWait(account, 0) else id, due = look() end
 if id then due = now() end
-if due >= 0 then lookAt(lane, due) else redis.call('HDEL', P .. 'hold', lane) end
+if due >= 0 then lookAt(lane, due) else
+  redis.call('HDEL', P .. 'hold', lane)
+  redis.call('HDEL', P .. 'faults', lane)
+end
 return due`
 
 /** ARGV: lease ms, (lane, fence)… → lanes that are another's now. */

@@ -22,7 +22,7 @@ export function draftHooks(wish: HookWish, task: Task, view: TaskView, events: r
 
 function noticeOf(task: Task, event: TaskEvent, to: string): Notice {
   const body = JSON.stringify(hookOf(task, event))
-  return { v: 1, kind: 'event', task_id: task.id, event_id: event.id, seq: event.seq, status: statusAt(task, event), plain: body, html: '', observers: [], to }
+  return { v: 1, kind: 'event', task_id: task.id, agent_id: task.agent_id, event_id: event.id, seq: event.seq, status: statusAt(task, event), plain: body, html: '', observers: [], to }
 }
 
 /** What a receiver gets: the scheme's `type`, `timestamp` and `data`. `event` is as in `get_task_history`. */

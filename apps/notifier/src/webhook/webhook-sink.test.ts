@@ -59,6 +59,15 @@ test('trouble with a receiver that a task named is not the deployment\'s: the no
   expect([sink.isStranger?.('https://ours.example'), sink.isStranger?.('https://hooks.example')]).toEqual([false, true])
 })
 
+test('G11: what one agent named on a host holds up neither what another named there nor the deployment\'s own', async () => {
+  const own = 'https://hooks.example/own'
+  const { sink, task } = await aSink(undefined, { to: [own], callbacks: ['https://hooks.example/'] })
+  const lanes = (agent: string, callback: string) => sink.draft({ ...task, agent_id: agent, callback_url: callback }, EMPTY_VIEW, [ended]).notices.map((notice) => sink.laneOf(notice))
+  const [ours, hers] = lanes('agent-eve', 'https://hooks.example/no-such-path')
+  expect([ours, hers, lanes('agent-a', 'https://hooks.example/a')[1]]).toEqual(['https://hooks.example', 'https://hooks.example agent-eve', 'https://hooks.example agent-a'])
+  expect([ours ?? '', hers ?? ''].map((lane) => sink.isStranger?.(lane))).toEqual([false, true])
+})
+
 test('a redirect is not followed, wherever it leads', async () => {
   const elsewhere = ends(await startReceiver(aSecret()))
   const { sink, frozen } = await aSink(says(307, { location: elsewhere.url }))

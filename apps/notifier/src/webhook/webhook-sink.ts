@@ -33,13 +33,16 @@ export function createWebhookSink(deps: WebhookSinkDeps): Sink {
   return {
     name: 'webhook',
     draft: (task, view, events) => draftHooks(wish, task, view, events),
-    laneOf: (letter) => (letter.kind === 'reply' ? letter.room : new URL(letter.to ?? '').origin),
-    isStranger: (lane) => !deps.to.some((url) => new URL(url).origin === lane),
+    // What one agent named holds up neither the deployment's own nor what others named, though it be on the same host (G11).
+    laneOf: (letter) => (letter.kind === 'reply' ? letter.room : laneTo(letter.to ?? '', deps.to.includes(letter.to ?? '') ? undefined : letter.agent_id)),
+    isStranger: (lane) => !deps.to.some((url) => laneTo(url, undefined) === lane),
     open: () => Promise.resolve({ kind: 'sent' }),
     freeze: (notice) => ({ v: 1, notice, txn: notice.kind === 'reply' ? notice.id : notice.event_id, place: notice.kind === 'reply' ? '' : notice.to ?? '', account: 'webhook', content: {}, frozen_at: deps.now() }),
     send: (frozen, isRetry) => send(deps, frozen, isRetry),
   }
 }
+
+const laneTo = (url: string, namedBy: string | undefined): string => [new URL(url).origin, ...(namedBy === undefined ? [] : [namedBy])].join(' ')
 
 async function send(deps: WebhookSinkDeps, frozen: Frozen, isRetry: boolean): Promise<Outcome> {
   const { notice, place, txn } = frozen
