@@ -20,8 +20,10 @@ export async function sendWebResponse(response: Response, out: ServerResponse, s
     out.writeHead(response.status, { ...headers, 'content-length': body.byteLength }).end(body)
     return
   }
-  out.writeHead(response.status, headers)
   const reader = (response.body ?? new ReadableStream<Uint8Array>()).getReader()
+  // Who went away while the answer was made closes nothing any more: what follows a log for them ends here.
+  if (out.destroyed) return void (await reader.cancel().catch(() => undefined))
+  out.writeHead(response.status, headers)
   out.once('close', () => void reader.cancel().catch(() => undefined))
   for (let next = await reader.read(); !next.done; next = await reader.read()) {
     if (out.writableEnded) return
