@@ -13,6 +13,7 @@ import type { Line } from './watching/mcp-listen.ts'
 import { type LiveDeps, serveLive } from './watching/serve-live.ts'
 import { sendDownload, sendError, sendJson } from './http-answer.ts'
 import { readBody } from './request-body.ts'
+import { untilDrained } from './watching/until-drained.ts'
 import { sendWebResponse, toWebRequest } from './web-request.ts'
 
 export interface HttpFrontOptions {
@@ -100,8 +101,11 @@ async function serveMcp(exchange: Exchange, options: HttpFrontOptions): Promise<
   await sendWebResponse(await options.mcp.serve(toWebRequest(exchange.request), body, call, lineOf(exchange, options)), exchange.response, options.live.stallMs)
 }
 
-function lineOf({ request, response }: Exchange, { checkKey }: HttpFrontOptions): Line {
-  return { recheck: () => checkKey(request.headers.authorization), end: () => void response.end() }
+function lineOf({ request, response }: Exchange, { checkKey, live }: HttpFrontOptions): Line {
+  return {
+    recheck: () => checkKey(request.headers.authorization), end: () => void response.end(),
+    room: async () => response.writableNeedDrain && !response.destroyed && untilDrained(response, live.stallMs),
+  }
 }
 
 /** What is not JSON is refused by the protocol, in its own words. */

@@ -35,6 +35,17 @@ test('what an older build ended, or somebody deleted, takes no room for long', a
   expect(await redis.hget(keys.sent('agent-a'), 'all')).toBe(String(10_000 + 1_024))
 })
 
+test('what an older build let in without counting its files ends as any other, and so does who waits behind it', async () => {
+  const { ledger, running, submitted, redis, keys } = open()
+  const task = await running({ workspace: { name: 'app', ...files(4_000).workspace } })
+  const waiting = await submitted({ workspace: { name: 'app', ...files(4_000).workspace } })
+  await redis.del(keys.sent('agent-a'))
+  expect(await ledger.end(claimOf(task), completed)).toMatchObject({ won: true, state: 'completed' })
+  expect(await redis.zscore(keys.pending, `${waiting.id}-1`)).not.toBe('9000000000000000')
+  expect(await ledger.cancel(waiting.id, 'op')).toMatchObject({ outcome: 'ended' })
+  expect(await redis.exists(keys.sent('agent-a'))).toBe(0)
+})
+
 test('an agent has so many named workspaces and no more; a known one, another agent\'s, and one in place of what nobody used for long are none too many', async () => {
   const { ledger, submitted, redis, keys } = open()
   const limits = { workspaces: { most: 2, idleMs: DAY } }

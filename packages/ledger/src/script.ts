@@ -202,11 +202,12 @@ local function leaveMail(t, payload)
   set(t, 'undelivered', list)
   return '{"undelivered":' .. list .. ',' .. string.sub(payload, 2)
 end
--- what of an agent's allotment a task had; answers what is left of it. Twice is harmless
+-- what of an agent's allotment a task had; answers what is left of it. Twice is harmless, and so is a task that an older build let in without counting
 local function giveBack(sent, id)
-  local bytes = redis.call('HGET', sent, id) or 0
+  local bytes = redis.call('HGET', sent, id)
+  if not bytes then return tonumber(redis.call('HGET', sent, 'all')) or 0 end
   redis.call('HDEL', sent, id)
-  return redis.call('HINCRBY', sent, 'all', -bytes)
+  return redis.call('HINCRBY', sent, 'all', int(-bytes))
 end
 local function leaveAllotted(t, at)
   if not string.find(t.brief, '"workspace":{', 1, true) then return end

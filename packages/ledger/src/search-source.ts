@@ -53,9 +53,10 @@ function listed({ redis, keys }: LedgerContext, key: string, members: readonly s
 function walked({ redis, keys }: LedgerContext, indexes: readonly string[], { min, max }: Bounds): Source {
   return {
     before: async (stamp = max, count) => {
-      const rows = await redis.pipeline(indexes.map((key) => ['zrevrangebylex', key, `(${stamp}`, `[${min}`, 'LIMIT', 0, count])).exec()
+      // In one step: a task that changes its state between two looks would be in neither.
+      const rows = await redis.multi(indexes.map((key) => ['zrevrangebylex', key, `(${stamp}`, `[${min}`, 'LIMIT', 0, count])).exec()
       const all = (rows ?? []).flatMap(([error, members]) => { if (error !== null) throw error; return members as string[] })
-      // A task that changes its state meanwhile can be met in both.
+      // What a build without an index moved can stand in two.
       return [...new Set(all)].toSorted().toReversed().slice(0, count)
     },
     forget: async (stamp) => void (await redis.pipeline([...indexes.map((key) => ['zrem', key, stamp]), ['zrem', keys.tasks, idIn(stamp)]]).exec()),

@@ -15,6 +15,8 @@ export interface Line {
   recheck(): Promise<unknown>
   /** Ends the response as it stands. */
   end(): void
+  /** When what was written is taken, or nobody is there to take it: what is told before that heaps up. */
+  room(): Promise<unknown>
 }
 
 /** `subscriptions/listen` of the 2026-07-28 revision, as far as it is about tasks. */
@@ -28,7 +30,7 @@ type Listen = z.infer<typeof Listen>
 /** Each costs a look at the log now and then. */
 const MAX_SUBSCRIPTIONS = 100
 
-interface Stream { lives: readonly Live[]; isOpen: boolean; leave: () => void }
+interface Stream { lives: readonly Live[]; isOpen: boolean; leave: () => void; line: Line }
 
 export interface ListenStreams {
   bus: ServerEventBus
@@ -46,11 +48,12 @@ export interface ListenStreams {
  */
 export function createListenStreams({ hub, join, log }: LiveDeps): ListenStreams {
   const current = new AsyncLocalStorage<Stream>()
-  const follow = ({ lives, leave }: Stream, listener: (event: ServerEvent) => void): (() => void) => {
+  const follow = ({ lives, leave, line }: Stream, listener: (event: ServerEvent) => void): (() => void) => {
     const pulls = lives.map(({ topic, cursor }) => pullFeed({
       join, topic, cursor,
-      take: ({ bytes, isLast }) => {
+      take: async ({ bytes, isLast }) => {
         if (bytes.length > 0) listener({ kind: 'resource_updated', uri: taskUri(topic) })
+        await line.room()
         return !isLast
       },
       onError: (error) => log.debug({ topic, reason: String(error) }, 'a log could not be read for who listens; trying again'),
@@ -79,7 +82,7 @@ export function createListenStreams({ hub, join, log }: LiveDeps): ListenStreams
       try {
         const lives = await Promise.all(uris.map((uri) => open(taskIdOf(uri) ?? '')))
         const leave = hub.admit({ caller: call.caller, kind: 'mcp', recheck: () => line.recheck(), beat: () => undefined, cut: () => line.end() })
-        const stream: Stream = { lives: lives.filter((live) => live !== undefined), isOpen: false, leave }
+        const stream: Stream = { lives: lives.filter((live) => live !== undefined), isOpen: false, leave, line }
         try {
           return await current.run(stream, () => serve(withSubscriptions(listen.data, uris.filter((_, i) => lives[i] !== undefined))))
         } finally {

@@ -32,18 +32,20 @@ export async function openUpdates(owner: SubscriptionOwner, call: Call, line: Li
   // Its first bytes tell the client that it is open.
   write(': \n\n')
   const tell = (uri: string) => write(`event: message\ndata: ${JSON.stringify({ jsonrpc: '2.0', method: 'notifications/resources/updated', params: { uri } })}\n\n`)
-  follow(owner, tell, closing.signal, deps).catch((error: unknown) => deps.log.debug({ reason: String(error) }, 'the subscriptions of a session are not followed any more'))
+  follow(owner, { tell, line }, closing.signal, deps).catch((error: unknown) => deps.log.debug({ reason: String(error) }, 'the subscriptions of a session are not followed any more'))
   return new Response(body, { headers: { 'content-type': 'text/event-stream', 'cache-control': 'no-store, no-transform', 'x-accel-buffering': 'no', 'mcp-session-id': owner.session } })
 }
 
+interface Client { tell: (uri: string) => void; line: Line }
+
 /** Follows whatever the session is subscribed to, as that changes. */
-async function follow(owner: SubscriptionOwner, tell: (uri: string) => void, signal: AbortSignal, { live, doorbell, subscriptions, pollMs }: OldClientsDeps): Promise<void> {
+async function follow(owner: SubscriptionOwner, client: Client, signal: AbortSignal, { live, doorbell, subscriptions, pollMs }: OldClientsDeps): Promise<void> {
   const pulls = new Map<string, { stop(): void }>()
   const bell = await doorbell.listen(subscriptions.topic(owner))
   try {
     while (!signal.aborted) {
       const wanted = await subscriptions.list(owner).catch(() => undefined)
-      if (wanted !== undefined) reconcile(pulls, wanted, tell, live)
+      if (wanted !== undefined) reconcile(pulls, wanted, client, live)
       await bell.next(pollMs, signal)
     }
   } finally {
@@ -52,7 +54,7 @@ async function follow(owner: SubscriptionOwner, tell: (uri: string) => void, sig
   }
 }
 
-function reconcile(pulls: Map<string, { stop(): void }>, wanted: ReadonlyMap<string, string>, tell: (uri: string) => void, { join, log }: OldClientsDeps['live']): void {
+function reconcile(pulls: Map<string, { stop(): void }>, wanted: ReadonlyMap<string, string>, { tell, line }: Client, { join, log }: OldClientsDeps['live']): void {
   for (const [uri, pull] of pulls) {
     if (wanted.has(uri)) continue
     pull.stop()
@@ -63,8 +65,9 @@ function reconcile(pulls: Map<string, { stop(): void }>, wanted: ReadonlyMap<str
     if (topic === undefined || pulls.has(uri)) continue
     pulls.set(uri, pullFeed({
       join, topic, cursor,
-      take: ({ bytes, isLast }) => {
+      take: async ({ bytes, isLast }) => {
         if (bytes.length > 0) tell(uri)
+        await line.room()
         return !isLast
       },
       onError: (error) => log.debug({ topic, reason: String(error) }, 'a log could not be read for who subscribed; trying again'),

@@ -34,3 +34,7 @@ test('a long line is cut, at a character', () => {
   expect(inline('👍'.repeat(100), 20).isWellFormed()).toBe(true)
   expect(inline(' \n ')).toBe('')
 })
+
+test('a text of very many backticks is fenced as any other', () => {
+  expect(contentOf(fenced('`a\n'.repeat(150_000)))).toHaveLength(450_000 - 1)
+})

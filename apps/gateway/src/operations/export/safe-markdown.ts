@@ -8,7 +8,8 @@ function clean(text: string): string {
 
 /** The longest row of backticks: what a fence must be longer than, so that nothing within can end it (G14). */
 function longestRow(text: string): number {
-  return Math.max(0, ...(text.match(/`+/g) ?? []).map((row) => row.length))
+  // One by one: there can be more rows than a call takes arguments.
+  return (text.match(/`+/g) ?? []).reduce((longest, row) => Math.max(longest, row.length), 0)
 }
 
 /** A text of several lines as Markdown shows it letter by letter. */
