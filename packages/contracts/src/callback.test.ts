@@ -5,7 +5,9 @@ import { CallbackUrl, isCallbackAllowed } from './callback.ts'
 test.each([
   ['https://hooks.example/a?b=c', ['https://hooks.example/'], true], ['https://hooks.example/a', ['https://*'], true], ['http://hooks.example/a', ['https://*'], false],
   ['https://hooks.example.evil/a', ['https://hooks.example'], false], ['https://hooks.example:8443/a', ['https://hooks.example/'], false], ['https://hooks.example/teamster', ['https://hooks.example/team'], false],
-  ['https://hooks.example/team/%2e%2e/other', ['https://hooks.example/team'], false], ['https://hooks.example/a', [], false], ['http://hooks.example/a', ['http://hooks.example'], true],
+  ['https://hooks.example/team/%2e%2e/other', ['https://hooks.example/team'], false], ['https://hooks.example/a', [], false],
+  ['https://hooks.example/team/..%2fother', ['https://hooks.example/team'], false], ['https://hooks.example/team/x%5C%2e.%5Cother', ['https://hooks.example/team'], false], ['https://hooks.example/team/%ff', ['https://hooks.example/team'], false],
+  ['https://hooks.example/team/a%2Fb..c', ['https://hooks.example/team'], true], ['http://hooks.example/a', ['http://hooks.example'], true],
 ] as const)('%s is allowed by %j: %s', (url, allow, is) => {
   expect(isCallbackAllowed(CallbackUrl.parse(url), allow)).toBe(is)
 })

@@ -5,7 +5,16 @@ export function isBeneath(url: string, prefix: string): boolean {
   if (!URL.canParse(prefix)) return false
   const [asked, allowed] = [new URL(url), new URL(prefix)]
   const folder = allowed.pathname.endsWith('/') ? allowed.pathname : `${allowed.pathname}/`
-  return asked.origin === allowed.origin && `${asked.pathname}/`.startsWith(folder)
+  return asked.origin === allowed.origin && `${asked.pathname}/`.startsWith(folder) && !climbs(asked.pathname)
+}
+
+/** A slash that is encoded hides `..` from a parser of URLs, and a server may decode it; what cannot be decoded is nobody's path. */
+function climbs(pathname: string): boolean {
+  try {
+    return decodeURIComponent(pathname).split(/[/\\]/).includes('..')
+  } catch {
+    return true
+  }
 }
 
 const MAX_CALLBACK_CHARACTERS = 1_000

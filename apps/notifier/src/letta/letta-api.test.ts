@@ -1,3 +1,6 @@
+import { createServer, type ServerResponse } from 'node:http'
+import type { AddressInfo } from 'node:net'
+
 import { type ScriptedLetta, startScriptedLetta } from '@longshore/testkit'
 import { expect, test } from 'vitest'
 
@@ -21,6 +24,20 @@ test.each([
   expect(trouble).toMatchObject({ kind, ...(kind === 'limited' ? { afterMs: 2_000 } : {}) })
   expect(JSON.stringify(trouble)).not.toContain(letta.token)
   expect(asked).toBe(1)
+})
+
+const halfAnAnswer = (response: ServerResponse) => response.writeHead(200, { 'content-type': 'application/json', 'content-length': '100' }).write('{"mess')
+test.each([
+  ['is cut', (response: ServerResponse) => (halfAnAnswer(response), setImmediate(() => response.destroy()))],
+  ['is no JSON', (response: ServerResponse) => response.writeHead(200, { 'content-type': 'application/json' }).end('<html>')],
+  ['is not waited for, because the process stops', (response: ServerResponse, stop: () => void) => (halfAnAnswer(response), setTimeout(stop, 50))],
+])('L-31: whether a message was taken whose answer %s is unknown: it is tried again', async (_, answer) => {
+  const stopping = new AbortController()
+  const server = createServer((_request, response) => void answer(response, () => stopping.abort())).listen(0, '127.0.0.1')
+  await new Promise((resolve) => server.once('listening', resolve))
+  ends({ stop: () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))) })
+  const api = createLettaApi({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, token: undefined, timeoutMs: 1_000, signal: stopping.signal })
+  expect(await api.tell('agent-1', 'x').then(() => undefined, troubleOf)).toMatchObject({ kind: 'again' })
 })
 
 test('our marker is found among many messages, and not where the agent itself repeats it', async () => {

@@ -69,8 +69,13 @@ function unless<T>(status: number, error: unknown, answer: T): T {
 const DEFAULT_RETRY_AFTER_MS = 5_000
 const MAX_RETRY_AFTER_MS = 10 * 60_000
 
+/** The head of an answer came, and then none that can be read: cut, cut off by us, or not JSON. The client leaves that as it is. */
+const isHalfAnswer = (error: unknown): boolean =>
+  error instanceof SyntaxError || (error instanceof Error && (error.name === 'AbortError' || (error.name === 'TypeError' && error.message === 'terminated')))
+
 /** What a failed call means for what was to be told. */
 export function troubleOf(error: unknown): Exclude<Outcome, { kind: 'sent' }> {
+  if (isHalfAnswer(error)) return { kind: 'again', reason: cleanLine(`Letta: an answer that cannot be read: ${String(error)}`, 300) }
   if (!(error instanceof APIError)) return { kind: 'refused', reason: `a defect: ${String(error)}` }
   const status: number | undefined = error.status
   const reason = cleanLine(`Letta: ${error.message}`, 300)

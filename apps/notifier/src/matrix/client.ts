@@ -3,6 +3,7 @@ import { z } from 'zod'
 import { MatrixError, matrixErrorFrom } from './matrix-error.ts'
 
 const EventAnswer = z.object({ event_id: z.string() })
+const Member = z.object({ sender: z.string(), content: z.object({ membership: z.string() }) }).transform(({ sender, content }) => ({ membership: content.membership, by: sender }))
 const RoomAnswer = z.object({ room_id: z.string() })
 const Whoami = z.object({ user_id: z.string(), device_id: z.string().optional() })
 export const RoomEvent = z.looseObject({
@@ -35,6 +36,8 @@ export interface MatrixClient {
   kick(roomId: string, userId: string): Promise<void>
   /** Undefined: the room has no such state. */
   roomState(roomId: string, type: string, key?: string): Promise<Record<string, unknown> | undefined>
+  /** How somebody stands to a room, and who brought that about; undefined: they never were there. */
+  member(roomId: string, userId: string): Promise<z.infer<typeof Member> | undefined>
   setState(roomId: string, type: string, key: string, content: object): Promise<void>
   /** Who made the room. */
   roomMaker(roomId: string): Promise<string>
@@ -60,6 +63,7 @@ export function createMatrixClient(options: ClientOptions): MatrixClient {
     kick: async (roomId, userId) => void (await call(z.unknown(), 'POST', room(roomId, '/kick'), { user_id: userId })),
     setState: async (roomId, type, key, content) => void (await call(EventAnswer, 'PUT', room(roomId, `/state/${encodeURIComponent(type)}/${encodeURIComponent(key)}`), content)),
     roomMaker: async (roomId) => (await call(z.object({ sender: z.string() }), 'GET', room(roomId, '/state/m.room.create/?format=event'))).sender,
+    member: (roomId, userId) => call(Member, 'GET', room(roomId, `/state/m.room.member/${encodeURIComponent(userId)}?format=event`)).catch(ifNotFound),
     roomState: (roomId, type, key = '') => call(z.record(z.string(), z.unknown()), 'GET', room(roomId, `/state/${encodeURIComponent(type)}/${encodeURIComponent(key)}`)).catch(ifNotFound),
     send: async (roomId, type, txn, content) => (await call(EventAnswer, 'PUT', room(roomId, `/send/${encodeURIComponent(type)}/${encodeURIComponent(txn)}`), content)).event_id,
     upload: async (bytes, name, mimetype) => {

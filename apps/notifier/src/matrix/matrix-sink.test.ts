@@ -14,7 +14,7 @@ const refused = (status: number) => Promise.reject(new MatrixError(`${status}`, 
 
 function aSink(more: Partial<MatrixClient>, files?: KeptFiles) {
   const client: MatrixClient = {
-    whoami: () => Promise.resolve({ user_id: BOT, device_id: 'D' }), resolveAlias: (alias) => Promise.resolve(`!${alias}`), roomMaker: () => Promise.resolve(BOT), roomState: () => Promise.resolve(undefined),
+    whoami: () => Promise.resolve({ user_id: BOT, device_id: 'D' }), resolveAlias: (alias) => Promise.resolve(`!${alias}`), roomMaker: () => Promise.resolve(BOT), roomState: () => Promise.resolve(undefined), member: () => Promise.resolve(undefined),
     send: () => Promise.resolve('$sent'), createRoom: () => refused(500), join: (room) => Promise.resolve(room), invite: () => Promise.resolve(), kick: () => Promise.resolve(), setState: () => Promise.resolve(),
     upload: () => Promise.resolve('mxc://x/y'), messages: () => Promise.resolve({ chunk: [] }), sync: () => refused(500), ...more,
   }

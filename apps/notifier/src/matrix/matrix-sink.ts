@@ -30,7 +30,7 @@ const LANES_AT_ONCE = 8
 
 /** Posts what tasks do into rooms, each fact exactly once (G8). */
 export function createMatrixSink({ client, plan, files, log, now }: MatrixSinkDeps): Sink {
-  const people = createPeople(client, log)
+  const people = createPeople(client, plan.botId, log)
   const places = createPlaces({ client, plan, people, log, now })
   const answerers = plan.answerers.length > 0 ? plan.answerers : plan.observers
   const laneFor = (letter: Letter) => laneOf(letter, plan)

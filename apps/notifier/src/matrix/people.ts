@@ -13,17 +13,19 @@ export interface People {
   remove(roomId: string, people: readonly string[]): Promise<void>
 }
 
+type Member = Awaited<ReturnType<MatrixClient['member']>>
+
 /** What is remembered; beyond it we ask the homeserver again. */
 const MAX_KNOWN = 10_000
 
-export function createPeople(client: MatrixClient, log: Log): People {
+export function createPeople(client: MatrixClient, botId: string, log: Log): People {
   const known = new Map<string, 'in' | 'out'>()
-  const each = async (what: 'in' | 'out', roomId: string, people: readonly string[], act: (userId: string, membership: unknown) => Promise<void>) => {
+  const each = async (what: 'in' | 'out', roomId: string, people: readonly string[], act: (userId: string, member: Member) => Promise<void>) => {
     for (const userId of people) {
       const key = `${roomId} ${userId}`
       if (known.get(key) === what) continue
       try {
-        await act(userId, (await client.roomState(roomId, 'm.room.member', userId))?.['membership'])
+        await act(userId, await client.member(roomId, userId))
         remember(known, key, what)
       } catch (error) {
         log.warn({ person: userId, room: roomId, reason: String(error) }, what === 'in' ? 'an observer could not be invited' : 'an observer could not be taken out')
@@ -32,12 +34,13 @@ export function createPeople(client: MatrixClient, log: Log): People {
     }
   }
   return {
-    invite: (roomId, people) => each('in', roomId, people, async (userId, membership) => {
-      const cameBack = known.get(`${roomId} ${userId}`) === 'out'
-      if (membership === undefined || cameBack) await client.invite(roomId, userId)
+    invite: (roomId, people) => each('in', roomId, people, async (userId, member) => {
+      // Whom we took out, be it another notifier, and who is to see the task again.
+      const cameBack = member?.membership === 'leave' && member.by === botId
+      if (member === undefined || cameBack) await client.invite(roomId, userId)
     }),
-    remove: (roomId, people) => each('out', roomId, people, async (userId, membership) => {
-      if (membership === 'join' || membership === 'invite') await client.kick(roomId, userId)
+    remove: (roomId, people) => each('out', roomId, people, async (userId, member) => {
+      if (member?.membership === 'join' || member?.membership === 'invite') await client.kick(roomId, userId)
     }),
   }
 }

@@ -43,6 +43,24 @@ describeNeeding('synapse', 'rooms', () => {
     expect(await membership(world, roomId, chief)).toBe('join')
   })
 
+  test('who was taken off a task and is put on it again is called back, also by a notifier that knows nothing of it; who left is not', async () => {
+    const [ann, ben] = [await server.person('ann'), await server.person('ben')]
+    const world = await aWorld(server, { MATRIX_ROOMS: 'task' })
+    const { harbour } = world
+    const first = await world.start()
+    const task = await harbour.start({ observers: [ann.userId, ben.userId] })
+    const roomId = await roomNamed(world, `_${task.id}`)
+    for (const person of [ann, ben]) await mayJoin(person, roomId)
+    await ben.client.setState(roomId, 'm.room.member', ben.userId, { membership: 'leave' })
+    await harbour.observe(task, [ben.userId])
+    await eventually(() => membership(world, roomId, ann), (is) => is === 'leave', 'the observer to be out')
+    await first.stop()
+    await world.start()
+    await harbour.observe(task, [ann.userId, ben.userId])
+    await mayJoin(ann, roomId)
+    expect(await membership(world, roomId, ben)).toBe('leave')
+  })
+
   test('L-29: an observer reads and reacts; and what they write the homeserver refuses', async () => {
     const ann = await server.person('ann')
     const world = await aWorld(server)
