@@ -4,6 +4,8 @@ import { defineOperation, type Live, type Operation, type Ports } from './operat
 
 /** Positions of the fleet stream, as Redis writes them. */
 const POSITION = /^(?:0|\d{1,20}-\d{1,20})$/
+/** Redis fails for a number of more than 64 bits, each time that it is asked. */
+const isPosition = (text: string) => POSITION.test(text) && text.split('-').every((part) => BigInt.asUintN(64, BigInt(part)) === BigInt(part))
 
 /** The log of the whole deployment as a stream of server-sent events: for operators, and consumers that follow everything. */
 export function watchFleet(ports: Ports): Operation {
@@ -21,7 +23,7 @@ export function watchFleet(ports: Ports): Operation {
     async live({ cursor = 'now' }, _, lastEventId): Promise<Live> {
       const [field, text] = lastEventId === undefined ? ['cursor', cursor] : ['Last-Event-ID', lastEventId]
       if (text === 'now' && field === 'cursor') return { kind: 'live', topic: 'fleet', cursor: await ports.ledger.fleetEnd() }
-      if (!POSITION.test(text)) throw new LongshoreError('invalid_input', `${field} is not one that this server gave out`, { field, next: 'Use the id of an event of this stream, 0 for the earliest that is kept, or leave it out for what comes from now on.' })
+      if (!isPosition(text)) throw new LongshoreError('invalid_input', `${field} is not one that this server gave out`, { field, next: 'Use the id of an event of this stream, 0 for the earliest that is kept, or leave it out for what comes from now on.' })
       return { kind: 'live', topic: 'fleet', cursor: text }
     },
   })

@@ -40,6 +40,8 @@ test('G6: a cursor of another history is told so', async () => {
 test('agents may not, and a cursor of nobody\'s is refused', async () => {
   const refused = await fixture.request('/api/events')
   expect([refused.status, await refused.json()]).toMatchObject([403, { error: { code: 'forbidden' } }])
-  const strange = await fixture.request('/api/events?cursor=%2B%20COUNT', { key: fixture.keys.operator })
-  expect([strange.status, await strange.json()]).toMatchObject([400, { error: { field: 'cursor' } }])
+  for (const cursor of ['%2B%20COUNT', '18446744073709551616-0', '1-99999999999999999999']) {
+    const strange = await fixture.request(`/api/events?cursor=${cursor}`, { key: fixture.keys.operator })
+    expect([strange.status, await strange.json()]).toMatchObject([400, { error: { field: 'cursor' } }])
+  }
 })
