@@ -37,7 +37,14 @@ export function createDoorbell(redis: Redis, deployment: string): Doorbell {
       })
       rings.add(ring)
       listeners.set(channel, rings)
-      if (rings.size === 1) await redis.subscribe(channel)
+      try {
+        if (rings.size === 1) await redis.subscribe(channel)
+      } catch (error) {
+        // Who is left in the set would be the reason why the next one does not subscribe.
+        rings.delete(ring)
+        if (rings.size === 0) listeners.delete(channel)
+        throw error
+      }
       return bell
     },
     close: () => redis.disconnect(),
