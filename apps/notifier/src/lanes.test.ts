@@ -192,6 +192,20 @@ test('what is refused is a dead letter with its reason, and goes out when it is 
   expect((await dead.list(10, 0)).total).toBe(0)
 })
 
+test('a receiver that refuses everything keeps its newest dead letters, and pushes out nobody else\'s', async () => {
+  const { harbour, receiver } = aPort()
+  let refused = 0
+  receiver.answer = (letter) => (letter.kind === 'completion' ? (refused++, { kind: 'refused', reason: 'gone' }) : { kind: 'sent' })
+  receiver.notifier('a')
+  await harbour.complete(await harbour.start({ agent_id: 'quiet' }), 'done')
+  for (let i = 0; i < 103; i++) await harbour.complete(await harbour.start({ agent_id: 'hostile' }), 'done')
+  const lanes = async () => (await createDeadLetters(harbour.redis, harbour.deployment).list(1_000, 0)).letters.map(({ lane }) => lane)
+  await waitFor(() => refused === 104, { what: 'all of them to be refused', timeoutMs: 30_000 })
+  await isEmpty(harbour)
+  const found = await lanes()
+  expect([found.filter((lane) => lane === 'hostile').length, found.filter((lane) => lane === 'quiet').length]).toEqual([100, 1])
+}, 60_000)
+
 test('a card that was refused for its pace while a newer one was drafted is still first, in its own line', async () => {
   const { harbour, receiver } = aPort()
   const drafted = Promise.withResolvers<void>()

@@ -30,8 +30,7 @@ const REPLAY = `${PRELUDE}
 local found = redis.call('HGET', P .. 'dead:letters', ARGV[1])
 if not found then return 0 end
 local dead = cjson.decode(found)
-redis.call('HDEL', P .. 'dead:letters', ARGV[1])
-redis.call('ZREM', P .. 'dead:times', ARGV[1])
+forgetDead(ARGV[1])
 if redis.call('HSETNX', P .. 'outbox', ARGV[1], dead.notice) == 1 then
   redis.call('ZADD', P .. 'ages', 'NX', now(), ARGV[1])
   enqueue(dead.line, dead.lane, ARGV[1])

@@ -5,7 +5,7 @@ import type { Redis } from 'ioredis'
  * outbox HASH id → what is to be told; line:<line>:<lane> ZSET of ids, by order or by due time; n COUNTER of that order;
  * lanes ZSET lane → when to look at it (ms); hold HASH lane → not before (ms); faults HASH lane → tries in a row that failed;
  * sending HASH lane → the one frozen entry that may be on its way; ages ZSET id → since when it waits;
- * dead:letters HASH, dead:times ZSET; bucket:<account> HASH with a TTL: the receiver's rate limit as far as it is known;
+ * dead:letters HASH, dead:times ZSET, dead:lane:<lane> ZSET of those of one lane; bucket:<account> HASH with a TTL: the receiver's rate limit as far as it is known;
  * cursor, born, view:<task>, root:<task>, posted:<id>, said:<id> STRING; lease:<what> STRING with a TTL; fence COUNTER.
  */
 export function outboxPrefix(deployment: string, sink: string): string {
@@ -53,6 +53,13 @@ local function enqueue(name, lane, id)
   local at = line(name, lane)
   if not redis.call('ZSCORE', at, id) then redis.call('ZADD', at, redis.call('INCR', P .. 'n'), id) end
   lookAt(lane, now())
+end
+local function forgetDead(id)
+  local found = redis.call('HGET', P .. 'dead:letters', id)
+  if not found then return end
+  redis.call('ZREM', P .. 'dead:lane:' .. cjson.decode(found).lane, id)
+  redis.call('HDEL', P .. 'dead:letters', id)
+  redis.call('ZREM', P .. 'dead:times', id)
 end
 local function ring() redis.call('PUBLISH', string.gsub(P, 'notify:(.-):$', 'bell:notices:%1'), '1') end
 `

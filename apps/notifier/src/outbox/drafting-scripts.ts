@@ -26,7 +26,7 @@ while ARGV[i] do
   redis.call('HSET', P .. 'outbox', id, ARGV[i + 1])
   redis.call('ZADD', P .. 'ages', 'NX', now(), id)
   -- Of what is told again and again only the newest counts: an old one must not be replayed over it.
-  if receipt ~= '' and redis.call('HDEL', P .. 'dead:letters', id) == 1 then redis.call('ZREM', P .. 'dead:times', id) end
+  if receipt ~= '' then forgetDead(id) end
   if receipt ~= '' and (redis.call('EXISTS', P .. receipt) == 1 or (sending and cjson.decode(sending).id == id)) then
     local edits = line('edit', lane)
     if ARGV[i + 5] == '1' then redis.call('ZADD', edits, now(), id) else redis.call('ZADD', edits, 'NX', now() + ${EDIT_DELAY_MS}, id) end

@@ -2,6 +2,8 @@ import { PRELUDE } from '@longshore/outbox'
 import { KEEP_SECONDS } from './drafting-scripts.ts'
 
 const MAX_DEAD = 1_000
+/** Of one lane: a receiver that a task named and that refuses everything must not push out what others' were refused. */
+const MAX_DEAD_OF_LANE = 100
 /** Without a refusal for this long the receiver is taken for unlimited again. */
 const FORGET_MS = 10 * 60_000
 /** Synapse's default burst: more never adds up. */
@@ -158,10 +160,9 @@ if redis.call('HEXISTS', P .. 'outbox', s.id) == 1 then
 end
 redis.call('HSET', P .. 'dead:letters', s.id, cjson.encode({ at = now(), reason = ARGV[4], lane = lane, line = s.line, notice = s.notice, frozen = s.frozen }))
 redis.call('ZADD', P .. 'dead:times', now(), s.id)
-for _, id in ipairs(redis.call('ZRANGE', P .. 'dead:times', 0, -${MAX_DEAD + 1})) do
-  redis.call('ZREM', P .. 'dead:times', id)
-  redis.call('HDEL', P .. 'dead:letters', id)
-end
+redis.call('ZADD', P .. 'dead:lane:' .. lane, now(), s.id)
+for _, id in ipairs(redis.call('ZRANGE', P .. 'dead:lane:' .. lane, 0, -${MAX_DEAD_OF_LANE + 1})) do forgetDead(id) end
+for _, id in ipairs(redis.call('ZRANGE', P .. 'dead:times', 0, -${MAX_DEAD + 1})) do forgetDead(id) end
 clear(s.id)
 return 1`
 
