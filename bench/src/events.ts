@@ -6,15 +6,17 @@ import { appendAlone, barePublish, bareStream, throughGateway, type Way } from '
 import { DEPLOYMENT } from './events/log-writer.ts'
 import { longLog } from './events/long-log.ts'
 import { subscribeMcp, subscribeSse } from './events/subscribers.ts'
+import { throughMatrix } from './events/through-matrix.ts'
 import { median, percentile, type Result, type Row } from './figures.ts'
 import { startGateway } from './gateway-process.ts'
 
 const READERS = 1_000
 const READERS_EVENTS = 200
+const NOTICES = 100
 const LONG_LOG = 1_000_000
 
 /**
- * From the call that appends an event to whoever follows its task, one at a time, beside a bare PUBLISH and a bare XADD + XREAD; a thousand
+ * From the call that appends an event to whoever follows its task, one at a time, beside a bare PUBLISH and a bare XADD + XREAD; from a task's end to Matrix; a thousand
  * subscribers on one gateway; reading in a log of a million events.
  * @param count events a round and way
  */
@@ -24,7 +26,6 @@ export async function benchEvents(rounds: number, count: number): Promise<Result
   const [writer, listener, reader] = connections as [Redis, Redis, Redis]
   const gateway = await startGateway(server.url, DEPLOYMENT, { EVENTS_MAX_STREAMS_PER_AGENT: String(2 * READERS) })
   try {
-    // Further ways (a notice in a chat room) take their place in this list.
     const ways: Way[] = [
       await barePublish(writer, listener), bareStream(writer, reader), await appendAlone(writer),
       await throughGateway('append → SSE subscriber', '≤ 2', writer, (taskId, onNews) => subscribeSse(gateway.url, gateway.key, taskId, onNews)),
@@ -32,9 +33,10 @@ export async function benchEvents(rounds: number, count: number): Promise<Result
     ]
     const latencies = await inTurns(ways, rounds, count)
     for (const way of ways) way.close()
+    const matrix = await throughMatrix(writer, server.url, NOTICES)
     const crowd = await crowdOfReaders(gateway, writer, READERS, READERS_EVENTS)
     const long = await longLog(writer, LONG_LOG)
-    return { name: `events: ${count} a round and way, one at a time`, rounds, rows: [...latencies, ...crowd, ...long] }
+    return { name: `events: ${count} a round and way, one at a time`, rounds, rows: [...latencies, ...matrix, ...crowd, ...long] }
   } finally {
     await gateway.stop()
     for (const connection of connections) connection.disconnect()

@@ -11,6 +11,8 @@ export interface LogWriter {
   taskId: TaskId
   ledger: Ledger
   append(texts: readonly string[]): Promise<number>
+  /** Completes it. */
+  end(output: string): Promise<unknown>
 }
 
 /** A task of the gateway's agent, with an owner. */
@@ -20,5 +22,9 @@ export async function openLog(redis: Redis): Promise<LogWriter> {
   const take = await ledger.take({ task_id: task.id, n: 1 }, 'bench')
   if (take.kind !== 'taken') throw new Error('not taken')
   const claim = { taskId: task.id, claim: take.task.claim }
-  return { taskId: task.id, ledger, append: (texts) => ledger.append(claim, texts.map((text) => ({ type: 'task.output', payload: { text, stream: 'agent' } }))) }
+  return {
+    taskId: task.id, ledger,
+    append: (texts) => ledger.append(claim, texts.map((text) => ({ type: 'task.output', payload: { text, stream: 'agent' } }))),
+    end: (output) => ledger.end(claim, { state: 'completed', payload: { result: { output, output_truncated: false, files_changed: 0 } } }),
+  }
 }
