@@ -35,6 +35,6 @@ test('G14: so many files are listed in pages, cut clearly, compared or not with 
   const said = await diffWorkspace(task.workspace, { maxBytes: 100_000 }, NEVER).then(({ truncated, files_total: total }) => `cut: ${truncated}, of ${total}`, (error: unknown) => (error instanceof GitCutShort ? 'too much' : String(error)))
   expect(['too much', `cut: true, of ${IN_ONE_FOLDER}`]).toContain(said)
   expect(await outgrows(task.workspace.directory, { bytes: 1e12, files: 100_000 })).toBe('more than 100000 files and folders (WORKSPACE_MAX_FILES)')
-  const child = fork(new URL('testing-look.ts', import.meta.url), [JSON.stringify(task.workspace)], { execArgv: ['--max-old-space-size=36'], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+  const child = fork(new URL('testing-look.ts', import.meta.url), [JSON.stringify(task.workspace)], { execArgv: ['--max-old-space-size=64'], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
   expect(await once(child, 'exit')).toEqual([0, null])
 })
