@@ -12,6 +12,7 @@ export { type RedisServer, startRedis, type StartRedisOptions } from './servers/
 export { sharedRedisUrl } from './servers/shared-redis.ts'
 export { type ScriptedBlock, type ScriptedLetta, type ScriptedMessage, startScriptedLetta } from './servers/scripted-letta.ts'
 export { type MatrixUser, startSynapse, type StartSynapseOptions, type SynapseServer } from './servers/synapse.ts'
+export { type Chance, createChance } from './chance.ts'
 export { waitFor, type WaitForOptions } from './wait-for.ts'
 export {
   SCRIPTED_MODEL, SCRIPTED_PROVIDER, type ScriptedProvider, scriptedProviderConfig, type ScriptedProviderOptions, startScriptedProvider,

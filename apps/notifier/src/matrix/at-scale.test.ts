@@ -1,4 +1,4 @@
-import { describeNeeding, startRedis, waitFor } from '@longshore/testkit'
+import { type Chance, createChance, describeNeeding, startRedis, waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 
 import type { Task } from '@longshore/contracts'
@@ -14,13 +14,15 @@ const NOTIFIERS = 3
 
 describeNeeding('synapse', `G8 at scale: ${KILLS} deaths while ${TASKS} tasks end`, () => {
   let server: Homeserver
+  const chance = createChance()
   beforeAll(async () => { server = await startHomeserver() })
   afterAll(() => server.stop())
 
   test('each ending is told once, none twice and none not at all', async () => {
     const world = await aWorld(server)
-    const [tasks] = await Promise.all([endAll(world), dieOften(world, KILLS)])
-    expect(await toldOf(world)).toEqual(onceEach(tasks))
+    const deaths = { done: 0, all: KILLS }
+    const [tasks] = await Promise.all([endAll(world, deaths), dieOften(world, deaths, chance)])
+    expect(await toldOf(world), `seed ${chance.seed}`).toEqual(onceEach(tasks))
   }, 450_000)
 
   test('the same when Redis dies, too, and comes back from its AOF', async () => {
@@ -33,15 +35,19 @@ describeNeeding('synapse', `G8 at scale: ${KILLS} deaths while ${TASKS} tasks en
         await redis.restart()
       }
     }
-    const [tasks] = await Promise.all([endAll(world), dieOften(world, Math.ceil(KILLS / 5)), redisDies()])
-    expect(await toldOf(world)).toEqual(onceEach(tasks))
+    const deaths = { done: 0, all: Math.ceil(KILLS / 5) }
+    const [tasks] = await Promise.all([endAll(world, deaths), dieOften(world, deaths, chance), redisDies()])
+    expect(await toldOf(world), `seed ${chance.seed}`).toEqual(onceEach(tasks))
   }, 450_000)
 })
 
-/** Agents submit, workers end; as fast as Redis takes it, so that the outbox is never empty. */
-async function endAll({ harbour }: World): Promise<Task[]> {
+interface Deaths { done: number; readonly all: number }
+
+/** Agents submit, workers end; no faster than notifiers die, or all would be over before the second death. */
+async function endAll({ harbour }: World, deaths: Deaths): Promise<Task[]> {
   const tasks: Task[] = []
   for (let i = 0; i < TASKS; i++) {
+    await waitFor(() => deaths.done >= Math.floor((i / TASKS) * deaths.all), { what: `death ${(i / TASKS) * deaths.all}`, timeoutMs: 60_000 })
     const task = await harbour.start({ agent_id: `agent-${i % AGENTS}` })
     tasks.push(task)
     await harbour.say(task, { type: 'task.tool', payload: { tool: 'bash', title: `step ${i}`, status: 'completed' } })
@@ -51,14 +57,15 @@ async function endAll({ harbour }: World): Promise<Task[]> {
 }
 
 /** Several notifiers at a time; each is killed at a random moment and followed by another, so that some of them die at work. */
-async function dieOften(world: World, deaths: number): Promise<void> {
-  let left = deaths
+async function dieOften(world: World, deaths: Deaths, chance: Chance): Promise<void> {
+  let left = deaths.all
   const oneAfterAnother = async (): Promise<void> => {
     while (left > 0) {
       left -= 1
       const notifier: NotifierProcess = await world.start()
-      await new Promise((resolve) => setTimeout(resolve, Math.random() * 1_500))
+      await new Promise((resolve) => setTimeout(resolve, chance.between(0, 1_500)))
       await notifier.kill9()
+      deaths.done += 1
     }
     await world.start()
   }

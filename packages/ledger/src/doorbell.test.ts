@@ -1,0 +1,22 @@
+import { randomBytes } from 'node:crypto'
+
+import { sharedRedisUrl } from '@longshore/testkit'
+import { Redis } from 'ioredis'
+import { afterAll, expect, test, vi } from 'vitest'
+
+import { createDoorbell } from './doorbell.ts'
+import { keysOf } from './keys.ts'
+
+const [listener, ringer] = [new Redis(sharedRedisUrl()), new Redis(sharedRedisUrl())]
+afterAll(() => [listener, ringer].forEach((redis) => redis.disconnect()))
+
+test('who could not subscribe leaves nobody behind: the next one to listen is rung', async () => {
+  const deployment = `b-${randomBytes(5).toString('hex')}`
+  const doorbell = createDoorbell(listener, deployment)
+  const subscribe = vi.spyOn(listener, 'subscribe').mockRejectedValueOnce(new Error('away'))
+  await expect(doorbell.listen('fleet')).rejects.toThrow('away')
+  const bell = await doorbell.listen('fleet')
+  expect(subscribe).toHaveBeenCalledTimes(2)
+  expect(await ringer.publish(keysOf(deployment).bell('fleet'), '1')).toBe(1)
+  await bell.close()
+})
