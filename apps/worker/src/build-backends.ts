@@ -55,7 +55,7 @@ export function dockerOptions({ settings, env, uid, gid, profiles, storage, blob
     deployment: settings.LONGSHORE_DEPLOYMENT, engine: settings.DOCKER_HOST ?? DEFAULT_ENGINE, storage, git: gitAccess(settings), blobs, image: settings.RUNNER_IMAGE, ...agentsAccess({ settings, env, profiles }), log, egress, patience: patienceOf(settings), policy: policyOf(settings),
     // Only root can give a workspace to somebody else.
     user: uid === undefined || gid === undefined || uid === 0 ? { uid: settings.RUNNER_UID, gid: settings.RUNNER_UID } : { uid, gid },
-    limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: bytesOf(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT },
+    limits: { cpus: settings.RUNNER_CPU_LIMIT, memoryBytes: bytesOf(settings.RUNNER_MEMORY_LIMIT), pids: settings.RUNNER_PIDS_LIMIT, logBytes: bytesOf(settings.RUNNER_LOG_LIMIT) },
     ...(modelOnHost !== undefined && isLoopback(modelOnHost) ? { modelOnHost: new URL(modelOnHost).origin } : {}),
   }
 }

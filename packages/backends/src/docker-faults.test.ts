@@ -123,6 +123,13 @@ describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
     expect(textOf(one.events)).toContain('from the second container')
   })
 
+  test('nothing is lost of an output that comes faster than it is read (L-40)', async () => {
+    const [lines, line] = [120_000, 'x'.repeat(999)]
+    const one = begin(`yes '${line}' | head -n ${lines}`)
+    expect(await run(one)).toMatchObject({ kind: 'completed' })
+    expect(textOf(one.events) === `${line}\n`.repeat(lines)).toBe(true)
+  })
+
   test('bounds the number of processes', async () => {
     const one = begin('for i in $(seq 600); do sleep 30 & done; echo all started')
     const outcome = await run(one)

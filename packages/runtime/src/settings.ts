@@ -123,6 +123,7 @@ export const SETTINGS = {
   RUNNER_CPU_LIMIT: z.coerce.number<string>('a number of cpus such as 2.0').positive('a number of cpus above 0').default(2).meta(says('CPUs per container.', { unit: 'cpus' })),
   RUNNER_MEMORY_LIMIT: bytes.default('2g').meta(says('Memory per container.')),
   RUNNER_PIDS_LIMIT: whole(16, 65_536).default(512).meta(says('Processes per container.')),
+  RUNNER_LOG_LIMIT: bytes.default('2g').meta(says('Disk per container, on the engine, for what it puts out: each line and about 90 bytes. A worker that takes a task over, or reads more slowly than its agent writes, finds the rest there; beyond it the oldest is lost.')),
   PROFILES_FILE: z.string().optional().meta(says('JSON file of further profiles: which agents run in containers, and how (docs/guides/profiles.md). Give the same one to gateways and workers.')),
   TASK_MODELS: list.default([]).meta(says('Models (comma separated, provider/model) that a task may choose. Give this and the other TASK_ settings to gateways and workers.')),
   TASK_IMAGES: list.default([]).meta(says('Images (comma separated) that a task may choose in place of its profile\'s.')),

@@ -1,7 +1,7 @@
-import type { Duplex, Readable } from 'node:stream'
+import type { Duplex } from 'node:stream'
 import { type Log, TaskFailure } from '@longshore/contracts'
 import type { AgentInput, AgentPipe } from '../drivers/acp/pipe.ts'
-import { createDemultiplexer } from '../drivers/command/demultiplex.ts'
+import { containerOutput } from './container-output.ts'
 import type { Containers } from './containers.ts'
 import { asEngineFailure } from './engine.ts'
 
@@ -13,22 +13,7 @@ export function containerPipe(containers: Containers, name: string, log: Log): A
   const container = containers.docker.getContainer(name)
   return {
     id: name,
-    output: async function* (signal) {
-      const reader = createDemultiplexer(0)
-      let stream: Readable | undefined
-      const close = (): void => void stream?.destroy()
-      signal.addEventListener('abort', close)
-      try {
-        stream = (await container.logs({ follow: true, stdout: true, stderr: true })) as unknown as Readable
-        if (signal.aborted) return
-        for await (const chunk of stream as AsyncIterable<Buffer>) yield reader.push(chunk)
-      } catch (error) {
-        log.debug({ err: error }, 'the log of the container broke')
-      } finally {
-        signal.removeEventListener('abort', close)
-        close()
-      }
-    },
+    output: (signal) => containerOutput(containers, name, 0, { signal, log }),
     input: async () => inputOf(await container.attach({ stream: true, stdin: true, hijack: true }).catch((error: unknown) => Promise.reject(asEngineFailure(error, 'open the input of the container')))),
     ending: async () => {
       const state = await containers.state(name).catch(() => 'unknown' as const)

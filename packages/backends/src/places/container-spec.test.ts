@@ -13,7 +13,7 @@ import { containerName } from './container-spec.ts'
 import { connectEngine } from './engine.ts'
 
 /** None of them is a default. */
-const LIMITS = { cpus: 0.75, memoryBytes: 1200 * 1024 ** 2, pids: 200, tmpBytes: 64 * 1024 ** 2 }
+const LIMITS = { cpus: 0.75, memoryBytes: 1200 * 1024 ** 2, pids: 200, tmpBytes: 64 * 1024 ** 2, logBytes: 1_000_000 }
 
 describeNeeding(['docker', 'opencode'], 'the container of a task, as the engine describes it', () => {
   test('L-36: has the model and its credentials, its limits, no right but to run, and nothing of the host but two folders', async () => {
@@ -30,6 +30,7 @@ describeNeeding(['docker', 'opencode'], 'the container of a task, as the engine 
       expect(Config.User).toBe('1000:1000')
       expect(HostConfig).toMatchObject({
         NanoCpus: LIMITS.cpus * 1e9, Memory: LIMITS.memoryBytes, MemorySwap: LIMITS.memoryBytes, PidsLimit: LIMITS.pids, Tmpfs: { '/tmp': expect.stringContaining(`size=${LIMITS.tmpBytes}`) },
+        LogConfig: { Type: 'json-file', Config: { 'max-size': String(LIMITS.logBytes / 2), 'max-file': '2' } },
         CapDrop: ['ALL'], SecurityOpt: ['no-new-privileges'], Privileged: false, ReadonlyRootfs: true, PidMode: '',
       })
       expect([HostConfig.CapAdd ?? [], HostConfig.Devices ?? [], HostConfig.PortBindings ?? {}]).toEqual([[], [], {}])

@@ -15,10 +15,15 @@ export interface Limits {
   pids: number
   /** Size of /tmp, in memory. */
   tmpBytes: number
+  /** `RUNNER_LOG_LIMIT`: what the engine keeps of its output, in which adopters and slow readers find what they have not read. Each line costs about 90 bytes more there. */
+  logBytes: number
 }
 
 /** The predecessor's two CPUs and 2 GB; the rest is room that no honest task has needed. */
-export const DEFAULT_LIMITS: Limits = { cpus: 2, memoryBytes: 2 * 1024 ** 3, pids: 512, tmpBytes: 512 * 1024 ** 2 }
+export const DEFAULT_LIMITS: Limits = { cpus: 2, memoryBytes: 2 * 1024 ** 3, pids: 512, tmpBytes: 512 * 1024 ** 2, logBytes: 2 * 1024 ** 3 }
+
+/** When the last is full the first goes; with one, all would. */
+const LOG_FILES = 2
 
 export interface ContainerSpec {
   deployment: DeploymentId
@@ -78,7 +83,7 @@ export function containerOptions(spec: ContainerSpec): Docker.ContainerCreateOpt
       MemorySwap: limits.memoryBytes,
       NanoCpus: Math.round(limits.cpus * 1e9),
       Init: true, // reaps what the agent's tools leave behind
-      LogConfig: { Type: 'json-file', Config: { 'max-size': '64m', 'max-file': '2' } },
+      LogConfig: { Type: 'json-file', Config: { 'max-size': String(Math.floor(limits.logBytes / LOG_FILES)), 'max-file': String(LOG_FILES) } },
     },
   }
 }

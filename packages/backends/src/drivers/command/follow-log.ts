@@ -1,13 +1,13 @@
-import type { Readable } from 'node:stream'
 import { setTimeout as delay } from 'node:timers/promises'
 import { type ExecutionEvent, type ExecutionOutcome, type RunContext, TaskFailure, type TaskResult } from '@longshore/contracts'
 import { z } from 'zod'
 import { cleanEvents } from '../../clean-events.ts'
 import { createJournal } from '../../journal.ts'
+import { containerOutput } from '../../places/container-output.ts'
 import type { Containers } from '../../places/containers.ts'
 import { piecesOf } from '../../text.ts'
 import type { FileWatch } from '../../workspace/file-watch.ts'
-import { createDemultiplexer, type Piece } from './demultiplex.ts'
+import type { Piece } from './demultiplex.ts'
 
 /** How far which container's log is in the task's log, in bytes of output, and the snapshot up to which its file changes are. */
 const LogPosition = z.object({ container: z.string(), bytes: z.int().nonnegative(), tree: z.string() })
@@ -46,32 +46,15 @@ export function followLog(log: LogRun): { outcome: Promise<ExecutionOutcome>; re
 
 async function follow({ containers, container, run }: LogRun, mirror: LogMirror): Promise<ExecutionOutcome> {
   for (;;) {
-    const reader = createDemultiplexer(mirror.bytes())
-    for await (const chunk of chunksOf(containers, container, run)) {
+    for await (const pieces of containerOutput(containers, container, mirror.bytes(), run)) {
       run.signal.throwIfAborted()
-      await mirror.write(reader.push(chunk))
+      await mirror.write(pieces)
     }
     run.signal.throwIfAborted()
     const state = await containers.state(container).catch(() => 'unknown' as const)
     if (state === undefined) return { kind: 'failed', failure: { code: 'backend_lost', message: 'the container is gone' }, result: await mirror.result() }
     if (state !== 'unknown' && !state.isRunning) return outcomeOf(state, await mirror.end(state.exitCode))
-    await delay(RECONNECT_MS) // the log broke before the container did: it is read again, behind what is mirrored
-  }
-}
-
-/** A container's log from its beginning, and on while it runs. Ends, and does not throw, when the log breaks. */
-async function* chunksOf(containers: Containers, container: string, { signal, log }: RunContext): AsyncGenerator<Buffer> {
-  let stream: Readable | undefined
-  const close = (): void => void stream?.destroy()
-  signal.addEventListener('abort', close)
-  try {
-    stream = (await containers.docker.getContainer(container).logs({ follow: true, stdout: true, stderr: true })) as unknown as Readable
-    if (!signal.aborted) yield* stream as AsyncIterable<Buffer> // it may have aborted while there was no stream to close
-  } catch (error) {
-    log.debug({ err: error }, 'the log of the container broke')
-  } finally {
-    signal.removeEventListener('abort', close)
-    close()
+    await delay(RECONNECT_MS) // the engine does not answer: the log is read again, behind what is mirrored
   }
 }
 
