@@ -23,6 +23,8 @@ export interface Dialect {
   until(path: string): string
   /** Adds a line to a file in one step, then runs on in that very step until it is ended: an agent that is resumed goes on behind it. */
   workAndHang(path: string, line: string): string
+  /** Whether an agent that writes its session down behind its work (0021) has done so with this step of `workAndHang`; `state`: the task's folder for it. */
+  isNoted?(state: string, line: string): Promise<boolean>
   /** Leaves a child in a session of its own that holds `marker` in its arguments, then hangs. */
   escape(marker: string): string
   /** Writes a line every 100 ms, `count` times. */

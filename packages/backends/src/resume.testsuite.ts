@@ -25,7 +25,7 @@ export interface ResumeCases {
 export function describeResume({ under, dialect, recorded, track, dispose, nothingLeft }: ResumeCases): void {
   const WORK = 'work.txt'
   const workOf = ({ task }: Recorded): Promise<string> => readFile(join(under().storageRoot, task.id, 'repo', WORK), 'utf8').catch(() => '')
-  const working = (one: Recorded, line: string): Promise<unknown> => waitFor(async () => (await workOf(one)).includes(line), { what: `the work on ${line}`, timeoutMs: SLOW_MS })
+  const working = (one: Recorded, line: string): Promise<unknown> => waitFor(async () => (await workOf(one)).includes(line) && (await dialect.isNoted?.(join(under().storageRoot, one.task.id, 'state'), line) ?? true), { what: `the work on ${line}`, timeoutMs: SLOW_MS })
   const begin = async (prompt: string, line: string): Promise<{ one: Recorded; outcome: Promise<ExecutionOutcome> }> => {
     const one = recorded(prompt)
     const { outcome } = await under().backend.start(one.task, one.run)

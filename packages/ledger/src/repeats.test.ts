@@ -66,6 +66,14 @@ async function withoutAnswer<T>(call: () => Promise<T>): Promise<T> {
   return answer
 }
 
+test('G1: a submit whose answer was lost is accepted once, and its sender hears so', async () => {
+  await submitted() // Redis knows the script
+  const task = await withoutAnswer(submitted)
+  expect(task).toEqual(await ledger.get(task.id))
+  expect(await typesOf({ taskId: task.id, claim: 0 })).toEqual(['task.queued'])
+  await expect(ledger.submit(NewTask.parse({ id: task.id, agent_id: 'agent-a', prompt: 'p', title: 't', mode: 'docker' }))).rejects.toThrow('DUPLICATE')
+})
+
 test('G5: events whose acknowledgement was lost are in the log once', async () => {
   const claim = await running()
   expect(await withoutAnswer(() => ledger.append(claim, [said('one'), said('two')], 'p'))).toBe(5)

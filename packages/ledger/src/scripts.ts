@@ -27,7 +27,13 @@ if key ~= '' then
     return { 'known', record(known[1]) }
   end
 end
-if redis.call('EXISTS', taskKey(id)) == 1 then return redis.error_reply('DUPLICATE task id') end
+if redis.call('EXISTS', taskKey(id)) == 1 then
+  local t = open(id)
+  local first = redis.call('LINDEX', P .. 'log:' .. id, 0) or ''
+  -- sent again after a lost answer
+  if string.find(first, '"id":"' .. eventId .. '"', 1, true) then return { waits(t) and 'waits' or 'new', int(t.created_at) } end
+  return redis.error_reply('DUPLICATE task id')
+end
 local at = now()
 local spent = (tokens ~= '' or cost ~= '') and spentBy(agent, at)
 if spent and (tokens ~= '' and spent[1] >= tonumber(tokens) or cost ~= '' and spent[2] >= tonumber(cost)) then return { 'budget', spent } end

@@ -83,6 +83,16 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     expect(agent.given().map((line) => /"id":"([^"]+)"/.exec(line)?.[1])).toEqual(['initialize', 'session/new', 'session/prompt'])
   })
 
+  test('a connection that breaks before the journal has answered is opened again', { timeout: 90_000 }, async () => {
+    const agent = startAgent()
+    const one = record(DIRECTIVES.say('the end'))
+    const broken = { write: () => {}, broken: Promise.resolve(), close: () => {} }
+    let opened = 0
+    const input: LocalAgent['pipe']['input'] = () => ((opened += 1) === 1 ? Promise.resolve(broken) : agent.pipe.input())
+    expect(await drive({ ...agent, pipe: { ...agent.pipe, input } }, one)).toMatchObject({ kind: 'completed', result: { output: 'the end' } })
+    expect(opened).toBe(2)
+  })
+
   test('a killed agent is lost, and its session goes on in another (G7)', { timeout: 120_000 }, async () => {
     let session = ''
     const agent = startAgent()

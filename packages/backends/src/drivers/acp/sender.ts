@@ -1,4 +1,5 @@
 import { randomUUID } from 'node:crypto'
+import { setTimeout as delay } from 'node:timers/promises'
 import { type RunContext, TaskFailure } from '@longshore/contracts'
 import type { AgentInput, AgentPipe } from './pipe.ts'
 import { LINE_END, SENT } from './relay-script.ts'
@@ -20,6 +21,7 @@ export const requestKey = (method: string): string => `ask ${JSON.stringify(meth
 export const answerKey = (id: string | number): string => `answer ${JSON.stringify(id)}`
 
 const SYNC_TIMEOUT_MS = 20_000
+const REOPEN_MS = 100
 /** What stands at the beginning of our lines. */
 const HEAD = /^\{"jsonrpc":"2\.0","id":("(?:[^"\\]|\\.)*"|-?[\d.e+]+)([,}])("method")?/
 
@@ -34,18 +36,22 @@ export function createSender(pipe: AgentPipe, run: Pick<RunContext, 'signal' | '
 
   /** A connection behind which the journal says what the agent was given before. */
   async function open(): Promise<AgentInput> {
-    await run.confirmClaim()
-    const opened = await pipe.input()
-    const mark = `# ${randomUUID()}`
-    opened.write(`\n${mark}${LINE_END}`)
     const late = AbortSignal.any([run.signal, AbortSignal.timeout(SYNC_TIMEOUT_MS)])
-    await Promise.race([isGiven(mark), opened.broken.then(refuse), aborted(late)]).catch((error: unknown) => {
+    for (;;) {
+      await run.confirmClaim()
+      const opened = await pipe.input()
+      const mark = `# ${randomUUID()}`
+      opened.write(`\n${mark}${LINE_END}`)
+      const isThere = await Promise.race([isGiven(mark).then(() => true), opened.broken.then(() => false), aborted(late).catch(() => undefined)])
+      if (isThere === true) {
+        synced.resolve()
+        return opened
+      }
       opened.close()
       run.signal.throwIfAborted()
-      throw error instanceof TaskFailure ? error : silent()
-    })
-    synced.resolve()
-    return opened
+      if (isThere === undefined || (await pipe.ending()) !== undefined) throw silent()
+      await delay(REOPEN_MS) // the connection broke, not the agent
+    }
   }
   async function connection(): Promise<AgentInput> {
     input ??= open()
@@ -99,8 +105,4 @@ function aborted(signal: AbortSignal): Promise<never> {
 
 function silent(): TaskFailure {
   return new TaskFailure('backend_unavailable', 'the agent\'s container does not take its input')
-}
-
-function refuse(): Promise<never> {
-  return Promise.reject(silent())
 }
