@@ -36,7 +36,7 @@ export function describeInterruptions(projectOf: () => ComposeProject): void {
     /** All but the first process end, which is none of ours: the engine takes that for a crash, and not for somebody's wish. */
     const crash = async (service: string): Promise<void> => {
       await project.compose('exec', '-T', service, 'bash', '-c', 'kill -KILL -1')
-      await waitFor(async () => (await serviceContainers(service)).every(({ raw }) => raw.RestartCount === 1), { what: `${service} to be started again`, timeoutMs: 30_000 })
+      await waitFor(async () => (await serviceContainers(service)).every(({ raw }) => raw.RestartCount === 1), { what: `${service} to be started again` })
     }
     /** A task in the middle of its work. */
     const begin = async (mode: Mode): Promise<Begun> => {

@@ -32,7 +32,7 @@ export function describeShipped(projectOf: () => ComposeProject): void {
       const { modes } = await waitFor(async () => {
         const { workers } = Workers.parse(await (await operator.fetch('/api/workers')).json())
         return workers.find(({ name }) => name === 'docker-worker')
-      }, { what: 'the worker of docker mode to be known', timeoutMs: 30_000 })
+      }, { what: 'the worker of docker mode to be known' })
       expect(modes).toEqual([expect.objectContaining({ mode: 'docker', available: true })])
     })
 

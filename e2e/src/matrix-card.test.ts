@@ -58,7 +58,7 @@ describeNeeding(['synapse', 'opencode'], 'a task in a real Matrix room', () => {
     const said = await waitFor(async () => {
       const now = await saidOf(task_id)
       return isAllSaid(now) ? now : undefined
-    }, { what: 'the card and the completion', timeoutMs: 20_000, everyMs: 200 })
+    }, { what: 'the card and the completion', everyMs: 200 })
 
     const cards = said.filter((one) => kindOf(one) === 'card' && relationOf(one) === undefined)
     const edits = said.filter((one) => kindOf(one) === 'card' && relationOf(one) !== undefined)

@@ -58,7 +58,7 @@ describeNeeding(NEEDS.docker, 'an agent of the npm registry: Qwen Code, as the g
       await worker.kill9()
       const died = Date.now()
       await addWorker()
-      const adopted = await waitFor(async () => (await stack.alice.events(id)).find(({ type }) => type === 'task.adopted'), { what: 'the agent to be adopted', timeoutMs: 30_000 })
+      const adopted = await waitFor(async () => (await stack.alice.events(id)).find(({ type }) => type === 'task.adopted'), { what: 'the agent to be adopted' })
       measured('a dead worker\'s agent was adopted after (ms)', Date.parse(adopted.timestamp) - died)
       await openGate(stack, id)
       expect(await stack.alice.untilCompleted(id)).toMatchObject({ attempt: 1, output: expect.stringContaining('The end.') as string })

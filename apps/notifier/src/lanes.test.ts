@@ -13,7 +13,7 @@ function aPort(): { harbour: Harbour; receiver: Receiver } {
   ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
   return { harbour, receiver: createReceiver(harbour, sharedRedisUrl()) }
 }
-const isEmpty = (harbour: Harbour) => waitFor(async () => (await harbour.outbox('test')).waiting === 0, { what: 'an empty outbox', timeoutMs: 20_000 })
+const isEmpty = (harbour: Harbour) => waitFor(async () => (await harbour.outbox('test')).waiting === 0, { what: 'an empty outbox' })
 
 test('a lane that is blocked, and one that hangs, hold up no other', async () => {
   const { harbour, receiver } = aPort()
@@ -47,7 +47,7 @@ test('three notifiers share the lanes, and each lane is in the hands of one at a
   const tasks = await Promise.all(Array.from({ length: 60 }, (_, i) => harbour.start({ agent_id: `agent-${i % 12}` })))
   for (const task of tasks) await harbour.complete(task, 'done')
   const completed = () => receiver.got.flatMap(({ letter }) => (letter.kind === 'completion' ? [letter.task_id] : []))
-  await waitFor(() => completed().length >= 60, { what: 'sixty completions', timeoutMs: 20_000 })
+  await waitFor(() => completed().length >= 60, { what: 'sixty completions' })
   await isEmpty(harbour)
   const completions = completed()
   expect(completions.toSorted()).toEqual(tasks.map(({ id }) => id).toSorted())
@@ -200,11 +200,11 @@ test('a receiver that refuses everything keeps its newest dead letters, and push
   await harbour.complete(await harbour.start({ agent_id: 'quiet' }), 'done')
   for (let i = 0; i < 103; i++) await harbour.complete(await harbour.start({ agent_id: 'hostile' }), 'done')
   const lanes = async () => (await createDeadLetters(harbour.redis, harbour.deployment).list(1_000, 0)).letters.map(({ lane }) => lane)
-  await waitFor(() => refused === 104, { what: 'all of them to be refused', timeoutMs: 30_000 })
+  await waitFor(() => refused === 104, { what: 'all of them to be refused' })
   await isEmpty(harbour)
   const found = await lanes()
   expect([found.filter((lane) => lane === 'hostile').length, found.filter((lane) => lane === 'quiet').length]).toEqual([100, 1])
-}, 60_000)
+})
 
 test('a card that was refused for its pace while a newer one was drafted is still first, in its own line', async () => {
   const { harbour, receiver } = aPort()
@@ -221,7 +221,7 @@ test('a card that was refused for its pace while a newer one was drafted is stil
   await harbour.complete(task, 'done')
   await waitFor(async () => (await harbour.outbox('test')).waiting === 3, { what: 'a newer card and the completion' })
   drafted.resolve()
-  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'both', timeoutMs: 20_000 })
+  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'both' })
   expect(kindsOf(receiver, task)).toEqual(['card', 'completion'])
 })
 

@@ -25,7 +25,7 @@ test('a notifier starts before Redis is there, works once it is, and exits 0 whi
   await redis.kill9()
   await waitFor(() => notifier.output().includes('Redis does not answer'), { what: 'the loss to be noticed' })
   expect(await notifier.stop()).toBe(0)
-}, 60_000)
+})
 
 test('a task that cannot be read silences no other task', async () => {
   const harbour = createHarbour(sharedRedisUrl())

@@ -61,7 +61,7 @@ describe('pause', () => {
     await dying.exited
     await stack.ledger.pause(task.id, 'op')
     await worker()
-    await stack.until(task.id, 'paused', 20_000)
+    await stack.until(task.id, 'paused')
     expect(await stack.types(task.id)).not.toContain('task.adopted')
   })
 
@@ -77,7 +77,7 @@ describe('pause', () => {
     const [one, other] = [await stack.submit('echo begun; sleep 300'), await stack.submit('echo begun; sleep 300')]
     await Promise.all([one, other].map((task) => untilSaid(task, 'begun')))
     await stack.ledger.pause(one.id, 'op')
-    await stack.until(one.id, 'paused', 20_000)
+    await stack.until(one.id, 'paused')
     expect(refusals).toBe(3)
     refusals = -Infinity
     await first.stop()
@@ -164,7 +164,7 @@ describe('messages', () => {
     await stack.ledger.pause(task.id, 'op')
     await stack.until(task.id, 'paused')
     await resume(task)
-    await waitFor(async () => (await deliveries(task)).length === 2, { what: 'the message to be delivered again', timeoutMs: 20_000 })
+    await waitFor(async () => (await deliveries(task)).length === 2, { what: 'the message to be delivered again' })
     await stack.ledger.post(task.id, mail('m2', 'end now'))
     await stack.until(task.id, 'completed')
     expect(await deliveries(task)).toEqual(['m1', 'm1', 'm2'])
@@ -193,7 +193,7 @@ describe('messages', () => {
     dying.kill('SIGKILL')
     await dying.exited
     await worker({ onTell: (id) => told.push(id) })
-    await waitFor(async () => (await deliveries(task)).length === 1, { what: 'the message to be delivered', timeoutMs: 20_000 })
+    await waitFor(async () => (await deliveries(task)).length === 1, { what: 'the message to be delivered' })
     await stack.ledger.post(task.id, mail('m2', 'end now'))
     await stack.until(task.id, 'completed')
     expect(told).toEqual(['m1', 'm2'])

@@ -72,7 +72,7 @@ describe('the files door', () => {
     let asked = 0
     const { ask } = await makeDoor({ secret: () => Promise.resolve((asked += 1) === 1 ? 'an older one' : SECRET) })
     expect((await ask(`${TASK}/files?limit=1`)).status).toBe(401)
-    await waitFor(async () => (await ask(`${TASK}/files?limit=1`)).status === 200, { what: 'the new secret', timeoutMs: 5_000 })
+    await waitFor(async () => (await ask(`${TASK}/files?limit=1`)).status === 200, { what: 'the new secret' })
     expect(asked).toBe(2)
   })
 

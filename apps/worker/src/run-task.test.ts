@@ -83,7 +83,7 @@ describe('cancel', () => {
     await stack.worker({ concurrency: 5 })
     const tasks = await Promise.all(Array.from({ length: 50 }, () => stack.submit('true')))
     const states = await Promise.all(tasks.map(async (task) => {
-      await waitFor(async () => (await stack.get(task.id)).state !== 'queued', { what: 'the task to be taken', everyMs: 3, timeoutMs: 25_000 })
+      await waitFor(async () => (await stack.get(task.id)).state !== 'queued', { what: 'the task to be taken', everyMs: 3 })
       await stack.ledger.cancel(task.id, 'agent-a')
       return (await stack.untilOver(task.id)).state
     }))

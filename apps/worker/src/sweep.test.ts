@@ -167,7 +167,7 @@ describe('G10: a sweep', () => {
     await sweep(AbortSignal.timeout(10_000))
     expect(await isAlive(pid)).toBe(false)
     expect(await stack.get(task.id)).toMatchObject({ state: 'running', handle: at('E2') })
-  }, 60_000)
+  })
 
   test('judges nothing by a record that it cannot read, nor by a Redis that is away', async () => {
     const stack = await aStack()

@@ -41,7 +41,7 @@ test('G9: the deadline holds also while no worker can take the task back', async
   const task = await stack.submit('sleep 0.5; exit 75', { timeout_ms: 3_000 })
   await stack.until(task.id, 'running')
   isThere = false
-  const over = await stack.untilOver(task.id, 10_000)
+  const over = await stack.untilOver(task.id)
   expect(over).toMatchObject({ state: 'timeout', limit: 'timeout_ms', attempt: 1 })
   expect(over.ended_at).toBeGreaterThanOrEqual(over.deadline_at ?? Number.NaN)
   expect((await stack.events(task.id)).at(-1)).toMatchObject({ type: 'task.timeout', payload: { limit: 'timeout_ms', limit_ms: 3_000 } })

@@ -213,7 +213,7 @@ test('a handler that throws or says "again" gives the ticket back', async () => 
     return calls === 2 ? 'again' : 'done'
   })
   await producer.add(aTicket())
-  await waitFor(async () => calls === 3 && (await producer.counts()).docker.active === 0, { what: 'the third call', timeoutMs: 15_000 })
+  await waitFor(async () => calls === 3 && (await producer.counts()).docker.active === 0, { what: 'the third call' })
   expect((await producer.counts()).docker).toEqual({ waiting: 0, delayed: 0, active: 0, failed: 0 })
 })
 

@@ -65,7 +65,7 @@ describeNeeding('synapse', 'listening to Matrix', () => {
       if (asked.length % 3 !== 0) continue
       const active = await eventually(() => Promise.all(notifiers.map(listens)), (all) => all.includes(true), 'one to listen')
       // It is done, and may or may not be answered and written down.
-      await waitFor(async () => (await told()) > before, { what: text, everyMs: 2, timeoutMs: 20_000 })
+      await waitFor(async () => (await told()) > before, { what: text, everyMs: 2 })
       const index = active.indexOf(true)
       await notifiers[index]?.kill9()
       notifiers[index] = await world.start()

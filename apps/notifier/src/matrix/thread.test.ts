@@ -80,7 +80,7 @@ describeNeeding('synapse', 'in a task\'s thread', () => {
     expect(await bytes.text()).toContain('the whole log')
     expect(log?.content['info']).toMatchObject({ mimetype: 'text/plain', size: 10_014 })
     expect(notifier.output()).not.toContain('"level":"error"')
-  }, 60_000)
+  })
 
   test('a reply stands beside what it answers, and a notifier without a blob store says so', async () => {
     const { harbour, start, room, said, bot } = await aWorld(server)

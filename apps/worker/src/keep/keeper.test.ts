@@ -148,7 +148,7 @@ describe('what a task leaves', () => {
     await doomed.exited
     await stack.worker({ keeping: KEEPING })
     expect(await textOf((await (await kept(id)).output()).content)).toBe('said\n')
-  }, 90_000)
+  })
 
   test('a blob that was changed behind our back is not taken for what was kept', async () => {
     const { id } = await endedTask({ 'a.txt': 'a' })
@@ -208,5 +208,5 @@ describe('what a task leaves', () => {
     await others.exec()
     await stack.worker({ keeping: KEEPING })
     expect((await (await kept(id)).file('a.txt')).size).toBe(1)
-  }, 90_000)
+  })
 })

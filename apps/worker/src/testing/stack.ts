@@ -109,7 +109,7 @@ function readers(ledger: Ledger): Pick<TestStack, 'get' | 'events' | 'types' | '
     const page = await ledger.read(id, START, 10_000)
     return page?.kind === 'events' ? page.events : []
   }
-  const untilState = (id: TaskId, isIt: (state: Task['state']) => boolean, what: string, timeoutMs = 15_000) => waitFor(async () => {
+  const untilState = (id: TaskId, isIt: (state: Task['state']) => boolean, what: string, timeoutMs = 60_000) => waitFor(async () => {
     const task = await get(id)
     return isIt(task.state) ? task : undefined
   }, { what: `${id} to be ${what}`, timeoutMs })

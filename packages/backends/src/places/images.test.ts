@@ -83,7 +83,7 @@ describeNeeding(['docker', 'registry'], 'an image that the engine lacks', () => 
   test('keeps its mode off only until it is pulled: the probe begins that', async () => {
     const { backend, said } = modeOf({ opencode: small })
     expect(await backend.probe()).toEqual({ ok: false, reason: `the image ${small} is being pulled` })
-    await waitFor(async () => (await backend.probe()).ok, { what: 'the image to be there', timeoutMs: 30_000 })
+    await waitFor(async () => (await backend.probe()).ok, { what: 'the image to be there' })
     expect(said.filter((text) => text.startsWith('pulling'))).toHaveLength(1)
   })
 

@@ -40,4 +40,4 @@ test('twenty thousand names are counted no further than the limit, and hold up n
   clearInterval(timer)
   expect(process.memoryUsage().rss - before).toBeLessThan(50_000_000)
   expect(longest).toBeLessThan(1_000)
-}, 60_000)
+})

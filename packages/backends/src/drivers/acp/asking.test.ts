@@ -38,7 +38,7 @@ async function drive({ task, run }: Recorded, more: Partial<Plan> = {}, layers: 
   return driveAcp({ pipe: agent.pipe, plan, mirror, run, layers, clean: (text) => text.replaceAll('hunter2', '[redacted]'), patience: { stallMs, stallToolMs: stallMs } })
 }
 const go = (): Promise<void> => writeFile(join(workspace.repo, 'go'), '')
-const until = (one: Recorded, words: string): Promise<unknown> => waitFor(() => textOf(one.events).includes(words), { what: words, timeoutMs: 30_000 })
+const until = (one: Recorded, words: string): Promise<unknown> => waitFor(() => textOf(one.events).includes(words), { what: words })
 /** The ids of what the agent was given. */
 const given = (): unknown[] => agent.given().map((line) => /"id":([^,]+),/.exec(line)?.[1])
 
@@ -58,7 +58,7 @@ test('an adopter sends nothing and answers nothing that its predecessor did (G5,
 const PUSH = JSON.stringify({ kind: 'execute', title: 'push', rawInput: { command: 'cd x && git push hunter2' } })
 const ASK: PermissionPolicy[] = [{ bash: { '*': 'allow', 'git push*': 'ask' } }]
 const asked = async (one: Recorded): Promise<AgentAsk> => {
-  await waitFor(() => one.asks.length > 0, { what: 'the agent to ask', timeoutMs: 30_000 })
+  await waitFor(() => one.asks.length > 0, { what: 'the agent to ask' })
   return one.asks[0] as AgentAsk
 }
 
@@ -102,7 +102,7 @@ test('what an agent does not say, no pattern decides: a person does, and nobody 
 test('a request that is none is refused, and the run goes on (G14)', { timeout: 60_000 }, async () => {
   const one = record(JSON.stringify({ toolCallId: 7, kind: ['x'], rawInput: 'x', locations: {} }))
   drive(one, {}, [{ '*': 'ask' }]).catch(() => {})
-  await waitFor(() => given().includes('7'), { what: 'an answer', timeoutMs: 30_000 })
+  await waitFor(() => given().includes('7'), { what: 'an answer' })
   expect([agent.given().at(-1), one.asks]).toEqual([expect.stringContaining('error'), []])
 })
 
@@ -143,7 +143,7 @@ test('who waits for an answer has not stalled, and is told of again', { timeout:
   const run = { ...one.run, onAsks: (asks: readonly AgentAsk[]) => one.run.onAsks(asks).then(() => void (told += 1)) }
   const outcome = drive({ ...one, run }, {}, ASK, 1_500)
   outcome.catch(() => {})
-  await waitFor(() => told > 1, { what: 'what waits to be told again', timeoutMs: 30_000 })
+  await waitFor(() => told > 1, { what: 'what waits to be told again' })
   expect(await (await asked(one)).answer({ choices: ['allow'] })).toBe('answered')
   expect(await outcome).toMatchObject({ kind: 'failed', failure: { code: 'stalled' }, result: { output: 'asked heard yes ' } }) // the answer is there, and then nothing comes
 })
