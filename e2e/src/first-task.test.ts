@@ -47,8 +47,8 @@ describe('two gateways, three workers and a notifier do real work', { timeout: 1
     })
   }
 
-  /** What the log sink told of a task. */
-  const noticesOf = (task: string, kind: string): { status: string; msg: string }[] => stack.apps('notifier').flatMap((one) => one.output().split('\n'))
+  /** What the log sink told of a task, in whole lines. */
+  const noticesOf = (task: string, kind: string): { status: string; msg: string }[] => stack.apps('notifier').flatMap((one) => one.output().split('\n').slice(0, -1))
     .filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { task?: string; kind?: string; status: string; msg: string })
     .filter((line) => line.task === task && line.kind === kind)
 })

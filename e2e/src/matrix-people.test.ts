@@ -67,7 +67,7 @@ describeNeeding(['synapse', 'opencode'], 'people steer real tasks from a real Ma
     const { id, room } = await submit('Sail to the wrong port', gatedSteps(3))
     await untilStep(stack, id, 2)
     expect(await room.answerTo(await room.say(ann, id, '!cancel wrong port'))).toContain('told to end it')
-    await stack.alice.until(id, ['cancelled'], 30_000)
+    await stack.alice.until(id, ['cancelled'])
     expect(ofType(await stack.alice.events(id), 'task.cancelled')).toMatchObject([{ by: by(), reason: 'wrong port' }])
     await waitFor(async () => (await room.card(id)).includes('Cancelled'), { what: 'the card to say so' })
   })

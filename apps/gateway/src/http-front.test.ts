@@ -79,7 +79,7 @@ describe('keys', () => {
     const { key, apiKey } = await fixture.apiKeys.make({ agentId: 'agent-x' }, 'short-lived')
     expect((await fixture.request('/api/ping', { key })).status).toBe(200)
     await fixture.apiKeys.revoke(apiKey.id)
-    await waitFor(async () => (await fixture.request('/api/ping', { key })).status === 401, { what: 'the refusal' })
+    await waitFor(async () => (await fixture.request('/api/ping', { key })).status === 401, { what: 'the refusal', timeoutMs: 10_000 })
   })
 })
 
@@ -160,7 +160,7 @@ describe('the HTTP door', () => {
     }
     for (const [percent, mode] of [[100, 'opencode'], [0, 'docker']] as const) {
       await fixture.request('/api/rollout', { ...json({ opencode_percent: percent }), method: 'PUT', key: fixture.keys.operator })
-      expect(await waitFor(async () => (await modeThere()) === mode, { what: mode })).toBe(true)
+      expect(await waitFor(async () => (await modeThere()) === mode, { what: mode, timeoutMs: 10_000 })).toBe(true)
     }
   })
 })

@@ -20,7 +20,7 @@ export async function leftoversOf(name: string, { engineSocket }: Places): Promi
 }
 
 /** @throws Error naming what is left after `timeoutMs` */
-export async function nothingLeftOf(name: string, places: Places, timeoutMs = 10_000): Promise<void> {
+export async function nothingLeftOf(name: string, places: Places, timeoutMs = 30_000): Promise<void> {
   let left: Leftover[] = []
   await waitFor(async () => (left = await leftoversOf(name, places)).length === 0, { what: `nothing to be left of ${name}`, timeoutMs, everyMs: 100 }).catch((error: unknown) => {
     throw new Error(`left of ${name}: ${sayLeft(left)}`, { cause: error })

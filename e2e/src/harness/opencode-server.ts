@@ -44,7 +44,7 @@ export async function startOpencodeServer(provider: ScriptedProvider, token: str
     headers: { authorization: `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`, 'content-type': 'application/json', connection: 'close' }, signal: AbortSignal.timeout(10_000),
     ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
   })
-  await waitFor(async () => (await ask('/global/health')).ok, { what: 'opencode serve to answer', timeoutMs: 40_000, everyMs: 100 })
+  await waitFor(async () => (await ask('/global/health')).ok, { what: 'opencode serve to answer', timeoutMs: 90_000, everyMs: 100 })
   return {
     url, password,
     sessions: async (directory) => z.array(z.looseObject({ title: z.string() })).parse(await (await ask(`/session?directory=${encodeURIComponent(directory)}`)).json()).map(({ title }) => title),
