@@ -1,3 +1,6 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -202,9 +205,11 @@ describe('messages', () => {
 
   test('that an agent cannot be told are named in its result', async () => {
     await worker({ capabilities: { steer: false } })
-    const task = await stack.submit('echo begun; sleep 0.5')
+    const posted = join(stack.root, 'posted')
+    const task = await stack.submit(`echo begun; until [ -e ${posted} ]; do sleep 0.05; done`)
     await untilSaid(task, 'begun')
     await stack.ledger.post(task.id, mail('m1'))
+    await writeFile(posted, '')
     expect(await stack.until(task.id, 'completed')).toMatchObject({ undelivered: ['m1'] })
   })
 })

@@ -24,15 +24,11 @@ function aTask(name: string): { prompt: string; runs(): Promise<number>; release
 }
 const isRunning = (task: Task) => waitFor(async () => (await stack.types(task.id)).includes('task.output'), { what: `${task.id} to run` })
 const heartbeats = () => createHeartbeats(stack.redis, stack.deployment).list()
-const untilThere = (...names: string[]) => waitFor(async () => {
-  const workers = await heartbeats()
-  return names.every((name) => workers.some((worker) => worker.name === name && worker.modes.every(({ ok }) => ok)))
-}, { what: `${names.join(' and ')} to take tasks` })
 
 describe('G12: a worker that ends', () => {
   test('with all others at once leaves nothing running and nothing to each other', async () => {
     const workers = await Promise.all(['a', 'b', 'c'].map((name) => stack.worker({ name, concurrency: 1 })))
-    await untilThere('a', 'b', 'c')
+    await stack.untilThere('a', 'b', 'c')
     const tasks = await Promise.all(['1', '2', '3'].map((name) => stack.submit(aTask(name).prompt)))
     for (const task of tasks) await isRunning(task)
     await Promise.all(workers.map((worker) => worker.stop()))
@@ -59,7 +55,7 @@ describe('G12: a worker that ends', () => {
     const tasks = await Promise.all(Array.from({ length: 12 }, (_, i) => stack.submit(`echo ${i} >> ${runs}; sleep 0.5; echo done`)))
     await waitFor(async () => (await readFile(runs, 'utf8').catch(() => '')).split('\n').length > 4, { what: 'some to have begun' })
     await stack.worker({ name: 'second' })
-    await untilThere('second')
+    await stack.untilThere('second')
     first.kill(signal)
     expect(await first.exited).toBe(0)
     for (const { id } of tasks) expect(await stack.until(id, 'completed')).toMatchObject({ attempt: 1, result: { output: 'done\n' } })

@@ -1,5 +1,5 @@
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
-import { readFile } from 'node:fs/promises'
+import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -30,12 +30,15 @@ const isAlive = (pid: number) => {
 describe('G12, L-34: a worker that is told to stop', () => {
   test('leaves what runs to another that is there: adopted, not touched, nothing said twice', async () => {
     const leaving = await stack.worker({ name: 'leaving' })
-    const task = await stack.submit('i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo $i; sleep 0.1; done')
+    const left = join(stack.root, 'left')
+    const task = await stack.submit(`i=0; while [ $i -lt 60 ]; do i=$((i+1)); echo $i; sleep 0.1; while [ $i -eq 30 ] && [ ! -e ${left} ]; do sleep 0.1; done; done`)
     await saying(task.id, '3\n')
     const pid = await pidOf(task.id)
     await stack.worker({ name: 'next', probeEveryMs: 100 })
+    await stack.untilThere('next')
     await leaving.stop()
     expect(isAlive(pid)).toBe(true)
+    await writeFile(left, '')
     expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, worker: 'next' })
     expect((await stack.types(task.id)).filter((type) => type !== 'task.output')).toEqual(['task.queued', 'task.started', 'task.queued', 'task.adopted', 'task.completed'])
     expect(await outputOf(task.id)).toBe(Array.from({ length: 60 }, (_, i) => `${i + 1}\n`).join(''))
