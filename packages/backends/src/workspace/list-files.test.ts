@@ -122,14 +122,14 @@ describe('the files of a task (L-39)', () => {
     expect([files.length, truncated]).toEqual([65, true])
   })
 
-  test('in nested folders with more names than memory can hold are listed page by page', { timeout: 120_000 }, async () => {
+  test('in nested folders with more names than memory can hold are listed page by page', { timeout: 240_000 }, async () => {
     const task = await make()
-    for (let [level, folder] = [0, task.workspace.repo]; level < 5; level += 1, folder = join(folder, '0')) {
+    for (let [level, folder] = [0, task.workspace.repo]; level < 9; level += 1, folder = join(folder, '0')) {
       mkdirSync(folder, { recursive: true })
       writeFileSync(join(folder, '1'), '')
       for (let i = 0; i < 30_000; i += 1) linkSync(join(folder, '1'), join(folder, `x${String(i).padStart(6, '0')}${'y'.repeat(240)}`))
     }
-    const child = fork(new URL('testing-look.ts', import.meta.url), [JSON.stringify(task.workspace)], { execArgv: ['--max-old-space-size=36'], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
+    const child = fork(new URL('testing-look.ts', import.meta.url), [JSON.stringify(task.workspace)], { execArgv: ['--max-old-space-size=64'], stdio: ['ignore', 'ignore', 'ignore', 'ipc'] })
     expect(await once(child, 'exit')).toEqual([0, null])
   })
 
