@@ -62,7 +62,7 @@ describe('G7: an execution that is lost under a living worker', () => {
     const asked = performance.now()
     await stack.ledger.cancel(task.id, 'agent-a')
     expect(await stack.untilOver(task.id)).toMatchObject({ state: 'cancelled', result: { output: 'run\n' } })
-    expect(performance.now() - asked).toBeLessThan(2_000)
+    expect(performance.now() - asked).toBeLessThan(15_000)
     await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
     expect(await shell.list()).toEqual([])
   })
@@ -152,16 +152,16 @@ test('the neighbours of a task that kills its workers are not poisoned with it: 
   const [deadly, ...others] = [await stack.submit(DEADLY), await stack.submit(innocent), await stack.submit(innocent)]
   for (let n = 1; n <= 5; n++) await (await stack.workerProcess(`doomed-${n}`)).exited
   await stack.worker({ name: 'survivor' })
-  expect(await stack.untilOver(deadly.id)).toMatchObject({ state: 'failed', crashes: 5, failure: { code: 'poison' } })
-  for (const { id } of others) expect(await stack.untilOver(id)).toMatchObject({ state: 'completed', attempt: 1 })
-}, 180_000)
+  expect(await stack.untilOver(deadly.id, 120_000)).toMatchObject({ state: 'failed', crashes: 5, failure: { code: 'poison' } })
+  for (const { id } of others) expect(await stack.untilOver(id, 120_000)).toMatchObject({ state: 'completed', attempt: 1 })
+}, 300_000)
 
 test('a worker that lets go of a task because its Redis hung does not count as dead', async () => {
   const redis = await startRedis({ aof: 'always' })
   const own = await startStack(redis.url)
   try {
     await own.worker({ name: 'only' })
-    const task = await own.submit('sleep 45; echo ended')
+    const task = await own.submit('sleep 100; echo ended')
     await own.until(task.id, 'running')
     for (let claim = 1; claim < 3; claim++) {
       redis.stall(6_500) // longer than the lock

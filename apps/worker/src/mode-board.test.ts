@@ -66,7 +66,7 @@ describe('a circuit breaker', () => {
     try {
       await waitFor(() => board.admits('docker') === true, { what: 'the mode to be on' })
       board.failed('docker', { code: 'backend_unavailable', message: 'no engine' })
-      await waitFor(() => seen.at(-1) === 'one', { what: 'the breaker to say that it tries one', timeoutMs: 2_000 })
+      await waitFor(() => seen.at(-1) === 'one', { what: 'the breaker to say that it tries one' })
       expect(seen).toContain(false)
     } finally {
       early.mockRestore()

@@ -40,7 +40,7 @@ async function aFullWorker(concurrency: number, modes: readonly Mode[] = MODES):
 
 /** The tickets that come next are taken by a worker that dies at once: its locks run out soon, and nobody renews them. */
 async function takeAndDie(count: number): Promise<void> {
-  const dead = new Worker(queueName('docker'), null, { connection: world.redis, prefix: queueKeys(world.deployment).prefix, autorun: false, lockDuration: 500 })
+  const dead = new Worker(queueName('docker'), null, { connection: world.redis, prefix: queueKeys(world.deployment).prefix, autorun: false, lockDuration: 5_000 })
   for (let i = 0; i < count; i++) expect(await dead.getNextJob(`dead:${i}`, { block: false })).toBeDefined()
   await dead.close(true)
 }
