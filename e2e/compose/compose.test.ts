@@ -22,10 +22,10 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
   afterAll(async () => {
     await project.remove()
     await project.sweep()
-  }, 120_000)
+  }, 240_000)
   afterEach(async ({ task }) => {
     if (task.result?.state === 'fail') console.error(`--- logs of the project after "${task.name}"\n${await project.logs()}\n---`)
-  }, 30_000)
+  }, 120_000)
 
   test('without its keys nothing starts, and the message names what is missing', async () => {
     for (const name of ['REDIS_PASSWORD', 'LONGSHORE_API_KEY', 'LONGSHORE_AGENT_KEY', 'OPENCODE_SERVER_PASSWORD']) {
@@ -114,11 +114,11 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
     const list = await project.compose('run', '--rm', '-T', 'cli', 'keys', 'list')
     expect(list).toContain('(operator)')
     expect(project.secrets.filter((secret) => list.includes(secret))).toEqual([])
-  }, 60_000)
+  }, 120_000)
 
   test('down with its volumes leaves nothing', async () => {
     expect((await project.left()).length).toBeGreaterThan(10)
     await project.remove()
     expect(await project.left()).toEqual([])
-  }, 120_000)
+  }, 240_000)
 })

@@ -23,7 +23,7 @@ describeNeeding('synapse', 'pitfalls of a homeserver', () => {
     await eventually(() => Promise.resolve(notifier.output()), (output) => output.includes('"alert":"blocked"'), 'the alert')
     expect((await harbour.outbox('matrix')).waiting).toBe(2)
     proxy.hook = (_, pass) => pass()
-    const all = await eventually(() => said(task), (events) => completionsOf(events).length > 0, 'the completion', 30_000)
+    const all = await eventually(() => said(task), (events) => completionsOf(events).length > 0, 'the completion')
     expect([rootsOf(all).length, completionsOf(all).length]).toEqual([1, 1])
     await eventually(() => Promise.resolve(notifier.output()), (output) => output.includes('notices are taken again'), 'the end of the alert')
   })

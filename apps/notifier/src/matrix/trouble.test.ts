@@ -106,7 +106,7 @@ describeNeeding('synapse', 'trouble with Matrix', () => {
     for (const task of tasks) await harbour.complete(task, 'done')
     await redis.kill9()
     await redis.restart()
-    const all = await eventually(() => said(), (events) => completionsOf(events).length >= 3 && events.filter((event) => isEdit(event) && fieldOf(event).status === 'completed').length >= 1, 'all completions', 30_000)
+    const all = await eventually(() => said(), (events) => completionsOf(events).length >= 3 && events.filter((event) => isEdit(event) && fieldOf(event).status === 'completed').length >= 1, 'all completions')
     await eventually(() => harbour.outbox('matrix'), ({ waiting }) => waiting === 0, 'an empty outbox')
     const ids = tasks.map((task) => task.id).sort()
     expect(completionsOf(all).map((event) => fieldOf(event).task_id).sort()).toEqual(ids)
