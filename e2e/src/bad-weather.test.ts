@@ -13,7 +13,7 @@ const Health = z.looseObject({ modes: z.array(z.looseObject({ mode: z.string(), 
 /** A mode is probed every 10 s. */
 const PROBED_MS = 30_000
 
-describe('a part that is away is named, harms nothing, and is used again when it is back', { timeout: 150_000 }, () => {
+describe('a part that is away is named, harms nothing, and is used again when it is back', { timeout: 240_000 }, () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack({ workers: 0, engine: await engineIfHere() })

@@ -18,7 +18,7 @@ describeNeeding(['docker', 'opencode'], 'a circuit breaker per backend', () => {
   afterAll(() => stack.stop())
   showLogsOfFailures(() => stack)
 
-  test('while the engine is away tasks wait and burn no attempt; when it is back they run', { timeout: 150_000 }, async () => {
+  test('while the engine is away tasks wait and burn no attempt; when it is back they run', { timeout: 240_000 }, async () => {
     const engine = createEngineSwitch(stack.engine?.socket ?? '', join(tmpdir(), `${stack.deployment}.sock`))
     await engine.on()
     try {

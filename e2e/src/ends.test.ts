@@ -8,7 +8,7 @@ const GENEROUS_MS = 15_000
 
 const HANGS = '[[say Here I am.]] [[bash setsid sleep 300 >/dev/null 2>&1 & echo started]] [[hang]]'
 
-describe('every end leaves nothing', { timeout: 150_000 }, () => {
+describe('every end leaves nothing', { timeout: 240_000 }, () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack({ gateways: 2, workers: 2, engine: await engineIfHere() })

@@ -26,7 +26,7 @@ const HOSTILE = {
 }
 
 describeNeeding(NEEDS.docker, 'an agent of the npm registry: Qwen Code, as the guide on profiles has it', () => {
-  describe('through the worker', { timeout: 200_000 }, () => {
+  describe('through the worker', { timeout: 300_000 }, () => {
     let [folder, stack, git]: [string, Stack, GitServer] = ['', undefined as never, undefined as never]
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'longshore-npm-agent-'))

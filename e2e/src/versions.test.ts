@@ -10,7 +10,7 @@ const GENEROUS_MS = 20_000
 const STEPS = 4
 
 describeNeeding([...NEEDS.opencode, 'history'], 'versions: the previous commit beside this one', () => {
-  describe('in opencode mode', { timeout: 150_000 }, () => {
+  describe('in opencode mode', { timeout: 240_000 }, () => {
     let stack: Stack
     let previous: OtherTree
     let later: OtherTree

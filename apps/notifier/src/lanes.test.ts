@@ -29,7 +29,7 @@ test('a lane that is blocked, and one that hangs, hold up no other', async () =>
   for (let i = 0; i < 5; i++) await harbour.complete(await harbour.start({ agent_id: `agent-${i}` }), 'done')
   await waitFor(() => receiver.got.filter(({ letter }) => letter.kind === 'completion').length === 5, { what: 'five completions' })
   expect([kindsOf(receiver, blocked), kindsOf(receiver, hangs)]).toEqual([[], []])
-  expect((await harbour.outbox('test')).waiting).toBe(2)
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 2, { what: 'the two to be all that waits' })
 })
 
 test('three notifiers share the lanes, and each lane is in the hands of one at a time', async () => {
@@ -103,7 +103,7 @@ test('a receiver that limits is left two places for endings and eight for edits,
   // Whoever looks again.
   await harbour.redis.zadd(`${prefix}lanes`, 0, '!r:hs')
   await waitFor(() => kindsOf(receiver).includes('reply'), { what: 'the reply' })
-  expect((await harbour.outbox('test')).waiting).toBe(1)
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 1, { what: 'the edit to be all that waits' })
   await Promise.all(notifiers.map((one) => one.stop()))
 })
 

@@ -68,7 +68,7 @@ describe('pause', () => {
     expect(await stack.types(task.id)).not.toContain('task.adopted')
   })
 
-  test('a place that does not stop the agent at once is asked again; one that does not at all keeps the wish, and the task is not called paused', { timeout: 90_000 }, async () => {
+  test('a place that does not stop the agent at once is asked again; one that does not at all keeps the wish, and the task is not called paused', async () => {
     let refusals = 0
     const shell = createShellBackend('docker', stack.root)
     const stubborn = (most: number) => ({ ...shell, checkpoint: async (...args: Parameters<typeof shell.checkpoint>) => {
@@ -108,7 +108,7 @@ describe('pause', () => {
     expect(await stack.untilOver(task.id)).toMatchObject({ state: 'completed', result: { output: 'done' } })
   })
 
-  test('and a cancel behind it: the task is over, and nothing of it is left', { timeout: 60_000 }, async () => {
+  test('and a cancel behind it: the task is over, and nothing of it is left', async () => {
     await worker()
     const task = await stack.submit('echo begun; sleep 100')
     await untilSaid(task, 'begun')

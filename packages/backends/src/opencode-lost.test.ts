@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Backend, type Execution, type Handle, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { type SessionApi, sessionApi } from './drivers/opencode/session-api.ts'
@@ -12,8 +12,6 @@ import { record, type Recorded, successorOf, textOf } from './fixtures/record.ts
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import { openStorage, type Storage, workspaceOf } from './workspace/storage.ts'
-
-vi.setConfig({ testTimeout: 120_000 })
 
 const SLOW_MS = 60_000
 const NOTE = 'You were interrupted; go on.'

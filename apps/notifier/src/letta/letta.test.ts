@@ -111,6 +111,6 @@ test('an agent that Letta does not know holds up no other, and those that do not
   for (const one of [stranger, local, task]) await harbour.complete(one, 'done')
   await waitFor(() => alertsTo(letta, agent).length === 1, { what: 'the message' })
   expect(letta.calls.filter(({ path }) => path.includes('agent-local'))).toEqual([])
-  expect((await harbour.outbox('letta')).dead).toBeGreaterThan(0)
+  await waitFor(async () => (await harbour.outbox('letta')).dead > 0, { what: 'a dead letter' })
   expect(blocksOf(letta, stranger.id)).toEqual([])
 })

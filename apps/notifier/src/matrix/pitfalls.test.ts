@@ -21,7 +21,7 @@ describeNeeding('synapse', 'pitfalls of a homeserver', () => {
     proxy.hook = () => Promise.resolve(NO_TOKEN)
     await harbour.complete(task, 'done')
     await eventually(() => Promise.resolve(notifier.output()), (output) => output.includes('"alert":"blocked"'), 'the alert')
-    expect((await harbour.outbox('matrix')).waiting).toBe(2)
+    await eventually(() => harbour.outbox('matrix'), ({ waiting }) => waiting === 2, 'edit and completion in the outbox')
     proxy.hook = (_, pass) => pass()
     const all = await eventually(() => said(task), (events) => completionsOf(events).length > 0, 'the completion')
     expect([rootsOf(all).length, completionsOf(all).length]).toEqual([1, 1])
