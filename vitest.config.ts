@@ -10,7 +10,7 @@ export default defineConfig({
     maxWorkers: 2,
     // A test waits for what it expects, and says what that was: this ends only what hangs, however busy the machine is.
     testTimeout: 120_000,
-    expect: { poll: { timeout: 30_000 } },
+    expect: { poll: { timeout: 60_000 } },
     hookTimeout: 120_000,
   },
 })

@@ -52,7 +52,7 @@ export function describeInterruptions(projectOf: () => ComposeProject): void {
       const events = await agent.events(id)
       expectWholeLog(events)
       await expectStepsOnce({ workspaces: await project.copyWorkspace(WORKER_OF[mode], id) }, id, STEPS, events)
-      await waitFor(async () => (await project.taskContainers(id)).length === 0, { what: `no container to be left of ${id}`, timeoutMs: 40_000, everyMs: 200 })
+      await waitFor(async () => (await project.taskContainers(id)).length === 0, { what: `no container to be left of ${id}`, timeoutMs: 90_000, everyMs: 200 })
       return events.map(({ type }) => type).filter((type) => TAKINGS.has(type))
     }
 

@@ -11,7 +11,7 @@ import {
 
 const Health = z.looseObject({ modes: z.array(z.looseObject({ mode: z.string(), available: z.boolean(), reason: z.string().optional(), isolation: z.string() })) })
 /** A mode is probed every 10 s. */
-const PROBED_MS = 30_000
+const PROBED_MS = 90_000
 
 describe('a part that is away is named, harms nothing, and is used again when it is back', { timeout: 240_000 }, () => {
   let stack: Stack

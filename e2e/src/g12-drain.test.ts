@@ -96,7 +96,7 @@ describe('G12: ending a worker loses nothing', { timeout: 300_000 }, () => {
       await waitFor(async () => {
         const now = await workerNow(first.name)
         return now?.draining === true && now.running === 0
-      }, { what: `${first.name} to be drained`, timeoutMs: 40_000, everyMs: 100 })
+      }, { what: `${first.name} to be drained`, timeoutMs: 90_000, everyMs: 100 })
       await Promise.all(ids.map((id) => waitFor(async () => (await stack.alice.status(id)).worker === second.name, { what: `${id} at ${second.name}` })))
       expect(first.isRunning()).toBe(true)
       for (let count = 0; count < 3; count++) {

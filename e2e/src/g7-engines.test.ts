@@ -49,7 +49,7 @@ describe('G7: tasks and the engines that they live on', { timeout: 300_000 }, ()
       const events = await takings(id)
       expect(events.map(({ type }) => type)).toEqual(['task.started', 'task.resumed'])
       measured('resumed after the engine was back (ms)', Date.parse(events.at(-1)?.timestamp ?? '') - back)
-      await nothingLeftOf(id, { engineSocket: own.socket }, 30_000)
+      await nothingLeftOf(id, { engineSocket: own.socket })
     })
   })
 
@@ -69,7 +69,7 @@ describe('G7: tasks and the engines that they live on', { timeout: 300_000 }, ()
       expect(events.map(({ type, data }) => [type, data['worker']])).toEqual([['task.started', first.name], ['task.adopted', next.name]])
       expect(elsewhere.isRunning()).toBe(true)
       measured('adopted on its own engine after SIGKILL (ms)', Date.parse(events.at(-1)?.timestamp ?? '') - died)
-      await nothingLeftOf(id, { engineSocket: own.socket }, 30_000)
+      await nothingLeftOf(id, { engineSocket: own.socket })
     })
 
     test('engine and worker are gone: it goes on or starts over elsewhere, the event says what was lost, and the engine is cleaned up when it is back', async () => {
@@ -85,7 +85,7 @@ describe('G7: tasks and the engines that they live on', { timeout: 300_000 }, ()
         expect(JSON.stringify(taken.data)).toMatch(/engine/i)
         expect(await stack.alice.until(id, ['completed'], 200_000), `seed ${chance.seed}`).toMatchObject({ worker: elsewhere.name })
         expectWholeLog(await stack.alice.events(id))
-        await nothingLeftOf(id, { engineSocket: stack.engine?.socket }, 30_000)
+        await nothingLeftOf(id, { engineSocket: stack.engine?.socket })
       } finally {
         await own.start()
       }

@@ -71,7 +71,7 @@ for (const mode of MODES) {
           const words = events.filter(({ type }) => type === 'task.output').map(({ data }) => String(data['text'])).join('')
           expect(words.match(/chunk-\d+ /g)).toEqual(Array.from({ length: CHUNKS }, (_, index) => `chunk-${index + 1} `))
           // Whoever ended it may have been killed before it cleaned up: others leave it 15 s for that.
-          await nothingLeftOf(id, { engineSocket: stack.engine?.socket }, 40_000)
+          await nothingLeftOf(id, { engineSocket: stack.engine?.socket })
         }
         for (const { id } of tasks) {
           const adopted = (await stack.alice.events(id)).filter(({ type }) => type === 'task.adopted')

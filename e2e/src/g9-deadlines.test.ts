@@ -35,7 +35,7 @@ describe('G9: deadlines hold', { timeout: 300_000 }, () => {
       for (const id of ids) {
         expect(await stack.alice.untilOver(id)).toMatchObject({ status: 'timeout', limit: 'timeout_ms', attempt: 1 })
         expectWholeLog(await stack.alice.events(id))
-        await nothingLeftOf(id, places(), 40_000)
+        await nothingLeftOf(id, places())
       }
     })
   })
@@ -53,7 +53,7 @@ describe('G9: deadlines hold', { timeout: 300_000 }, () => {
         expect(events.map(({ type }) => type)).toEqual(['task.queued', 'task.timeout'])
         await stack.alice.cancel(busy.task_id)
         await stack.alice.untilOver(busy.task_id)
-        await nothingLeftOf(busy.task_id, places(), 30_000)
+        await nothingLeftOf(busy.task_id, places())
       })
 
       test('stall: an agent without a sign of life fails as stalled; a silent command does not', async () => {
@@ -66,7 +66,7 @@ describe('G9: deadlines hold', { timeout: 300_000 }, () => {
         expect(task).toMatchObject({ status: 'failed', error_code: 'stalled' })
         expect(task.error).toMatch(/STALL_MS/)
         expectWholeLog(await stack.alice.events(stuck.task_id))
-        await nothingLeftOf(stuck.task_id, places(), 20_000)
+        await nothingLeftOf(stuck.task_id, places())
         expect(await stack.alice.untilCompleted(silent.task_id)).toMatchObject({ output: 'I was only silent.' })
       })
     })

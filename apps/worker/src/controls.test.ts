@@ -88,7 +88,7 @@ describe('pause', () => {
     await stack.worker({ name: 'stubborn', backends: [stubborn(Infinity)] })
     await waitFor(async () => (await stack.get(other.id)).worker === 'stubborn', { what: 'the other task to be taken' })
     await stack.ledger.pause(other.id, 'op')
-    await waitFor(async () => (await stack.types(other.id)).filter((type) => type === 'task.queued').length > 2, { what: 'the task to be given back', timeoutMs: 40_000 })
+    await waitFor(async () => (await stack.types(other.id)).filter((type) => type === 'task.queued').length > 2, { what: 'the task to be given back' })
     expect(await stack.get(other.id)).toMatchObject({ pause_requested: { by: 'op' } })
     expect(await stack.types(other.id)).not.toContain('task.paused')
   })
@@ -115,7 +115,7 @@ describe('pause', () => {
     await stack.ledger.pause(task.id, 'op')
     await stack.until(task.id, 'paused')
     expect(await stack.ledger.cancel(task.id, 'op')).toMatchObject({ outcome: 'ended' })
-    await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck', timeoutMs: 40_000 })
+    await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
   })
 })
 
