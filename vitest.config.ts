@@ -8,7 +8,9 @@ export default defineConfig({
     reporters: ['default', new ClosingReporter()],
     // Most tests start real servers: two files at a time is what two cores bear.
     maxWorkers: 2,
-    testTimeout: 30_000,
+    // A test waits for what it expects, and says what that was: this ends only what hangs, however busy the machine is.
+    testTimeout: 120_000,
+    expect: { poll: { timeout: 60_000 } },
     hookTimeout: 120_000,
   },
 })

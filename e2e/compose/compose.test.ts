@@ -22,10 +22,10 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
   afterAll(async () => {
     await project.remove()
     await project.sweep()
-  }, 120_000)
+  }, 240_000)
   afterEach(async ({ task }) => {
     if (task.result?.state === 'fail') console.error(`--- logs of the project after "${task.name}"\n${await project.logs()}\n---`)
-  }, 30_000)
+  }, 120_000)
 
   test('without its keys nothing starts, and the message names what is missing', async () => {
     for (const name of ['REDIS_PASSWORD', 'LONGSHORE_API_KEY', 'LONGSHORE_AGENT_KEY', 'OPENCODE_SERVER_PASSWORD']) {
@@ -57,7 +57,7 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
   })
 
   test('the OpenCode server reaches no Redis, and Redis no outsider', async () => {
-    const reach = (service: string): Promise<string> => project.compose('exec', '-T', service, 'bash', '-c', 'timeout 3 bash -c "exec 3<> /dev/tcp/redis/6379" 2> /dev/null && echo reached || echo refused')
+    const reach = (service: string): Promise<string> => project.compose('exec', '-T', service, 'bash', '-c', 'timeout 10 bash -c "exec 3<> /dev/tcp/redis/6379" 2> /dev/null && echo reached || echo refused')
     expect((await reach('worker')).trim()).toBe('reached')
     expect((await reach('opencode')).trim()).toBe('refused')
     expect(await project.compose('exec', '-T', 'redis', 'redis-cli', 'get', 'x')).toContain('NOAUTH')
@@ -94,7 +94,7 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
     await project.up(3)
     expect((await project.containers()).filter(({ service }) => service === 'worker')).toHaveLength(3)
     const agent = createAgent(() => project.gatewayUrl, project.agentKey)
-    const submitted = await Promise.all([1, 2, 3].map((count) => agent.submit(`${count} [[sleep 1500]] [[say done]]`, { mode: 'opencode' })))
+    const submitted = await Promise.all([1, 2, 3].map((count) => agent.submit(`${count} [[sleep 8000]] [[say done]]`, { mode: 'opencode' })))
     const ended = await Promise.all(submitted.map(({ task_id }) => agent.until(task_id, ['completed'], 120_000)))
     expect(new Set(ended.map(({ worker }) => worker)).size).toBe(3) // each has one slot
   }, 200_000)
@@ -114,11 +114,11 @@ describeNeeding(['docker', 'compose'], 'compose.yaml on a real engine', () => {
     const list = await project.compose('run', '--rm', '-T', 'cli', 'keys', 'list')
     expect(list).toContain('(operator)')
     expect(project.secrets.filter((secret) => list.includes(secret))).toEqual([])
-  }, 60_000)
+  }, 120_000)
 
   test('down with its volumes leaves nothing', async () => {
     expect((await project.left()).length).toBeGreaterThan(10)
     await project.remove()
     expect(await project.left()).toEqual([])
-  }, 120_000)
+  }, 240_000)
 })

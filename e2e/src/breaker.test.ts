@@ -18,7 +18,7 @@ describeNeeding(['docker', 'opencode'], 'a circuit breaker per backend', () => {
   afterAll(() => stack.stop())
   showLogsOfFailures(() => stack)
 
-  test('while the engine is away tasks wait and burn no attempt; when it is back they run', { timeout: 150_000 }, async () => {
+  test('while the engine is away tasks wait and burn no attempt; when it is back they run', { timeout: 240_000 }, async () => {
     const engine = createEngineSwitch(stack.engine?.socket ?? '', join(tmpdir(), `${stack.deployment}.sock`))
     await engine.on()
     try {
@@ -27,7 +27,7 @@ describeNeeding(['docker', 'opencode'], 'a circuit breaker per backend', () => {
       await stack.alice.untilCompleted(warm.task_id)
       await engine.off()
       const ids = await Promise.all(Array.from({ length: TASKS }, async () => (await stack.alice.submit('[[say The engine is back.]]', { mode: 'docker' })).task_id))
-      await waitFor(() => worker.output().includes('breaker'), { what: 'the breaker to be named in the log', timeoutMs: 30_000 })
+      await waitFor(() => worker.output().includes('breaker'), { what: 'the breaker to be named in the log' })
       // The failure that opened it may count; from then on none does.
       const attempts = async (): Promise<number[]> => Promise.all(ids.map(async (id) => (await stack.alice.status(id)).attempt))
       await sleep(AWAY_MS)

@@ -1,12 +1,14 @@
-import { type Mode, MODES } from '@longshore/contracts'
+import { MODES } from '@longshore/contracts'
 import { describeNeeding, waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { engineIfHere, expectWholeLog, leftoversOf, NEEDS, nothingLeftOf, refusal, showLogsOfFailures, type Stack, startStack } from './harness/index.ts'
 
 /** Loaded machines are slow; what is promised is 2 s, and the figure is printed. */
-const GENEROUS_MS = 5_000
+const GENEROUS_MS = 15_000
 
-describe('every end leaves nothing', { timeout: 150_000 }, () => {
+const HANGS = '[[say Here I am.]] [[bash setsid sleep 300 >/dev/null 2>&1 & echo started]] [[hang]]'
+
+describe('every end leaves nothing', { timeout: 240_000 }, () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack({ gateways: 2, workers: 2, engine: await engineIfHere() })
@@ -15,16 +17,11 @@ describe('every end leaves nothing', { timeout: 150_000 }, () => {
   showLogsOfFailures(() => stack)
 
   const places = (): { engineSocket: string | undefined } => ({ engineSocket: stack.engine?.socket })
-  const runningIn = async (mode: Mode, more: Record<string, unknown> = {}): Promise<string> => {
-    const { task_id } = await stack.alice.submit('[[say Here I am.]] [[bash setsid sleep 300 >/dev/null 2>&1 & echo started]] [[hang]]', { mode, ...more })
-    await stack.alice.until(task_id, ['running'])
-    return task_id
-  }
 
   for (const mode of MODES) {
     describeNeeding(NEEDS[mode], `in ${mode} mode`, () => {
       test('G3, G9: a running task is cancelled at once, once, and its agent with all children is gone', async () => {
-        const id = await runningIn(mode)
+        const { task_id: id } = await stack.alice.submit(HANGS, { mode })
         await hasSaid(id, 'task.tool')
         expect((await leftoversOf(id, places())).length).toBeGreaterThan(0)
         const began = performance.now()
@@ -65,7 +62,7 @@ describe('every end leaves nothing', { timeout: 150_000 }, () => {
       })
 
       test('G9, L-14, L-33: a task whose model never answers ends in timeout at its limit, and nothing of it is left', async () => {
-        const id = await runningIn(mode, { timeout_ms: 3_000 })
+        const { task_id: id } = await stack.alice.submit(HANGS, { mode, timeout_ms: 3_000 })
         const task = await stack.alice.untilOver(id)
         expect(task).toMatchObject({ status: 'timeout', limit: 'timeout_ms', attempt: 1 })
         expect(task.duration_ms).toBeGreaterThanOrEqual(3_000)

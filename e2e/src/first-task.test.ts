@@ -8,7 +8,7 @@ import { CLIENTS, engineIfHere, expectWholeLog, NEEDS, nothingLeftOf, showLogsOf
 
 const WORK = 'Count the letters. [[say Let me see.]] [[write notes.txt|hello]] [[bash wc -c < notes.txt | tr -d " " > count.txt]] [[say All is counted.]]'
 
-describe('two gateways, three workers and a notifier do real work', { timeout: 150_000 }, () => {
+describe('two gateways, three workers and a notifier do real work', { timeout: 240_000 }, () => {
   let stack: Stack
   beforeAll(async () => {
     stack = await startStack({ gateways: 2, workers: 3, notifiers: 1, engine: await engineIfHere() })
@@ -47,8 +47,8 @@ describe('two gateways, three workers and a notifier do real work', { timeout: 1
     })
   }
 
-  /** What the log sink told of a task. */
-  const noticesOf = (task: string, kind: string): { status: string; msg: string }[] => stack.apps('notifier').flatMap((one) => one.output().split('\n'))
+  /** What the log sink told of a task, in whole lines. */
+  const noticesOf = (task: string, kind: string): { status: string; msg: string }[] => stack.apps('notifier').flatMap((one) => one.output().split('\n').slice(0, -1))
     .filter((line) => line.startsWith('{')).map((line) => JSON.parse(line) as { task?: string; kind?: string; status: string; msg: string })
     .filter((line) => line.task === task && line.kind === kind)
 })

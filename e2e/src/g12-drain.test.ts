@@ -58,7 +58,7 @@ describe('G12: ending a worker loses nothing', { timeout: 300_000 }, () => {
         expect(await one.stop(index === 0 ? 'SIGINT' : 'SIGTERM')).toBe(0)
         measured('a worker with tasks left after (ms)', Math.round(performance.now() - told))
       }
-      for (const id of ids) await waitFor(async () => (await takings(id)).includes('task.adopted'), { what: `${id} to be adopted`, timeoutMs: 20_000 })
+      for (const id of ids) await waitFor(async () => (await takings(id)).includes('task.adopted'), { what: `${id} to be adopted` })
       await expectDone(ids)
       for (const id of ids) {
         expect(new Set(await takings(id))).toEqual(new Set(['task.started', 'task.adopted']))
@@ -96,8 +96,8 @@ describe('G12: ending a worker loses nothing', { timeout: 300_000 }, () => {
       await waitFor(async () => {
         const now = await workerNow(first.name)
         return now?.draining === true && now.running === 0
-      }, { what: `${first.name} to be drained`, timeoutMs: 40_000, everyMs: 100 })
-      await Promise.all(ids.map((id) => waitFor(async () => (await stack.alice.status(id)).worker === second.name, { what: `${id} at ${second.name}`, timeoutMs: 20_000 })))
+      }, { what: `${first.name} to be drained`, timeoutMs: 90_000, everyMs: 100 })
+      await Promise.all(ids.map((id) => waitFor(async () => (await stack.alice.status(id)).worker === second.name, { what: `${id} at ${second.name}` })))
       expect(first.isRunning()).toBe(true)
       for (let count = 0; count < 3; count++) {
         const { task_id } = await stack.alice.submit('[[say hello]]', { mode: 'opencode' })
@@ -107,7 +107,7 @@ describe('G12: ending a worker loses nothing', { timeout: 300_000 }, () => {
       for (const id of ids) expect(await takings(id)).toEqual(['task.started', 'task.adopted'])
 
       expect((await drain(true)).status).toBe(200)
-      await waitFor(async () => (await workerNow(first.name))?.draining === false, { what: `${first.name} to take tasks again`, timeoutMs: 20_000, everyMs: 100 })
+      await waitFor(async () => (await workerNow(first.name))?.draining === false, { what: `${first.name} to take tasks again`, everyMs: 100 })
       expect(await second.stop()).toBe(0)
       const { task_id } = await stack.alice.submit('[[say hello again]]', { mode: 'opencode' })
       expect(await stack.alice.untilCompleted(task_id)).toMatchObject({ worker: first.name })

@@ -8,8 +8,8 @@ import {
 } from './harness/index.ts'
 
 const [RACES, AT_ONCE] = [200, 20]
-/** How long each of the many tasks runs; how far around the border each is cancelled, and how the border is found: won earlier means later next time. */
-const [RUN_MS, SPREAD_MS, STEP_MS] = [150, 20, 4]
+/** How long each of the many tasks runs; how far around the border each is cancelled, and how the border is found: won earlier means later next time, and twice as much later if nobody lost in two rounds. */
+const [RUN_MS, SPREAD_MS, STEP_MS] = [400, 20, 4]
 const REAL_RACES = 5
 
 describe('G3: cancel racing with completion', { timeout: 240_000 }, () => {
@@ -49,14 +49,17 @@ describe('G3: cancel racing with completion', { timeout: 240_000 }, () => {
     const worker = await startScriptedWorker(stack, AT_ONCE, RUN_MS)
     try {
       const ended: string[] = []
-      let border = RUN_MS / 2
+      let [border, step, winner] = [RUN_MS / 2, STEP_MS, '']
       while (ended.length < RACES) {
         const some = await Promise.all(Array.from({ length: AT_ONCE }, async () => {
           const { task_id } = await stack.alice.submit('race', { mode: 'opencode' })
           const { status } = await race(task_id, Math.max(0, border + chance.between(-SPREAD_MS, SPREAD_MS)))
-          border += status === 'cancelled' ? STEP_MS : -STEP_MS
+          border += status === 'cancelled' ? step : -step
           return status
         }))
+        const [first = '', ...others] = new Set(some)
+        step = others.length === 0 && first === winner ? step * 2 : STEP_MS
+        winner = others.length === 0 ? first : ''
         ended.push(...some)
       }
       const cancelled = ended.filter((status) => status === 'cancelled').length

@@ -34,7 +34,7 @@ describe('G4: who lost its tasks writes nothing more and stops nobody', { timeou
   /** The successor's agents are at work while the first owner comes back. */
   const letGoOn = (ids: readonly string[]): Promise<unknown> => Promise.all(ids.map((id) => openGate(stack, id)))
   const untilOwnedBy = (ids: readonly string[], worker: AppProcess): Promise<unknown> =>
-    waitFor(async () => (await Promise.all(ids.map((id) => stack.ledger.get(id)))).every((task) => task?.worker === worker.name), { what: `${worker.name} to own them`, timeoutMs: 30_000 })
+    waitFor(async () => (await Promise.all(ids.map((id) => stack.ledger.get(id)))).every((task) => task?.worker === worker.name), { what: `${worker.name} to own them` })
   const expectUndisturbed = async (ids: readonly string[], successor: AppProcess): Promise<void> => {
     for (const id of ids) {
       expect(await stack.alice.untilCompleted(id), `seed ${chance.seed}`).toMatchObject({ attempt: 1, worker: successor.name })

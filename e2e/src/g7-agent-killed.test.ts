@@ -4,12 +4,14 @@ import { type Mode, MODES } from '@longshore/contracts'
 import { describeNeeding } from '@longshore/testkit'
 import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import {
-  createChance, engineIfHere, expectStepsOnce, expectWholeLog, killServersOf, measured, NEEDS, nothingLeftOf, showLogsOfFailures, type Stack, startStack, steps, stepsDone, untilStep,
+  createChance, engineIfHere, expectStepsOnce, expectWholeLog, killServersOf, measured, NEEDS, nothingLeftOf, showLogsOfFailures, type Stack, startStack, step, stepsDone, untilStep,
 } from './harness/index.ts'
 
 const STEPS = 10
 /** In step 3, in step 6, and in one of the words that follow: each time the session is what is left. */
 const KILLED_AT = [3, 6]
+/** Those two would take long enough to be killed in the middle on a busy machine, too. */
+const WORK = `${Array.from({ length: STEPS }, (_, index) => step(index + 1, KILLED_AT.includes(index + 1) ? 10 : 0.5)).join(' ')} [[say The end.]]`
 
 describe('G7: the OpenCode server of a running task is killed', { timeout: 240_000 }, () => {
   let stack: Stack
@@ -21,10 +23,10 @@ describe('G7: the OpenCode server of a running task is killed', { timeout: 240_0
   showLogsOfFailures(() => stack)
 
   const goesOn = async (mode: Mode): Promise<void> => {
-    const { task_id } = await stack.alice.submit(steps(STEPS), { mode, timeout_ms: 200_000, max_attempts: 1 })
+    const { task_id } = await stack.alice.submit(WORK, { mode, timeout_ms: 200_000, max_attempts: 1 })
     for (const number of KILLED_AT) {
       await untilStep(stack, task_id, number)
-      // Within the half second that the step takes: it has run, and its call is cut off.
+      // While the step takes its time: it has run, and its call is cut off.
       await sleep(chance.between(20, 250))
       const killedAt = Date.now()
       const before = await stepsDone(stack, task_id)

@@ -1,7 +1,7 @@
 import { describeNeeding, type OwnEngine, startOwnEngine, waitFor } from '@longshore/testkit'
 import { afterAll, afterEach, beforeAll, describe, expect, test } from 'vitest'
 import {
-  type AppProcess, createChance, engineIfHere, expectStepsOnce, expectWholeLog, measured, nothingLeftOf, showLogsOfFailures, type Stack, startStack, steps, untilStep,
+  type AppProcess, createChance, engineIfHere, expectStepsOnce, expectWholeLog, gatedSteps, measured, nothingLeftOf, openGate, showLogsOfFailures, type Stack, startStack, steps, untilStep,
 } from './harness/index.ts'
 
 const STEPS = 12
@@ -24,9 +24,9 @@ describe('G7: tasks and the engines that they live on', { timeout: 300_000 }, ()
   }
   const addOnOwnEngine = (): Promise<AppProcess> => stack.add('worker', { DOCKER_HOST: own.host, RUNNER_IMAGE: own.image, SWEEP_EVERY_MS: '2000' })
   const takings = async (id: string) => (await stack.alice.events(id)).filter(({ type }) => ['task.started', 'task.adopted', 'task.resumed', 'task.retrying'].includes(type))
-  const submit = async (): Promise<string> => {
-    const { task_id } = await stack.alice.submit(steps(STEPS), { mode: 'docker', timeout_ms: 280_000 })
-    await untilStep(stack, task_id, chance.between(2, 4))
+  const submit = async (work = steps(STEPS), until = chance.between(2, 4)): Promise<string> => {
+    const { task_id } = await stack.alice.submit(work, { mode: 'docker', timeout_ms: 280_000 })
+    await untilStep(stack, task_id, until)
     return task_id
   }
   const expectDone = async (id: string, attempt = 1): Promise<void> => {
@@ -49,7 +49,7 @@ describe('G7: tasks and the engines that they live on', { timeout: 300_000 }, ()
       const events = await takings(id)
       expect(events.map(({ type }) => type)).toEqual(['task.started', 'task.resumed'])
       measured('resumed after the engine was back (ms)', Date.parse(events.at(-1)?.timestamp ?? '') - back)
-      await nothingLeftOf(id, { engineSocket: own.socket }, 30_000)
+      await nothingLeftOf(id, { engineSocket: own.socket })
     })
   })
 
@@ -58,33 +58,34 @@ describe('G7: tasks and the engines that they live on', { timeout: 300_000 }, ()
 
     test('a task goes back to the engine that holds its container while a worker is there', async () => {
       const first = await addOnOwnEngine()
-      const id = await submit()
+      const id = await submit(gatedSteps(STEPS), 2)
       const elsewhere = await stack.add('worker')
       const died = Date.now()
       await first.kill9()
       const next = await addOnOwnEngine()
+      await openGate(stack, id)
       await expectDone(id)
       const events = await takings(id)
       expect(events.map(({ type, data }) => [type, data['worker']])).toEqual([['task.started', first.name], ['task.adopted', next.name]])
       expect(elsewhere.isRunning()).toBe(true)
       measured('adopted on its own engine after SIGKILL (ms)', Date.parse(events.at(-1)?.timestamp ?? '') - died)
-      await nothingLeftOf(id, { engineSocket: own.socket }, 30_000)
+      await nothingLeftOf(id, { engineSocket: own.socket })
     })
 
     test('engine and worker are gone: it goes on or starts over elsewhere, the event says what was lost, and the engine is cleaned up when it is back', async () => {
       const first = await addOnOwnEngine()
       const id = await submit()
-      const elsewhere = await stack.add('worker')
       const died = Date.now()
       await first.kill9()
       await own.stop()
       try {
+        const elsewhere = await stack.add('worker')
         const taken = await waitFor(async () => (await takings(id)).find(({ type }) => type === 'task.resumed' || type === 'task.retrying'), { what: `${id} to be taken elsewhere`, timeoutMs: 90_000, everyMs: 100 })
         measured('taken elsewhere after engine and worker were gone (ms)', Date.parse(taken.timestamp) - died)
         expect(JSON.stringify(taken.data)).toMatch(/engine/i)
         expect(await stack.alice.until(id, ['completed'], 200_000), `seed ${chance.seed}`).toMatchObject({ worker: elsewhere.name })
         expectWholeLog(await stack.alice.events(id))
-        await nothingLeftOf(id, { engineSocket: stack.engine?.socket }, 30_000)
+        await nothingLeftOf(id, { engineSocket: stack.engine?.socket })
       } finally {
         await own.start()
       }

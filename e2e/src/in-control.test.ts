@@ -64,7 +64,7 @@ for (const { name, mode, profile, isRemote, steer, asks: canAsk } of KINDS) {
         const there = delivered(await stack.alice.events(id))
         return messages.every((one) => there.includes(one))
       }, { what: 'the message to be delivered', timeoutMs: 60_000 })
-      const untilSaid = (id: string, words: string) => waitFor(async () => saidIn(await stack.alice.events(id)).includes(words), { what: `the agent to say ${words}`, timeoutMs: 20_000 })
+      const untilSaid = (id: string, words: string) => waitFor(async () => saidIn(await stack.alice.events(id)).includes(words), { what: `the agent to say ${words}` })
       const typesOf = (events: readonly HistoryEvent[]) => events.filter(({ type }) => !['task.output', 'task.tool', 'task.usage', 'task.file_changed'].includes(type)).map(({ type }) => type)
 
       test('a repository, told, denied, answered, looked into, paused, all workers restarted, told again, resumed, completed, all stopped: every message and answer arrives once, no work is done twice, no attempt is burned', async () => {
@@ -94,7 +94,7 @@ for (const { name, mode, profile, isRemote, steer, asks: canAsk } of KINDS) {
         await addWorker()
         if (!steer) await tell(id, 'when I came back') // without a worker nobody could say that it is in vain
         expect(await stack.alice.status(id)).toMatchObject({ status: 'paused', attempt: 1, ...(steer ? { messages_waiting: 1 } : {}) })
-        await waitFor(async () => (await stack.alice.read(id, 'steps.txt')) === 'step-1\nstep-2\n', { what: 'the files of the paused task', timeoutMs: 20_000 })
+        await waitFor(async () => (await stack.alice.read(id, 'steps.txt')) === 'step-1\nstep-2\n', { what: 'the files of the paused task' })
 
         expect(await stack.alice.control(id, 'resume')).toMatchObject({ outcome: 'resumed' })
         await untilDelivered(id, later)

@@ -1,7 +1,7 @@
 import { describeNeeding, type MatrixUser, startSynapse, type SynapseServer, waitFor } from '@longshore/testkit'
 import { afterAll, beforeAll, expect, test } from 'vitest'
 import { z } from 'zod'
-import { showLogsOfFailures, type Stack, startStack } from './harness/index.ts'
+import { openGate, showLogsOfFailures, type Stack, startStack } from './harness/index.ts'
 
 const Said = z.object({
   event_id: z.string(),
@@ -51,14 +51,17 @@ describeNeeding(['synapse', 'opencode'], 'a task in a real Matrix room', () => {
   const kindOf = ({ content }: Said): string => content['dev.longshore.task'].kind
   const relationOf = ({ content }: Said): { rel_type: string; event_id: string } | undefined => content['m.relates_to']
 
-  test('G8: one card, edited until it says completed, and one completion in its thread, with two notifiers at work', { timeout: 150_000 }, async () => {
-    const { task_id } = await stack.alice.submit('Greet the room\n[[write greeting.txt|hello]] [[say Hello, room.]]', { mode: 'opencode', title: 'Greet the room' })
+  test('G8: one card, edited until it says completed, and one completion in its thread, with two notifiers at work', { timeout: 240_000 }, async () => {
+    const { task_id } = await stack.alice.submit('Greet the room\n[[write greeting.txt|hello]] [[bash until [ -e open ]; do sleep 0.2; done]] [[say Hello, room.]]', { mode: 'opencode', title: 'Greet the room' })
+    // A card that is not sent yet would say the end from the start.
+    await waitFor(async () => (await stack.alice.events(task_id)).some(({ type }) => type === 'task.tool') && (await saidOf(task_id)).length > 0, { what: 'the card of a task that works', timeoutMs: 90_000, everyMs: 200 })
+    await openGate(stack, task_id)
     await stack.alice.untilCompleted(task_id)
     const isAllSaid = (said: readonly Said[]): boolean => said.some((one) => kindOf(one) === 'completion') && said.findLast((one) => kindOf(one) === 'card')?.content['dev.longshore.task'].status === 'completed'
     const said = await waitFor(async () => {
       const now = await saidOf(task_id)
       return isAllSaid(now) ? now : undefined
-    }, { what: 'the card and the completion', timeoutMs: 20_000, everyMs: 200 })
+    }, { what: 'the card and the completion', timeoutMs: 60_000, everyMs: 200 })
 
     const cards = said.filter((one) => kindOf(one) === 'card' && relationOf(one) === undefined)
     const edits = said.filter((one) => kindOf(one) === 'card' && relationOf(one) !== undefined)

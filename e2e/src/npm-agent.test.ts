@@ -9,7 +9,7 @@ import { engineIfHere, expectStepsOnce, expectWholeLog, gatedSteps, measured, NE
 
 const STEPS = 4
 /** What is promised is 2 s, p99; the figure is printed. */
-const GENEROUS_MS = 5_000
+const GENEROUS_MS = 15_000
 const PROFILE = 'qwen-code'
 /** As the provider's token looks, and in the environment of every agent: so that it is known to be looked for in the right way. */
 const PLANTED = randomBytes(16).toString('hex')
@@ -26,7 +26,7 @@ const HOSTILE = {
 }
 
 describeNeeding(NEEDS.docker, 'an agent of the npm registry: Qwen Code, as the guide on profiles has it', () => {
-  describe('through the worker', { timeout: 200_000 }, () => {
+  describe('through the worker', { timeout: 300_000 }, () => {
     let [folder, stack, git]: [string, Stack, GitServer] = ['', undefined as never, undefined as never]
     beforeAll(async () => {
       folder = await mkdtemp(join(tmpdir(), 'longshore-npm-agent-'))
@@ -58,7 +58,7 @@ describeNeeding(NEEDS.docker, 'an agent of the npm registry: Qwen Code, as the g
       await worker.kill9()
       const died = Date.now()
       await addWorker()
-      const adopted = await waitFor(async () => (await stack.alice.events(id)).find(({ type }) => type === 'task.adopted'), { what: 'the agent to be adopted', timeoutMs: 30_000 })
+      const adopted = await waitFor(async () => (await stack.alice.events(id)).find(({ type }) => type === 'task.adopted'), { what: 'the agent to be adopted' })
       measured('a dead worker\'s agent was adopted after (ms)', Date.parse(adopted.timestamp) - died)
       await openGate(stack, id)
       expect(await stack.alice.untilCompleted(id)).toMatchObject({ attempt: 1, output: expect.stringContaining('The end.') as string })

@@ -5,7 +5,7 @@ import { NEEDS, showLogsOfFailures, type Stack, startStack } from './harness/ind
 const TEXT = 'what was sent: 4711, é\n'
 
 describeNeeding(NEEDS['opencode'], 'files that are sent along with a task: opencode mode (supervised)', () => {
-  describe('the journey', { timeout: 180_000 }, () => {
+  describe('the journey', { timeout: 300_000 }, () => {
     let stack: Stack
     beforeAll(async () => {
       stack = await startStack({ workers: 0 })

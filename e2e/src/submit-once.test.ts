@@ -54,7 +54,7 @@ describeNeeding('opencode', 'a submit over the whole life of its task', () => {
   afterAll(() => stack.stop())
   showLogsOfFailures(() => stack)
 
-  test('G1, G2: queued while everything is killed, then run to its end, and its key finds it all along', { timeout: 150_000 }, async () => {
+  test('G1, G2: queued while everything is killed, then run to its end, and its key finds it all along', { timeout: 240_000 }, async () => {
     const idempotency_key = randomUUID()
     const again = (): ReturnType<Stack['alice']['submit']> => stack.alice.submit('[[say Still here.]]', { idempotency_key, mode: 'opencode' })
     const { task_id } = await again()

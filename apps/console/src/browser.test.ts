@@ -21,6 +21,7 @@ describeNeeding('chromium', 'the console in a browser', () => {
 
   async function loggedIn(path: string): Promise<{ page: Page; troubles: string[] }> {
     const page = await (await browser.newContext()).newPage()
+    page.setDefaultTimeout(60_000)
     const troubles: string[] = []
     page.on('pageerror', (error) => troubles.push(error.message))
     page.on('dialog', (dialog) => (troubles.push(`dialog: ${dialog.message()}`), void dialog.dismiss()))

@@ -79,7 +79,7 @@ describe('keys', () => {
     const { key, apiKey } = await fixture.apiKeys.make({ agentId: 'agent-x' }, 'short-lived')
     expect((await fixture.request('/api/ping', { key })).status).toBe(200)
     await fixture.apiKeys.revoke(apiKey.id)
-    await waitFor(async () => (await fixture.request('/api/ping', { key })).status === 401, { what: 'the refusal', timeoutMs: 4_000 })
+    await waitFor(async () => (await fixture.request('/api/ping', { key })).status === 401, { what: 'the refusal', timeoutMs: 10_000 })
   })
 })
 
@@ -160,7 +160,7 @@ describe('the HTTP door', () => {
     }
     for (const [percent, mode] of [[100, 'opencode'], [0, 'docker']] as const) {
       await fixture.request('/api/rollout', { ...json({ opencode_percent: percent }), method: 'PUT', key: fixture.keys.operator })
-      expect(await waitFor(async () => (await modeThere()) === mode, { what: mode, timeoutMs: 3_000 })).toBe(true)
+      expect(await waitFor(async () => (await modeThere()) === mode, { what: mode, timeoutMs: 10_000 })).toBe(true)
     }
   })
 })
@@ -190,7 +190,8 @@ describe('how the gateway stands', () => {
       modes: [{ mode: 'opencode', ok: true, isolation: 'process', capabilities }, { mode: 'docker', ok: false, reason: 'no engine answers', isolation: 'container', capabilities }],
     }
     await heartbeats.beat(heartbeat)
-    expect(await (await fetch(`${fixture.url}/health`)).json()).toMatchObject({
+    // It waits for its Redis half a second at most.
+    await expect.poll(async () => (await fetch(`${fixture.url}/health`)).json()).toMatchObject({
       status: 'ok', version: '9.9.9-test', memory: { rss: expect.any(Number) as number },
       modes: [{ mode: 'docker', available: false, isolation: 'container' }, { mode: 'opencode', available: true, isolation: 'process' }],
     })
@@ -210,8 +211,10 @@ describe('how the gateway stands', () => {
   test('/metrics counts tasks by state, calls by answer, and submits by time', async () => {
     await submit()
     await fixture.request('/api/tasks/task-00000000000000000000000000')
-    const text = await (await fetch(`${fixture.url}/metrics`)).text()
-    expect(text).toMatch(/longshore_tasks\{state="queued",app="gateway"\} [1-9]/)
+    const metrics = async () => (await fetch(`${fixture.url}/metrics`)).text()
+    // It waits for its Redis a second at most.
+    await expect.poll(metrics).toMatch(/longshore_tasks\{state="queued",app="gateway"\} [1-9]/)
+    const text = await metrics()
     expect(text).toMatch(/longshore_api_requests_total\{operation="opencode_execute_task",code="ok",app="gateway"\} [1-9]/)
     expect(text).toMatch(/longshore_api_requests_total\{operation="get_task_status",code="task_not_found",app="gateway"\} [1-9]/)
     expect(text).toMatch(/longshore_submit_duration_seconds_count\{app="gateway"\} [1-9]/)

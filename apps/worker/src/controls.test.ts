@@ -1,3 +1,6 @@
+import { writeFile } from 'node:fs/promises'
+import { join } from 'node:path'
+
 import { sharedRedisUrl, waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
@@ -61,11 +64,11 @@ describe('pause', () => {
     await dying.exited
     await stack.ledger.pause(task.id, 'op')
     await worker()
-    await stack.until(task.id, 'paused', 20_000)
+    await stack.until(task.id, 'paused')
     expect(await stack.types(task.id)).not.toContain('task.adopted')
   })
 
-  test('a place that does not stop the agent at once is asked again; one that does not at all keeps the wish, and the task is not called paused', { timeout: 90_000 }, async () => {
+  test('a place that does not stop the agent at once is asked again; one that does not at all keeps the wish, and the task is not called paused', async () => {
     let refusals = 0
     const shell = createShellBackend('docker', stack.root)
     const stubborn = (most: number) => ({ ...shell, checkpoint: async (...args: Parameters<typeof shell.checkpoint>) => {
@@ -77,7 +80,7 @@ describe('pause', () => {
     const [one, other] = [await stack.submit('echo begun; sleep 300'), await stack.submit('echo begun; sleep 300')]
     await Promise.all([one, other].map((task) => untilSaid(task, 'begun')))
     await stack.ledger.pause(one.id, 'op')
-    await stack.until(one.id, 'paused', 20_000)
+    await stack.until(one.id, 'paused')
     expect(refusals).toBe(3)
     refusals = -Infinity
     await first.stop()
@@ -85,7 +88,7 @@ describe('pause', () => {
     await stack.worker({ name: 'stubborn', backends: [stubborn(Infinity)] })
     await waitFor(async () => (await stack.get(other.id)).worker === 'stubborn', { what: 'the other task to be taken' })
     await stack.ledger.pause(other.id, 'op')
-    await waitFor(async () => (await stack.types(other.id)).filter((type) => type === 'task.queued').length > 2, { what: 'the task to be given back', timeoutMs: 40_000 })
+    await waitFor(async () => (await stack.types(other.id)).filter((type) => type === 'task.queued').length > 2, { what: 'the task to be given back' })
     expect(await stack.get(other.id)).toMatchObject({ pause_requested: { by: 'op' } })
     expect(await stack.types(other.id)).not.toContain('task.paused')
   })
@@ -105,14 +108,14 @@ describe('pause', () => {
     expect(await stack.untilOver(task.id)).toMatchObject({ state: 'completed', result: { output: 'done' } })
   })
 
-  test('and a cancel behind it: the task is over, and nothing of it is left', { timeout: 60_000 }, async () => {
+  test('and a cancel behind it: the task is over, and nothing of it is left', async () => {
     await worker()
     const task = await stack.submit('echo begun; sleep 100')
     await untilSaid(task, 'begun')
     await stack.ledger.pause(task.id, 'op')
     await stack.until(task.id, 'paused')
     expect(await stack.ledger.cancel(task.id, 'op')).toMatchObject({ outcome: 'ended' })
-    await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck', timeoutMs: 40_000 })
+    await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
   })
 })
 
@@ -164,7 +167,7 @@ describe('messages', () => {
     await stack.ledger.pause(task.id, 'op')
     await stack.until(task.id, 'paused')
     await resume(task)
-    await waitFor(async () => (await deliveries(task)).length === 2, { what: 'the message to be delivered again', timeoutMs: 20_000 })
+    await waitFor(async () => (await deliveries(task)).length === 2, { what: 'the message to be delivered again' })
     await stack.ledger.post(task.id, mail('m2', 'end now'))
     await stack.until(task.id, 'completed')
     expect(await deliveries(task)).toEqual(['m1', 'm1', 'm2'])
@@ -193,7 +196,7 @@ describe('messages', () => {
     dying.kill('SIGKILL')
     await dying.exited
     await worker({ onTell: (id) => told.push(id) })
-    await waitFor(async () => (await deliveries(task)).length === 1, { what: 'the message to be delivered', timeoutMs: 20_000 })
+    await waitFor(async () => (await deliveries(task)).length === 1, { what: 'the message to be delivered' })
     await stack.ledger.post(task.id, mail('m2', 'end now'))
     await stack.until(task.id, 'completed')
     expect(told).toEqual(['m1', 'm2'])
@@ -202,9 +205,11 @@ describe('messages', () => {
 
   test('that an agent cannot be told are named in its result', async () => {
     await worker({ capabilities: { steer: false } })
-    const task = await stack.submit('echo begun; sleep 0.5')
+    const posted = join(stack.root, 'posted')
+    const task = await stack.submit(`echo begun; until [ -e ${posted} ]; do sleep 0.05; done`)
     await untilSaid(task, 'begun')
     await stack.ledger.post(task.id, mail('m1'))
+    await writeFile(posted, '')
     expect(await stack.until(task.id, 'completed')).toMatchObject({ undelivered: ['m1'] })
   })
 })

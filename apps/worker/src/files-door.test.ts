@@ -72,7 +72,7 @@ describe('the files door', () => {
     let asked = 0
     const { ask } = await makeDoor({ secret: () => Promise.resolve((asked += 1) === 1 ? 'an older one' : SECRET) })
     expect((await ask(`${TASK}/files?limit=1`)).status).toBe(401)
-    await waitFor(async () => (await ask(`${TASK}/files?limit=1`)).status === 200, { what: 'the new secret', timeoutMs: 5_000 })
+    await waitFor(async () => (await ask(`${TASK}/files?limit=1`)).status === 200, { what: 'the new secret' })
     expect(asked).toBe(2)
   })
 
@@ -99,7 +99,7 @@ describe('the files door', () => {
     expect([response.status, await errorOf(response)]).toMatchObject([413, { code: 'payload_too_large', next: expect.stringContaining('read_task_file') as string }])
   })
 
-  test('keeps no connection that asks for nothing', { timeout: 30_000 }, async () => {
+  test('keeps no connection that asks for nothing', async () => {
     const { door } = await makeDoor()
     const { port, hostname, pathname } = new URL(door.url ?? '')
     const slow = connect(Number(port), hostname)
@@ -107,7 +107,7 @@ describe('the files door', () => {
     const began = performance.now()
     slow.resume().write(`GET ${pathname} HTTP/1.1\r\nhost: x\r\n`)
     await once(slow, 'close')
-    expect(performance.now() - began).toBeLessThan(12_000)
+    expect(performance.now() - began).toBeLessThan(30_000)
   })
 
   test('refuses a read above its limit with 503, and serves again when one that hangs is gone', async () => {
@@ -117,8 +117,9 @@ describe('the files door', () => {
     const url = new URL(`${door.url}/${TASK}/file?path=large&offset=0&limit=16000000`)
     const hanging = connect(Number(url.port), url.hostname)
     const headers = Object.entries(proven(url, SECRET)).map(([name, value]) => `${name}: ${value}\r\n`).join('')
-    hanging.once('data', () => hanging.pause())
     hanging.write(`GET ${url.pathname}${url.search} HTTP/1.1\r\nhost: x\r\n${headers}\r\n`)
+    await once(hanging, 'data')
+    hanging.pause()
     const files = `${TASK}/files?limit=1`
     const refused = await waitFor(async () => {
       const response = await ask(files)
@@ -129,17 +130,17 @@ describe('the files door', () => {
     await waitFor(async () => (await ask(files)).status === 200, { what: 'a free place' })
   })
 
-  test('streams 100 MB with flat memory', async () => {
+  test('streams 400 MB with flat memory', async () => {
     const { workspace, ask } = await makeDoor()
     await writeFile(join(workspace.repo, 'large'), '')
-    await truncate(join(workspace.repo, 'large'), 100 * 1024 * 1024)
+    await truncate(join(workspace.repo, 'large'), 400 * 1024 * 1024)
     const before = process.memoryUsage().rss
     let bytes = 0
-    for (let offset = 0; offset < 100 * 1024 * 1024; offset += 10 * 1024 * 1024) {
+    for (let offset = 0; offset < 400 * 1024 * 1024; offset += 10 * 1024 * 1024) {
       for await (const part of (await ask(`${TASK}/file?path=large&offset=${offset}&limit=${10 * 1024 * 1024}`)).body ?? []) bytes += part.length
     }
-    expect(bytes).toBe(100 * 1024 * 1024)
-    expect(process.memoryUsage().rss - before).toBeLessThan(80 * 1024 * 1024)
+    expect(bytes).toBe(400 * 1024 * 1024)
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024)
   })
 
   test('says nothing of its secret in its log, and announces the host name where it listens everywhere, or what it is told', async () => {

@@ -165,7 +165,8 @@ test('G12: an answer that comes before the next owner has heard what the agent w
   const first = await worker()
   const task = await stack.submit(`${QUESTION}; if [ -e mail ]; then cat mail; fi`)
   const input = await untilAsked(task)
-  await worker({}, { through: (asks) => sleep(1_000, asks) }) // a server that is slow to say what its agents wait for
+  await worker({}, { name: 'next', through: (asks) => sleep(1_000, asks) }) // a server that is slow to say what its agents wait for
+  await stack.untilThere('next')
   await first.stop()
   await waitFor(async () => (await stack.types(task.id)).includes('task.adopted'), { what: 'the next owner' })
   await answer(task, input, ['b'])

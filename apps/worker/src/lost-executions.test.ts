@@ -62,7 +62,7 @@ describe('G7: an execution that is lost under a living worker', () => {
     const asked = performance.now()
     await stack.ledger.cancel(task.id, 'agent-a')
     expect(await stack.untilOver(task.id)).toMatchObject({ state: 'cancelled', result: { output: 'run\n' } })
-    expect(performance.now() - asked).toBeLessThan(2_000)
+    expect(performance.now() - asked).toBeLessThan(15_000)
     await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
     expect(await shell.list()).toEqual([])
   })
@@ -112,11 +112,11 @@ describe('G7: at a takeover', () => {
       state = 'down'
       return silent()
     } })
-    await stack.until(task.id, 'queued', 25_000)
+    await stack.until(task.id, 'queued')
     state = 'up again'
     expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, worker: 'heir', result: { output: 'begun\nended\n' } })
     expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.queued', 'task.adopted', 'task.output', 'task.completed'])
-  }, 60_000)
+  })
 
   test('an execution that hangs on a place that is fine is ended, and its session goes on', async () => {
     const first = await stack.worker({ concurrency: 1 })
@@ -124,10 +124,10 @@ describe('G7: at a takeover', () => {
     await saying(task.id, 'one')
     const pid = await pidOf(task.id)
     await takenFrom(first, task.id, { ...createShellBackend('docker', stack.root), attach: silent })
-    expect(await stack.until(task.id, 'completed', 30_000)).toMatchObject({ attempt: 1, claim: 2, result: { output: 'one\ntwo\n' } })
+    expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, claim: 2, result: { output: 'one\ntwo\n' } })
     expect(await resumes(task.id)).toMatchObject([{ detail: 'its worker was lost, and its execution did not answer; the agent goes on with its session in its workspace' }])
     expect(() => process.kill(pid, 0)).toThrow('ESRCH')
-  }, 60_000)
+  })
 })
 
 // The worker is the parent of the script's shell.
@@ -140,32 +140,32 @@ test('L-32: a task that kills its workers again and again ends as failed (poison
   const heir = await stack.workerProcess('doomed-2')
   await heir.exited
   await stack.worker({ name: 'survivor', poisonLimit: 2 })
-  const over = await stack.untilOver(task.id, 20_000)
+  const over = await stack.untilOver(task.id)
   expect(over).toMatchObject({ state: 'failed', attempt: 1, crashes: 2, failure: { code: 'poison', message: '2 workers in a row died while they held this task, each within a minute of taking it; it is not given to another' } })
   expect((await stack.ledger.poisoned(10)).map(({ id }) => id)).toEqual([task.id])
   await waitFor(async () => (await stack.ledger.debts(10)).length === 0, { what: 'the debt to be struck' })
   expect(await createShellBackend('docker', stack.root).list()).toEqual([])
-}, 60_000)
+})
 
 test('the neighbours of a task that kills its workers are not poisoned with it: suspects are at work one at a time', async () => {
   const innocent = 'sleep 45; echo ended'
   const [deadly, ...others] = [await stack.submit(DEADLY), await stack.submit(innocent), await stack.submit(innocent)]
   for (let n = 1; n <= 5; n++) await (await stack.workerProcess(`doomed-${n}`)).exited
   await stack.worker({ name: 'survivor' })
-  expect(await stack.untilOver(deadly.id, 60_000)).toMatchObject({ state: 'failed', crashes: 5, failure: { code: 'poison' } })
-  for (const { id } of others) expect(await stack.untilOver(id, 60_000)).toMatchObject({ state: 'completed', attempt: 1 })
-}, 180_000)
+  expect(await stack.untilOver(deadly.id, 120_000)).toMatchObject({ state: 'failed', crashes: 5, failure: { code: 'poison' } })
+  for (const { id } of others) expect(await stack.untilOver(id, 120_000)).toMatchObject({ state: 'completed', attempt: 1 })
+}, 300_000)
 
 test('a worker that lets go of a task because its Redis hung does not count as dead', async () => {
   const redis = await startRedis({ aof: 'always' })
   const own = await startStack(redis.url)
   try {
     await own.worker({ name: 'only' })
-    const task = await own.submit('sleep 45; echo ended')
+    const task = await own.submit('sleep 100; echo ended')
     await own.until(task.id, 'running')
     for (let claim = 1; claim < 3; claim++) {
       redis.stall(6_500) // longer than the lock
-      await waitFor(async () => (await own.get(task.id)).claim > claim, { what: 'it to be taken again', timeoutMs: 30_000 })
+      await waitFor(async () => (await own.get(task.id)).claim > claim, { what: 'it to be taken again' })
     }
     expect((await own.get(task.id)).crashes ?? 0).toBe(0)
   } finally {
@@ -186,7 +186,7 @@ test('what a failed attempt may have left is ended before the next one starts be
   // It fails and leaves a child at work, as a stalled session does that ignores its abort.
   const task = await stack.submit(`if [ -e ${stack.root}/again ]; then echo second; else touch ${stack.root}/again; (while :; do echo first >> ${stack.root}/work; sleep 0.1; done) & exit ${BUSY_EXIT}; fi`)
   await stack.worker({ backends: [backend], concurrency: 1 })
-  expect(await stack.untilOver(task.id, 30_000)).toMatchObject({ state: 'completed', attempt: 2 })
+  expect(await stack.untilOver(task.id)).toMatchObject({ state: 'completed', attempt: 2 })
   expect(left).toBe(3)
   expect(await shell.list()).toEqual([])
-}, 60_000)
+})

@@ -59,8 +59,8 @@ describe('a task whose ticket is lost gets the next one and completes', () => {
     const task = await stack.submit('echo begun; sleep 6; echo ended')
     await waitFor(async () => (await stack.types(task.id)).includes('task.output'), { what: 'the task to run' })
     await queue.obliterate({ force: true })
-    expect(await stack.until(task.id, 'completed', 20_000)).toMatchObject({ attempt: 1, result: { output: 'begun\nended\n' } })
-  }, 40_000)
+    expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, result: { output: 'begun\nended\n' } })
+  })
 })
 
 test('a ticket that is in the queue is never replaced, however often the reconciler looks', async () => {
@@ -93,7 +93,7 @@ test('buttons on an old ticket do nothing: retry, promote and remove after its t
   await current.retry('completed')
   await queue.add('an old one', { v: 1, task_id: task.id, n: 1, agent_id: 'agent-a', mode: 'docker', title: 'a task', min_worker: 1 }, { jobId: firstTicket(task), delay: 60_000 })
   await (await queue.getJob(firstTicket(task)))?.promote()
-  await waitFor(async () => (await queue.getJobCounts('waiting', 'delayed', 'active'))['waiting'] === 0 && (await current.isCompleted()), { what: 'both to be worked off' })
+  await waitFor(async () => Object.values(await queue.getJobCounts('waiting', 'delayed', 'active')).every((count) => count === 0) && (await current.isCompleted()), { what: 'both to be worked off' })
   await queue.remove(firstTicket(task))
   expect(await stack.get(task.id)).toMatchObject({ state: 'completed', seq, claim: over.claim })
 })

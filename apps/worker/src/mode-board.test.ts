@@ -33,7 +33,7 @@ test('a mode that is off is looked at again soon, however long the next regular 
   const backend = { ...createShellBackend('docker', stack.root), probe: () => Promise.resolve(answers.pop() ?? { ok: true as const }) }
   const board = watchModes({ backends: [backend], breaker: { failures: 3, openMs: 50 }, everyMs: 600_000, onChange: () => undefined, log: SILENT })
   await waitFor(() => board.reports()[0]?.reason === 'the engine is busy', { what: 'the mode to be off' })
-  await waitFor(() => board.admits('docker') === true, { what: 'the mode to be on', timeoutMs: 10_000 })
+  await waitFor(() => board.admits('docker') === true, { what: 'the mode to be on' })
   expect(board.reports()[0]).toMatchObject({ mode: 'docker', ok: true })
   await board.stop()
 })
@@ -44,19 +44,19 @@ describe('a circuit breaker', () => {
     const worker = await stack.worker({ backends: [place.backend, createShellBackend('opencode', stack.root)], breaker: { failures: 2, openMs: 200 }, retryDelayMs: 10 })
     const tasks = await Promise.all(Array.from({ length: 3 }, () => stack.submit('echo done', { max_attempts: 2 })))
     // More tries than all their attempts together.
-    await waitFor(() => place.starts.length >= 7, { what: 'tries of an open breaker', timeoutMs: 30_000 })
+    await waitFor(() => place.starts.length >= 7, { what: 'tries of an open breaker' })
     expect(worker.status().modes[0]).toMatchObject({ mode: 'docker', ok: false, engine_id: 'E1', reason: expect.stringMatching(/^the breaker is open after \d+ failures of its place in a row \(last: image_pull: the registry does not answer\); tries one task/) as string })
     expect(await stack.until((await stack.submit('echo other', { mode: 'opencode' })).id, 'completed')).toMatchObject({ attempt: 1 })
     place.isBroken = false
     for (const { id } of tasks) {
-      const { attempt } = await stack.until(id, 'completed', 40_000)
+      const { attempt } = await stack.until(id, 'completed')
       expect(attempt).toBeLessThanOrEqual(2)
     }
     expect(worker.status().modes[0]).toMatchObject({ ok: true })
     // Three run at once and may fail together; after that the waits grow.
     const gaps = place.starts.slice(3, 7).map((at, i, all) => at - (all[i - 1] ?? at)).slice(1)
     expect(gaps.every((gap) => gap >= 195)).toBe(true)
-  }, 90_000)
+  })
 
   test('looks again when the timer of its try is early: nobody else would', async () => {
     const real = globalThis.setTimeout
@@ -66,7 +66,7 @@ describe('a circuit breaker', () => {
     try {
       await waitFor(() => board.admits('docker') === true, { what: 'the mode to be on' })
       board.failed('docker', { code: 'backend_unavailable', message: 'no engine' })
-      await waitFor(() => seen.at(-1) === 'one', { what: 'the breaker to say that it tries one', timeoutMs: 2_000 })
+      await waitFor(() => seen.at(-1) === 'one', { what: 'the breaker to say that it tries one' })
       expect(seen).toContain(false)
     } finally {
       early.mockRestore()

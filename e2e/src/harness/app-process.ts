@@ -29,8 +29,8 @@ export interface AppProcess {
 const THIS_TREE = join(import.meta.dirname, '../../..')
 const PORT_VARIABLE: Readonly<Record<AppName, string>> = { gateway: 'MCP_PORT', worker: 'WORKER_HEALTH_PORT', notifier: 'NOTIFIER_HEALTH_PORT' }
 /** A cold Node on a busy machine; ready answers in 0.5 to 2 s. */
-const START_MS = 30_000
-const STOP_MS = 20_000
+const START_MS = 90_000
+const STOP_MS = 60_000
 
 /** Where an app is started from: another version's tree. `note`: what its reader should know when it does not start. */
 export interface Tree { readonly root: string; readonly note: string }

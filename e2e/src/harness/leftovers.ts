@@ -20,7 +20,7 @@ export async function leftoversOf(name: string, { engineSocket }: Places): Promi
 }
 
 /** @throws Error naming what is left after `timeoutMs` */
-export async function nothingLeftOf(name: string, places: Places, timeoutMs = 10_000): Promise<void> {
+export async function nothingLeftOf(name: string, places: Places, timeoutMs = 60_000): Promise<void> {
   let left: Leftover[] = []
   await waitFor(async () => (left = await leftoversOf(name, places)).length === 0, { what: `nothing to be left of ${name}`, timeoutMs, everyMs: 100 }).catch((error: unknown) => {
     throw new Error(`left of ${name}: ${sayLeft(left)}`, { cause: error })
@@ -76,7 +76,7 @@ async function onEngine(socketPath: string, name: string): Promise<Leftover[]> {
 /** Asks the Docker Engine's API. */
 export function askEngine(socketPath: string, path: string, method: 'GET' | 'DELETE' | 'POST' = 'GET', body?: object): Promise<unknown> {
   return new Promise((resolve, reject) => {
-    request({ socketPath, path, method, timeout: 10_000, headers: { 'content-type': 'application/json' } }, (response) => {
+    request({ socketPath, path, method, timeout: 30_000, headers: { 'content-type': 'application/json' } }, (response) => {
       resolve(response.toArray().then((chunks) => {
         const text = Buffer.concat(chunks as Buffer[]).toString()
         return text === '' ? undefined : JSON.parse(text) as unknown

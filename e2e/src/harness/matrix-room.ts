@@ -31,7 +31,7 @@ export async function enterMatrixRoom(server: SynapseServer, bot: MatrixUser, al
   const found = (what: string, look: () => Promise<string | undefined>) => waitFor(look, { what, timeoutMs: 60_000, everyMs: 200 })
   const { room_id } = await waitFor(() => ask(z.object({ room_id: z.string() }), bot, 'GET', `/directory/room/${encodeURIComponent(`#${alias}:${server.serverName}`)}`).catch(() => undefined), { what: alias, timeoutMs: 60_000, everyMs: 200 })
   const room = `/rooms/${encodeURIComponent(room_id)}`
-  for (const person of people) await waitFor(() => ask(z.looseObject({}), person, 'POST', `${room}/join`, {}).catch(() => undefined), { what: `${person.userId} to be let in`, timeoutMs: 20_000, everyMs: 200 })
+  for (const person of people) await waitFor(() => ask(z.looseObject({}), person, 'POST', `${room}/join`, {}).catch(() => undefined), { what: `${person.userId} to be let in`, everyMs: 200 })
   const said = async (): Promise<Said[]> => (await ask(z.object({ chunk: z.array(Said) }), bot, 'GET', `${room}/messages?dir=b&limit=500`)).chunk.toReversed()
   const about = async (taskId: string) => (await said()).filter(({ sender, content }) => sender === bot.userId && content['dev.longshore.task']?.task_id === taskId)
   const send = async (as: MatrixUser, type: string, content: object) => (await ask(z.object({ event_id: z.string() }), as, 'PUT', `${room}/send/${type}/${randomUUID()}`, content)).event_id

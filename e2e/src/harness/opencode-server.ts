@@ -41,10 +41,10 @@ export async function startOpencodeServer(provider: ScriptedProvider, token: str
   process.once('exit', killOnExit)
   const url = `http://127.0.0.1:${port}`
   const ask = (path: string, body?: object): Promise<Response> => fetch(url + path, {
-    headers: { authorization: `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`, 'content-type': 'application/json', connection: 'close' }, signal: AbortSignal.timeout(10_000),
+    headers: { authorization: `Basic ${Buffer.from(`opencode:${password}`).toString('base64')}`, 'content-type': 'application/json', connection: 'close' }, signal: AbortSignal.timeout(30_000),
     ...(body === undefined ? {} : { method: 'POST', body: JSON.stringify(body) }),
   })
-  await waitFor(async () => (await ask('/global/health')).ok, { what: 'opencode serve to answer', timeoutMs: 40_000, everyMs: 100 })
+  await waitFor(async () => (await ask('/global/health')).ok, { what: 'opencode serve to answer', timeoutMs: 90_000, everyMs: 100 })
   return {
     url, password,
     sessions: async (directory) => z.array(z.looseObject({ title: z.string() })).parse(await (await ask(`/session?directory=${encodeURIComponent(directory)}`)).json()).map(({ title }) => title),

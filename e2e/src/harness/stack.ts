@@ -139,7 +139,7 @@ async function stopAll({ deployment, home, redis, provider, engine, apps, reader
   await Promise.all([provider.stop(), redis.stop()])
   const places = { engineSocket: engine?.socket }
   // The relay of the task network notices within a moment that the network is gone.
-  await waitFor(async () => (await leftoversOf(deployment, places)).length === 0, { what: 'nothing to be left', timeoutMs: 2_000 }).catch(() => undefined)
+  await waitFor(async () => (await leftoversOf(deployment, places)).length === 0, { what: 'nothing to be left', timeoutMs: 15_000 }).catch(() => undefined)
   const left = await leftoversOf(deployment, places)
   if (left.length > 0) faults.push(`left behind: ${sayLeft(left)}`)
   await sweep(left, places)

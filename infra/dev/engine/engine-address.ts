@@ -1,8 +1,8 @@
 import { request } from 'node:http'
 import { join } from 'node:path'
 
-/** One try may take this long (ms); a starting dockerd answers late. */
-const PING_MS = 3_000
+/** One try may take this long (ms): a starting dockerd answers late, and one on a busy machine must not be taken for none. */
+const PING_MS = 20_000
 
 /** Where an engine may listen without being asked to: DOCKER_HOST, else the default, Docker Desktop's and a rootless engine's sockets. */
 export function engineCandidates(env: NodeJS.ProcessEnv, uid: number): string[] {

@@ -8,7 +8,7 @@ import { runCommand, succeeds } from '../run-command.ts'
 import { dockerdArguments, type DockerdVariant, type EnginePlace, enginePlace, FIRST_VARIANT, nextVariant } from './dockerd-settings.ts'
 import { pingEngine } from './engine-address.ts'
 
-const START_MS = 30_000
+const START_MS = 90_000
 /** dockerd gives its containers 5 s. */
 const STOP_MS = 20_000
 

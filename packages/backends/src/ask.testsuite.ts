@@ -42,7 +42,7 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
   const [anything, anyPolicy]: [string, Partial<Task>] = questions ? [QUESTION, {}] : [WRITE, { permissions: { bash: 'ask' } }]
   const yes = { choices: [questions ? 'blue' : 'allow'] }
 
-  questionTest('a question waits for its answer, which the agent hears; a second one changes nothing', { timeout: 120_000 }, async () => {
+  questionTest('a question waits for its answer, which the agent hears; a second one changes nothing', async () => {
     const { one, execution, ask } = await begin(`${QUESTION} [[say went on]]`)
     expect(ask).toMatchObject({ kind: 'question', question: expect.stringContaining('Which color?') as string, choices: ['red', 'blue'] })
     expect(await ask.answer({ choices: ['blue'] })).toBe('answered')
@@ -53,14 +53,14 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
     await dispose(one)
   })
 
-  questionTest('a question that nobody answers is dismissed, and the agent goes on without', { timeout: 120_000 }, async () => {
+  questionTest('a question that nobody answers is dismissed, and the agent goes on without', async () => {
     const { one, execution, ask } = await begin(`${QUESTION} [[say went on]]`)
     expect(await ask.answer({ choices: [] })).toBe('answered')
     expect(await execution.outcome).toMatchObject({ kind: 'completed', result: { output: expect.stringContaining('went on') as string } })
     await dispose(one)
   })
 
-  test('what may not be done without asking is done when it is allowed, and not a moment before', { timeout: 120_000 }, async () => {
+  test('what may not be done without asking is done when it is allowed, and not a moment before', async () => {
     const { one, execution, ask } = await begin(`${WRITE} [[say went on]]`, { permissions: { bash: 'ask' } })
     expect(ask).toMatchObject({ kind: 'permission', tool: 'bash', subjects: [expect.stringContaining('echo done')] })
     expect(await isWritten(one)).toBe(false)
@@ -70,7 +70,7 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
     await dispose(one)
   })
 
-  test('what is denied is not done; the agent hears why, and goes on', { timeout: 120_000 }, async () => {
+  test('what is denied is not done; the agent hears why, and goes on', async () => {
     const { one, execution, ask } = await begin(`${WRITE} [[say went on]]`, { permissions: { bash: { '*': 'allow', 'echo *': 'ask' } } })
     expect(await ask.answer({ choices: ['deny'], message: 'not with echo' })).toBe('answered')
     expect(await execution.outcome).toMatchObject({ kind: 'completed', result: { output: expect.stringContaining(refusalEnds ? '' : 'went on') as string } })
@@ -79,7 +79,7 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
     await dispose(one)
   })
 
-  test('a tool that is denied as a whole does nothing and asks nobody', { timeout: 120_000 }, async () => {
+  test('a tool that is denied as a whole does nothing and asks nobody', async () => {
     const one = recorded(`${WRITE} [[say went on]]`, { permissions: { bash: 'deny' } })
     const execution = await under().backend.start(one.task, one.run)
     await execution.outcome
@@ -88,7 +88,7 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
     await dispose(one)
   })
 
-  test('an adopter hears what the agent waits for, under the same name, and its answer is the one that counts (G7)', { timeout: 120_000 }, async () => {
+  test('an adopter hears what the agent waits for, under the same name, and its answer is the one that counts (G7)', async () => {
     const { one, ask } = await begin(`${anything} [[say went on]]`, anyPolicy)
     one.letGo.abort()
     const next = track(successorOf(one))
@@ -101,7 +101,7 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
   })
 
   const stopped = [...(questions ? [['a question', QUESTION, {}] as const] : []), ['a permission', WRITE, { permissions: { bash: { '*': 'allow', 'echo *': 'ask' } } }] as const]
-  test.each(stopped)('%s of a session that was stopped is not asked any more when that goes on', { timeout: 120_000 }, async (_what, asking, more) => {
+  test.each(stopped)('%s of a session that was stopped is not asked any more when that goes on', async (_what, asking, more) => {
     const { one } = await begin(`${asking} [[say went on]]`, more)
     one.letGo.abort()
     const handle = one.handles.at(-1) as Handle
@@ -115,7 +115,7 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
     await dispose(next)
   })
 
-  test('a worker that has lost the claim answers nothing (G4)', { timeout: 120_000 }, async () => {
+  test('a worker that has lost the claim answers nothing (G4)', async () => {
     const { one, ask } = await begin(`${anything} [[say went on]]`, anyPolicy)
     one.run.confirmClaim = () => Promise.reject(new Error('the claim is another\'s'))
     await expect(ask.answer(yes)).rejects.toThrow('another\'s')
@@ -126,4 +126,4 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
 }
 
 /** Not even as skipped: its agents have no way to ask so. */
-function leaveOut(_title: string, _options: object, _body: () => Promise<void>): void {}
+function leaveOut(_title: string, _body: () => Promise<void>): void {}

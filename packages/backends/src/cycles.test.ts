@@ -68,7 +68,7 @@ describeNeeding(['docker', 'opencode'], `${CYCLES} times started and stopped, no
       const more = (await openSockets()) - socketsBefore
       left = [...(await leftoversOf(deployment, storage, connectEngine(engine))), ...(more > 0 ? [`${more} sockets of this process`] : [])]
       return left.length === 0
-    }, { what: 'nothing to be left', timeoutMs: 30_000, everyMs: 200 }).catch(() => {})
+    }, { what: 'nothing to be left', everyMs: 200 }).catch(() => {})
     return left
   }
 

@@ -4,7 +4,7 @@ import { join } from 'node:path'
 import { type Backend, type ExecutionOutcome, type Handle, SILENT, type TaskId } from '@longshore/contracts'
 import { describeNeeding, engineHost, runnerImage, type ScriptedProvider, waitFor } from '@longshore/testkit'
 import type Docker from 'dockerode'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { createDockerMode, type DockerModeOptions } from './docker-mode.ts'
 import { record, type Recorded, successorOf, textOf } from './fixtures/record.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
@@ -14,8 +14,6 @@ import { openStorage } from './workspace/storage.ts'
 
 const DEPLOYMENT = 'suite-docker-faults'
 const LOST = 'another worker owns it'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 describeNeeding(['docker', 'opencode'], 'the sandbox of a container', () => {
   let root: string

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Backend, type ExecutionOutcome, type RunContext, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { type SessionApi, sessionApi } from './drivers/opencode/session-api.ts'
@@ -13,8 +13,6 @@ import { type Relay, startRelay } from './fixtures/relay.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import { openStorage, type Storage, workspaceOf } from './workspace/storage.ts'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 const LOST = 'another worker owns it'
 
@@ -79,7 +77,7 @@ describeNeeding('opencode', 'OpenCode in trouble', () => {
     const began = performance.now()
     const execution = await backend.start(one.task, one.run)
     expectAll(one, await execution.outcome, 3)
-    expect(performance.now() - began).toBeLessThan(25_000)
+    expect(performance.now() - began).toBeLessThan(60_000)
   })
 
   test('L-17: words like completed, finished and success, in what an agent says and does, end nothing; neither does an idle that is only said', async () => {

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Backend, type Execution, type Handle, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import type { Patience } from './drivers/opencode/patience.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
 import { type SessionApi, sessionApi } from './drivers/opencode/session-api.ts'
@@ -12,8 +12,6 @@ import { record, type Recorded, successorOf, textOf } from './fixtures/record.ts
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import { openStorage, type Storage, workspaceOf } from './workspace/storage.ts'
-
-vi.setConfig({ testTimeout: 120_000 })
 
 const SLOW_MS = 60_000
 const NOTE = 'You were interrupted; go on.'
@@ -63,14 +61,14 @@ describeNeeding('opencode', 'An OpenCode session that stops moving', () => {
   const saying = (one: Recorded, words: string): Promise<unknown> => waitFor(() => textOf(one.events).includes(words), { what: `the words ${words}`, timeoutMs: SLOW_MS })
 
   test('a model that hangs has stalled: the session is aborted, and the limit and the last sign of life are named (G9)', async () => {
-    const { execution, api, session } = await begin(await watching({ stallMs: 2_000 }), '[[say hello]] [[hang]]')
+    const { execution, api, session } = await begin(await watching({ stallMs: 10_000 }), '[[say hello]] [[hang]]')
     const outcome = await execution.outcome
-    expect(outcome).toMatchObject({ kind: 'failed', failure: { code: 'stalled', message: expect.stringMatching(/for 2 s \(STALL_MS, no tool runs\); the last one, .+, was \d+ s ago/) as string }, result: { output: 'hello' } })
+    expect(outcome).toMatchObject({ kind: 'failed', failure: { code: 'stalled', message: expect.stringMatching(/for 10 s \(STALL_MS, no tool runs\); the last one, .+, was \d+ s ago/) as string }, result: { output: 'hello' } })
     expect(await api.isBusy(session)).toBe(false)
   })
 
   test('a shell command that is silent has not stalled', async () => {
-    const { execution, one } = await begin(await watching({ stallMs: 8_000, stallToolMs: SLOW_MS }), '[[bash sleep 12]] [[say slept well]]')
+    const { execution, one } = await begin(await watching({ stallMs: 20_000, stallToolMs: SLOW_MS }), '[[bash sleep 25]] [[say slept well]]')
     // The model's own turns are watched with a limit that a busy machine may miss: what counts is that the command was not cut off.
     const outcome = await execution.outcome
     expect(one.events).toContainEqual(expect.objectContaining({ type: 'task.tool', payload: expect.objectContaining({ tool: 'bash', status: 'completed' }) as object }))
@@ -102,7 +100,7 @@ describeNeeding('opencode', 'An OpenCode session that stops moving', () => {
     await server.restart()
     const began = performance.now()
     expect(await execution.outcome).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost', message: expect.stringContaining('stopped in the middle') as string } })
-    expect(performance.now() - began).toBeLessThan(10_000)
+    expect(performance.now() - began).toBeLessThan(30_000)
 
     const { next, handle } = succeed(backend, one)
     const resumed = await backend.resume(next.task, handle, next.run, `${NOTE} [[say the end]]`)

@@ -3,7 +3,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Backend, type Handle, SILENT } from '@longshore/contracts'
 import { describeNeeding, type ScriptedProvider, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { nextPromptIds, type PromptIds } from './drivers/opencode/prompt.ts'
 import { type SessionApi, sessionApi } from './drivers/opencode/session-api.ts'
 import type { ModelAccess } from './drivers/opencode/server-settings.ts'
@@ -13,8 +13,6 @@ import { startRelay } from './fixtures/relay.ts'
 import { scriptedModel } from './fixtures/scripted-model.ts'
 import { createOpencodeMode } from './opencode-mode.ts'
 import { openStorage, type Storage, workspaceOf } from './workspace/storage.ts'
-
-vi.setConfig({ testTimeout: 90_000 })
 
 const SLOW_MS = 60_000
 

@@ -69,7 +69,7 @@ export function describeResume({ under, dialect, recorded, track, dispose, nothi
     await nothingLeft(one)
   })
 
-  test('a checkpoint, also a repeated one, ends what runs and keeps the session (G12)', { timeout: 120_000 }, async () => {
+  test('a checkpoint, also a repeated one, ends what runs and keeps the session (G12)', async () => {
     const line = marker()
     const { one } = await begin(`${dialect.workAndHang(WORK, line)} ${dialect.say('after the checkpoint')}`, line)
     expect(await under().isRunning(line)).toBe(true)

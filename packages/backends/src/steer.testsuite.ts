@@ -51,7 +51,7 @@ export function describeSteer({ under, dialect, recorded, track, dispose, adopts
     return tell(execution, what).catch((error: Error) => error.message).finally(() => (run.confirmClaim = confirmClaim))
   }
 
-  test('what an agent is told while it works reaches it in the same run, once, however often it is told', { timeout: 120_000 }, async () => {
+  test('what an agent is told while it works reaches it in the same run, once, however often it is told', async () => {
     const { one, execution } = await begin()
     const [first, second] = [message(), message()]
     expect(await tell(execution, first)).toBe('delivered')
@@ -66,7 +66,7 @@ export function describeSteer({ under, dialect, recorded, track, dispose, adopts
     await dispose(one)
   })
 
-  test('what comes after the end is answered so, and changes nothing', { timeout: 120_000 }, async () => {
+  test('what comes after the end is answered so, and changes nothing', async () => {
     const { one, execution } = await begin()
     await goOn(one)
     const { result } = await execution.outcome
@@ -77,7 +77,7 @@ export function describeSteer({ under, dialect, recorded, track, dispose, adopts
     expect(await execution.result()).toEqual(result)
   })
 
-  test('a worker that has lost the claim tells nothing (G4)', { timeout: 120_000 }, async () => {
+  test('a worker that has lost the claim tells nothing (G4)', async () => {
     const one = recorded(`${dialect.say('begun')} ${dialect.until(GO)} ${dialect.say('its own end')}`)
     let isOwner = true
     const confirmClaim = (): Promise<void> => (isOwner ? Promise.resolve() : Promise.reject(new Error('another worker owns it')))
@@ -91,7 +91,7 @@ export function describeSteer({ under, dialect, recorded, track, dispose, adopts
     expect(saidBy([one], stale.word)).toBe(0)
   })
 
-  adoptTest('a successor that tells the same as an owner who died %s does so with effect once', { timeout: 120_000 }, async (_when, answer) => {
+  adoptTest('a successor that tells the same as an owner who died %s does so with effect once', async (_when, answer) => {
     const { one, execution } = await begin()
     const same = message()
     expect(await lastWords(one, execution, same, answer)).toBe(answer)
@@ -105,7 +105,7 @@ export function describeSteer({ under, dialect, recorded, track, dispose, adopts
     await dispose(next)
   })
 
-  resumeTest('after a resume, also one that was cut short, what the one that died %s had to tell has effect once', { timeout: 180_000 }, async (_when, answer) => {
+  resumeTest('after a resume, also one that was cut short, what the one that died %s had to tell has effect once', async (_when, answer) => {
     const { one, execution } = await begin()
     const same = message()
     expect(await lastWords(one, execution, same, answer)).toBe(answer)
@@ -126,4 +126,4 @@ export function describeSteer({ under, dialect, recorded, track, dispose, adopts
 }
 
 /** There is nobody who could tell it again. */
-function leaveOut(_title: string, _options: object, _body: (when: string, answer: string) => Promise<void>): void {}
+function leaveOut(_title: string, _body: (when: string, answer: string) => Promise<void>): void {}

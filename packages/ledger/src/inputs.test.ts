@@ -172,7 +172,7 @@ test('a hand-over to somebody who adopts goes through the queue, though the task
 })
 
 test('G7: a task with a limit for its time in the queue, whose owner dies while it waits for a person, is taken over, not ended', async () => {
-  const task = await world.running({ queue_ttl_ms: 1_000 })
+  const task = await world.running({ queue_ttl_ms: 60_000 })
   await ledger.saveHandle(claimOf(task), aHandle)
   await ledger.ask(claimOf(task), input())
   // Long ago: the time in the queue is over since.

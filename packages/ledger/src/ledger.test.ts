@@ -119,15 +119,15 @@ describe('claims', () => {
   test('a retry is queued with the next ticket, due later; the handle of the failed attempt is forgotten', async () => {
     const task = await running()
     await ledger.saveHandle(claimOf(task), aHandle)
-    const requeued = await ledger.requeue(claimOf(task), { reason: 'retry', failure: { code: 'provider_busy', message: '429' }, delayMs: 5_000 })
+    const requeued = await ledger.requeue(claimOf(task), { reason: 'retry', failure: { code: 'provider_busy', message: '429' }, delayMs: 60_000 })
     expect(requeued).toMatchObject({ state: 'queued', ticket: 2 })
     expect(requeued.handle).toBeUndefined()
     const [pending] = await ledger.pendingTickets(1)
-    expect((pending?.due_at ?? 0) - Date.now()).toBeGreaterThan(3_000)
+    expect((pending?.due_at ?? 0) - Date.now()).toBeGreaterThan(30_000)
     const next = await ledger.take(ticket(requeued), 'worker-2')
     expect(next).toMatchObject({ kind: 'taken', takeover: false, task: { attempt: 2, deadline_at: task.deadline_at } })
     expect(await typesOf(task)).toEqual(['task.queued', 'task.started', 'task.retrying', 'task.queued', 'task.started'])
-    expect((await eventsOf(task))[2]?.payload).toMatchObject({ attempt: 1, delay_ms: 5_000 })
+    expect((await eventsOf(task))[2]?.payload).toMatchObject({ attempt: 1, delay_ms: 60_000 })
   })
 
   test('a handover keeps handle, position and attempt; the releasing worker can write no more', async () => {

@@ -118,7 +118,7 @@ test('one pool of slots serves all modes, and modes that both have work take tur
   const consumer = consume(async (ticket) => {
     most = Math.max(most, ++now)
     order.push(ticket.mode)
-    await new Promise((resolve) => setTimeout(resolve, 5))
+    await new Promise((resolve) => setTimeout(resolve, 100))
     now--
     return 'done'
   }, { concurrency: 3 })
@@ -213,7 +213,7 @@ test('a handler that throws or says "again" gives the ticket back', async () => 
     return calls === 2 ? 'again' : 'done'
   })
   await producer.add(aTicket())
-  await waitFor(async () => calls === 3 && (await producer.counts()).docker.active === 0, { what: 'the third call', timeoutMs: 15_000 })
+  await waitFor(async () => calls === 3 && (await producer.counts()).docker.active === 0, { what: 'the third call' })
   expect((await producer.counts()).docker).toEqual({ waiting: 0, delayed: 0, active: 0, failed: 0 })
 })
 
@@ -222,14 +222,14 @@ test('G7: a worker that cannot renew lets go before another can take the ticket,
   const wire = await startWire(new URL(url).port)
   cleanups.push(() => wire.stop())
   const redis = connectRedis(wire.url, 'background', SILENT)
-  consume(cutOff.handle, { redis, lockMs: 2_000, stalledIntervalMs: 500 })
+  consume(cutOff.handle, { redis, lockMs: 6_000, stalledIntervalMs: 500 })
   await producer.add(aTicket())
   await waitFor(() => cutOff.seen.length === 1, { what: 'the first worker' })
   wire.cut()
   const cutAt = performance.now()
-  consume(other.handle, { lockMs: 2_000, stalledIntervalMs: 500 })
+  consume(other.handle, { lockMs: 6_000, stalledIntervalMs: 500 })
   await waitFor(() => cutOff.seen[0]?.signal.aborted, { what: 'the first worker to let go', everyMs: 5 })
-  expect(performance.now() - cutAt).toBeLessThan(2_000)
+  expect(performance.now() - cutAt).toBeLessThan(6_000)
   expect(String(cutOff.seen[0]?.signal.reason)).toContain('no renewal')
   expect(other.seen).toHaveLength(0)
   await waitFor(() => other.seen.length === 1, { what: 'the takeover' })

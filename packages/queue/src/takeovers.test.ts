@@ -26,7 +26,7 @@ const many = (count: number, make = aTicket) => Array.from({ length: count }, ()
 const add = (...tickets: Ticket[]) => world.producer.addMany(tickets.map((ticket) => ({ ticket })))
 const seen = () => desk.seen.map(({ id }) => id)
 const end = (ticket: Ticket | undefined) => desk.seen.find(({ id }) => ticket !== undefined && id === ticketId(ticket))?.end()
-const untilSeen = (ticket: Ticket) => waitFor(() => seen().includes(ticketId(ticket)), { what: `${ticketId(ticket)} to be taken`, timeoutMs: 10_000 })
+const untilSeen = (ticket: Ticket) => waitFor(() => seen().includes(ticketId(ticket)), { what: `${ticketId(ticket)} to be taken` })
 const waiting = async () => (await world.producer.counts()).docker.waiting
 
 /** A worker whose slots are all taken by docker tickets. */
@@ -40,7 +40,7 @@ async function aFullWorker(concurrency: number, modes: readonly Mode[] = MODES):
 
 /** The tickets that come next are taken by a worker that dies at once: its locks run out soon, and nobody renews them. */
 async function takeAndDie(count: number): Promise<void> {
-  const dead = new Worker(queueName('docker'), null, { connection: world.redis, prefix: queueKeys(world.deployment).prefix, autorun: false, lockDuration: 500 })
+  const dead = new Worker(queueName('docker'), null, { connection: world.redis, prefix: queueKeys(world.deployment).prefix, autorun: false, lockDuration: 5_000 })
   for (let i = 0; i < count; i++) expect(await dead.getNextJob(`dead:${i}`, { block: false })).toBeDefined()
   await dead.close(true)
 }
@@ -117,7 +117,7 @@ describe('G7: what another worker left waits neither behind a backlog nor for a 
       await new Promise((resolve) => setTimeout(resolve, 250))
       return 'done'
     }, { concurrency: 1 })
-    await waitFor(() => order.indexOf(order[0] ?? '', 1) > 0, { what: 'it to come again', timeoutMs: 10_000 })
+    await waitFor(() => order.indexOf(order[0] ?? '', 1) > 0, { what: 'it to come again' })
     expect(order.length).toBeLessThan(30)
   })
 })
@@ -195,7 +195,7 @@ test('a takeover for a newer worker does not fall behind the backlog', async () 
   await add(...many(12), newer)
   const queue = new Queue(queueOf(newer), { connection: world.redis, prefix: queueKeys(world.deployment).prefix })
   const looks = async () => (await queue.getJob(ticketId(newer)))?.attemptsStarted ?? 0
-  await waitFor(async () => (await looks()) >= 2, { what: 'two looks at it', timeoutMs: 15_000 })
+  await waitFor(async () => (await looks()) >= 2, { what: 'two looks at it' })
   expect(await looks()).toBeLessThan(5)
   // Nor does it hide those behind it.
   await add(other)

@@ -30,7 +30,7 @@ export async function findRedisBinary(searchPath: string | undefined): Promise<R
 export async function isUsable({ path, libraryPath }: RedisBinary): Promise<boolean> {
   try {
     const env = libraryPath === undefined ? {} : { LD_LIBRARY_PATH: libraryPath }
-    const { stdout } = await promisify(execFile)(path, ['--version'], { env, timeout: 5_000 })
+    const { stdout } = await promisify(execFile)(path, ['--version'], { env, timeout: 30_000 })
     return Number(/\bv=(\d+)\./.exec(stdout)?.[1]) >= LEAST_MAJOR
   } catch {
     return false

@@ -3,7 +3,7 @@ import { setTimeout as sleep } from 'node:timers/promises'
 export interface WaitForOptions {
   /** What is awaited, for the message: "task to be completed". */
   readonly what: string
-  /** Default 10 s. */
+  /** Default 60 s: what takes a moment here takes many on a machine that is busy with other suites. */
   readonly timeoutMs?: number
   /** Default 20 ms. */
   readonly everyMs?: number
@@ -16,7 +16,7 @@ export interface WaitForOptions {
  */
 export async function waitFor<T>(
   condition: () => T | Promise<T>,
-  { what, timeoutMs = 10_000, everyMs = 20 }: WaitForOptions,
+  { what, timeoutMs = 60_000, everyMs = 20 }: WaitForOptions,
 ): Promise<NonNullable<T>> {
   const end = performance.now() + timeoutMs
   for (;;) {

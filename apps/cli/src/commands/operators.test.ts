@@ -72,6 +72,7 @@ test('G12: drain asks one worker, says what follows, and warns when no other tak
 })
 
 test('an unknown worker is refused with the names of those there are', async () => {
+  for (const name of ['one', 'second', 'third']) await heartbeats.beat(worker(name))
   expect(await run('drain', 'on/e')).toEqual({ code: 1, said: '', complained: 'name: no worker "on/e" is alive (invalid_input). Alive: one, second, third.\n' })
 })
 

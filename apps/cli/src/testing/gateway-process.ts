@@ -25,7 +25,7 @@ export async function startGateway(): Promise<GatewayProcess> {
   const env: Record<string, string> = { LONGSHORE_HOME: home, REDIS_URL: sharedRedisUrl(), LONGSHORE_DEPLOYMENT: deployment, MCP_PORT: port, PATH: process.env['PATH'] ?? '' }
   const start = async () => {
     const started = spawn(process.execPath, [join(import.meta.dirname, '../../../gateway/src/main.ts')], { env, stdio: 'ignore' })
-    await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { what: 'the gateway', timeoutMs: 30_000 })
+    await waitFor(async () => (await fetch(`http://127.0.0.1:${port}/health`)).ok, { what: 'the gateway', timeoutMs: 60_000 })
     return started
   }
   let gateway = await start()

@@ -27,7 +27,7 @@ afterEach(async () => {
 async function program(code: string, more: Partial<Program> = {}): Promise<Program> {
   const script = join(dir, `${Math.random().toString(36).slice(2)}.mjs`)
   await writeFile(script, `import fs from 'node:fs'\nconst dir = ${JSON.stringify(dir)}\nfs.appendFileSync(dir + '/pids', process.pid + '\\n')\n${code}`)
-  return { name: 'small', script, env: {}, startMs: 10_000, stopMs: 5_000, isReady: () => Promise.resolve(existsSync(join(dir, 'up'))), ...more }
+  return { name: 'small', script, env: {}, startMs: 60_000, stopMs: 30_000, isReady: () => Promise.resolve(existsSync(join(dir, 'up'))), ...more }
 }
 
 const READY = "fs.writeFileSync(dir + '/up', '')\nsetInterval(() => {}, 1000)\n"
@@ -73,11 +73,11 @@ test('a program that cannot start is given up, with its last words', async () =>
 })
 
 test('a program that never becomes ready is killed and started again', async () => {
-  const { told } = watched(await program("process.on('SIGTERM', () => {})\nsetInterval(() => {}, 1000)\n", { startMs: 900, stopMs: 200 }))
+  const { told } = watched(await program("process.on('SIGTERM', () => {})\nsetInterval(() => {}, 1000)\n", { startMs: 5_000, stopMs: 200 }))
   const [first = 0] = await waitFor(pids, { what: 'the first start' })
   await waitFor(() => !isAlive(first), { what: 'its end' })
   await waitFor(() => told.length > 0, { what: 'word of it' })
-  expect(told[0]).toBe('restarting: was not ready within 0.9 s')
+  expect(told[0]).toBe('restarting: was not ready within 5 s')
 })
 
 test('stop lets a program finish what it does', async () => {
@@ -92,7 +92,7 @@ test('a program that does not stop is killed in time', async () => {
   await supervised.ready
   const begun = performance.now()
   await supervised.stop()
-  expect(performance.now() - begun).toBeLessThan(5_000)
+  expect(performance.now() - begun).toBeLessThan(15_000)
   expect((await pids()).filter(isAlive)).toEqual([])
 })
 

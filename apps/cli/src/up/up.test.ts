@@ -94,7 +94,7 @@ describeNeeding('opencode', 'a stack', () => {
     const [first, second] = [start(one), start(two)]
     await Promise.all([untilSaid(first, 'Longshore is ready.'), untilSaid(second, 'Longshore is ready.')])
     first.signal('SIGKILL')
-    await waitFor(async () => (await processesOf(one['LONGSHORE_HOME'] ?? '')).every((line) => line.includes('redis')), { what: 'the end of its programs', timeoutMs: 30_000 })
+    await waitFor(async () => (await processesOf(one['LONGSHORE_HOME'] ?? '')).every((line) => line.includes('redis')), { what: 'the end of its programs' })
     expect((await longshore(['health'], { LONGSHORE_HOME: two['LONGSHORE_HOME'] ?? '' })).said).toMatch(/status +healthy/)
     const again = start(one)
     await untilSaid(again, 'Longshore is ready.')

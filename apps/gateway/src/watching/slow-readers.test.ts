@@ -19,7 +19,7 @@ const log: Log = { ...SILENT, info: (fields, message) => { if (message.startsWit
 let url: string
 
 beforeAll(async () => {
-  fixture = await startGatewayFixture({ EVENTS_STALL_MS: '700' }, undefined, log)
+  fixture = await startGatewayFixture({ EVENTS_STALL_MS: '3000' }, undefined, log)
   const { task } = await fixture.ledger.submit(NewTask.parse({ id: taskIdFrom(randomBytes(52)), agent_id: 'agent-alice', prompt: 'x', title: 'x', mode: 'docker' }))
   const take = await fixture.ledger.take({ task_id: task.id, n: 1 }, 'worker-1')
   if (take.kind !== 'taken') throw new Error('not taken')

@@ -9,7 +9,7 @@ import { createLettaApi, troubleOf } from './letta-api.ts'
 
 async function aWorld() {
   const letta = ends(await startScriptedLetta())
-  const api = createLettaApi({ url: letta.url, token: letta.token, timeoutMs: 1_000, signal: new AbortController().signal })
+  const api = createLettaApi({ url: letta.url, token: letta.token, timeoutMs: 30_000, signal: new AbortController().signal })
   return { letta, api, agent: letta.agent() }
 }
 
@@ -36,7 +36,7 @@ test.each([
   const server = createServer((_request, response) => void answer(response, () => stopping.abort())).listen(0, '127.0.0.1')
   await new Promise((resolve) => server.once('listening', resolve))
   ends({ stop: () => new Promise((resolve) => (server.closeAllConnections(), server.close(resolve))) })
-  const api = createLettaApi({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, token: undefined, timeoutMs: 1_000, signal: stopping.signal })
+  const api = createLettaApi({ url: `http://127.0.0.1:${(server.address() as AddressInfo).port}`, token: undefined, timeoutMs: 30_000, signal: stopping.signal })
   expect(await api.tell('agent-1', 'x').then(() => undefined, troubleOf)).toMatchObject({ kind: 'again' })
 })
 

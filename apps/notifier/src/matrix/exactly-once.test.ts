@@ -56,7 +56,7 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
     expect(deaths).toBe(4)
     await world.start()
     expect(await told(world)).toEqual(oneEach(tasks))
-  }, 90_000)
+  })
 
   test('notifiers die at random moments while tasks come and end', async () => {
     const world = await aWorld(server)
@@ -88,9 +88,9 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
     const died = performance.now()
     await world.harbour.complete(first, 'done')
     await eventually(() => world.said(first), (all) => completionsOf(all).length === 1, 'the completion')
-    expect(performance.now() - died).toBeLessThan(8_000)
+    expect(performance.now() - died).toBeLessThan(20_000)
     expect(await told(world)).toEqual(oneEach([first]))
-  }, 60_000)
+  })
 
   test('a notifier that is told to stop exits 0 and the next one goes on at once', async () => {
     const world = await aWorld(server)
@@ -102,7 +102,7 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
     await world.harbour.complete(task, 'done')
     await world.start()
     expect(await told(world)).toEqual(oneEach([task]))
-  }, 60_000)
+  })
 
   test('an entry older than a homeserver remembers ids for is looked for before it is sent again', async () => {
     const proxy = ends(await startProxy(server.baseUrl))
@@ -125,5 +125,5 @@ describeNeeding('synapse', 'G8: one notice per fact', () => {
     await world.start()
     await eventually(() => world.harbour.outbox('matrix'), ({ waiting }) => waiting === 0, 'an empty outbox')
     expect(await world.said(task)).toHaveLength(1)
-  }, 60_000)
+  })
 })

@@ -73,14 +73,14 @@ describeNeeding('synapse', 'in a task\'s thread', () => {
     expect((await said(task)).filter((event) => fieldOf(event).kind === 'file')).toEqual([])
     await keep(folder, task, { output: `the whole log\n${'x'.repeat(10_000)}`, diff: `${JSON.stringify({ path: 'a', change: 'modified', patch: '--- a\n+++ b\n' })}\n` })
     await harbour.redis.hset(keysOf(harbour.deployment).task(task.id), 'kept', JSON.stringify({ at: 1, bytes: 100, edition: 'e1' }))
-    const files = await eventually(async () => (await said(task)).filter((event) => fieldOf(event).kind === 'file'), (all) => all.length === 2, 'two files', 30_000)
+    const files = await eventually(async () => (await said(task)).filter((event) => fieldOf(event).kind === 'file'), (all) => all.length === 2, 'two files')
     expect(files.map(({ content }) => [content['msgtype'], content['filename']]).toSorted(([, a], [, b]) => String(a).localeCompare(String(b)))).toEqual([['m.file', `${task.id}.log`], ['m.file', `${task.id}.patch`]])
     const log = files.find(({ content }) => content['filename'] === `${task.id}.log`)
     const bytes = await fetch(`${server.baseUrl}/_matrix/client/v1/media/download/${String(log?.content['url']).slice('mxc://'.length)}`, { headers: { authorization: `Bearer ${bot.token}` } })
     expect(await bytes.text()).toContain('the whole log')
     expect(log?.content['info']).toMatchObject({ mimetype: 'text/plain', size: 10_014 })
     expect(notifier.output()).not.toContain('"level":"error"')
-  }, 60_000)
+  })
 
   test('a reply stands beside what it answers, and a notifier without a blob store says so', async () => {
     const { harbour, start, room, said, bot } = await aWorld(server)

@@ -15,7 +15,7 @@ export async function startHomeserver(limits: 'relaxed' | 'default' = 'relaxed')
   return Object.assign(synapse, {
     person: async (name: string) => {
       const user = await synapse.registerUser(`${name}-${randomBytes(4).toString('hex')}`)
-      return { userId: user.userId, token: user.accessToken, client: createMatrixClient({ baseUrl: synapse.baseUrl, token: user.accessToken, timeoutMs: 20_000 }) }
+      return { userId: user.userId, token: user.accessToken, client: createMatrixClient({ baseUrl: synapse.baseUrl, token: user.accessToken, timeoutMs: 60_000 }) }
     },
   })
 }

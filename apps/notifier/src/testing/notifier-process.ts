@@ -23,7 +23,7 @@ export async function startNotifierProcess(env: Readonly<Record<string, string>>
   let output = ''
   for (const stream of [child.stdout, child.stderr]) stream.on('data', (chunk: Buffer) => (output += chunk.toString()))
   const exited = once(child, 'exit').then(([code]) => (running.delete(child), code as number | null))
-  await waitFor(() => output.includes('notifier is up') || child.exitCode !== null, { what: 'the notifier to be up', timeoutMs: 20_000 })
+  await waitFor(() => output.includes('notifier is up') || child.exitCode !== null, { what: 'the notifier to be up', timeoutMs: 60_000 })
   return {
     output: () => output,
     port: () => Number(/"port":(\d+)/.exec(output)?.[1]),

@@ -53,7 +53,7 @@ export const rootsOf = (events: readonly RoomEvent[]) => events.filter((event) =
 export const completionsOf = (events: readonly RoomEvent[]) => events.filter((event) => fieldOf(event).kind === 'completion')
 
 /** Asks until the answer is complete, then gives it. */
-export async function eventually<T>(ask: () => Promise<T>, isComplete: (answer: T) => boolean, what: string, timeoutMs = 20_000): Promise<T> {
+export async function eventually<T>(ask: () => Promise<T>, isComplete: (answer: T) => boolean, what: string, timeoutMs = 60_000): Promise<T> {
   const found = await waitFor(async () => {
     const answer = await ask()
     return isComplete(answer) && { answer }

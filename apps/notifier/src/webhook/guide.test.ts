@@ -31,8 +31,9 @@ test('the guide\'s receiver takes our hooks, each fact once, and refuses what wa
   child.stdin.end(example)
   await waitFor(() => output.includes('listening'), { what: 'the example' })
   const post = (id: string, by: string, body = JSON.stringify({ type: 'task.completed', data: { task_id: `of-${id}`, status: 'completed' } })) =>
-    postHook(new URL(`http://127.0.0.1:${port}/`), createSign([aSecret(), by])(id, new Date(), body), body, { lookup: undefined, timeoutMs: 5_000, signal: new AbortController().signal })
+    postHook(new URL(`http://127.0.0.1:${port}/`), createSign([aSecret(), by])(id, new Date(), body), body, { lookup: undefined, timeoutMs: 30_000, signal: new AbortController().signal })
   expect([await post('a', secret), await post('a', secret), await post('b', secret)]).toMatchObject([{ status: 204 }, { status: 204 }, { status: 204 }])
   expect(await post('c', aSecret())).toMatchObject({ status: 400 })
+  await waitFor(() => output.includes('of-b completed'), { what: 'what it said' })
   expect(output.trim().split('\n').slice(1)).toEqual(['task.completed of-a completed', 'task.completed of-b completed'])
 })

@@ -23,7 +23,7 @@ async function aSink(answer?: Receiver['answer'], more: Partial<WebhookSinkDeps>
   if (answer !== undefined) receiver.answer = answer
   const gone = new Set<string>()
   const deps: WebhookSinkDeps = {
-    to: [receiver.url], callbacks: [], events: ['task.completed'], sign: createSign([secret]), signForTasks: createSign([aSecret()]), timeoutMs: 2_000, giveUpMs: 60_000,
+    to: [receiver.url], callbacks: [], events: ['task.completed'], sign: createSign([secret]), signForTasks: createSign([aSecret()]), timeoutMs: 30_000, giveUpMs: 60_000,
     gone: { has: (task, to) => Promise.resolve(gone.has(task + to)), add: (task, to) => Promise.resolve(void gone.add(task + to)) },
     now: Date.now, random: () => 0, signal: new AbortController().signal, ...more,
   }
@@ -142,7 +142,7 @@ test('a name that means another host a moment later (DNS rebinding) is connected
   const receiver = ends(await startReceiver(secret))
   const { port } = new URL(receiver.url)
   const headers = createSign([secret])('evt', new Date(), '{}')
-  const options = { lookup: pinned([{ address: '127.0.0.1', family: 4 }]), timeoutMs: 2_000, signal: new AbortController().signal }
+  const options = { lookup: pinned([{ address: '127.0.0.1', family: 4 }]), timeoutMs: 30_000, signal: new AbortController().signal }
   expect(await postHook(new URL(`http://no-such-name.invalid:${port}/x?token=1`), headers, '{}', options)).toMatchObject({ status: 204 })
   expect(receiver.received.map(({ path }) => path)).toEqual(['/x?token=1'])
 })

@@ -10,7 +10,7 @@ import type { Redis } from 'ioredis'
 
 import { type AnyEvent, type Backend, isOver, NewTask, SILENT, START, type Task, type TaskId, taskIdFrom } from '@longshore/contracts'
 import { createDoorbell, createLedger, type Ledger } from '@longshore/ledger'
-import { createTicketProducer, type TicketProducer } from '@longshore/queue'
+import { createHeartbeats, createTicketProducer, type TicketProducer } from '@longshore/queue'
 import { connectRedis, createMetrics } from '@longshore/runtime'
 
 import { createWorker, type RunningWorker, type WorkerSettings } from '../create-worker.ts'
@@ -40,6 +40,8 @@ export interface TestStack {
   worker(more?: Partial<WorkerSettings> & WorkerPlace & { name?: string; backends?: Backend[]; outgrown?: Outgrown }): Promise<RunningWorker>
   /** A worker in a process of its own, to be killed. */
   workerProcess(name: string, more?: WorkerPlace & Suspension): Promise<{ pid: number; kill(signal: NodeJS.Signals): void; exited: Promise<number | null> }>
+  /** Others know of these workers, and of all their modes: before that, nothing is left to them. */
+  untilThere(...names: string[]): Promise<void>
   get(id: TaskId): Promise<Task>
   events(id: TaskId): Promise<AnyEvent[]>
   types(id: TaskId): Promise<string[]>
@@ -90,6 +92,12 @@ export async function startStack(redisUrl: string): Promise<TestStack> {
       }
       return task
     },
+    untilThere: async (...names) => {
+      await waitFor(async () => {
+        const workers = await createHeartbeats(redis, deployment).list()
+        return names.every((name) => workers.some((worker) => worker.name === name && worker.modes.every(({ ok }) => ok)))
+      }, { what: `${names.join(' and ')} to take tasks` })
+    },
     stop: async () => {
       for (const stop of stops.toReversed()) await stop()
       await producer.close()
@@ -109,7 +117,7 @@ function readers(ledger: Ledger): Pick<TestStack, 'get' | 'events' | 'types' | '
     const page = await ledger.read(id, START, 10_000)
     return page?.kind === 'events' ? page.events : []
   }
-  const untilState = (id: TaskId, isIt: (state: Task['state']) => boolean, what: string, timeoutMs = 15_000) => waitFor(async () => {
+  const untilState = (id: TaskId, isIt: (state: Task['state']) => boolean, what: string, timeoutMs = 60_000) => waitFor(async () => {
     const task = await get(id)
     return isIt(task.state) ? task : undefined
   }, { what: `${id} to be ${what}`, timeoutMs })

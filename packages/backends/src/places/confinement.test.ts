@@ -113,7 +113,7 @@ describeNeeding('namespaces', 'a confined process', () => {
 })
 
 describeNeeding(['namespaces', 'opencode'], 'an agent on a supervised server', () => {
-  test('that looks for keys, passwords, other tasks and the worker finds none, and its own files work', { timeout: 90_000 }, async () => {
+  test('that looks for keys, passwords, other tasks and the worker finds none, and its own files work', async () => {
     const said: string[] = []
     const say = (_fields: object, text: string): void => void said.push(text)
     const log: Log = { ...SILENT, info: say, warn: say }

@@ -19,8 +19,6 @@ const LINES = 5_000
 const SAYS_LINES = `i=0; while [ $i -lt ${LINES} ]; do i=$((i+1)); echo "line $i ä"; done`
 const ALL = Array.from({ length: LINES }, (_, index) => `line ${index + 1} ä\n`).join('')
 
-vi.setConfig({ testTimeout: 60_000 })
-
 /** The engine, seen through a proxy that ends the first log behind so many bytes, as a busy engine does, or breaks it. */
 async function cuttingProxy(engine: string, bytes: number, how: 'end' | 'destroy'): Promise<{ server: Server; address: string }> {
   let logs = 0

@@ -43,5 +43,5 @@ describeNeeding(['docker', 'opencode'], 'the container of a task, as the engine 
       await provider.stop()
       await rm(root, { recursive: true, force: true })
     }
-  }, 90_000)
+  })
 })

@@ -83,7 +83,7 @@ describeNeeding(['docker', 'registry'], 'an image that the engine lacks', () => 
   test('keeps its mode off only until it is pulled: the probe begins that', async () => {
     const { backend, said } = modeOf({ opencode: small })
     expect(await backend.probe()).toEqual({ ok: false, reason: `the image ${small} is being pulled` })
-    await waitFor(async () => (await backend.probe()).ok, { what: 'the image to be there', timeoutMs: 30_000 })
+    await waitFor(async () => (await backend.probe()).ok, { what: 'the image to be there' })
     expect(said.filter((text) => text.startsWith('pulling'))).toHaveLength(1)
   })
 
@@ -101,7 +101,7 @@ describeNeeding(['docker', 'registry'], 'an image that the engine lacks', () => 
     expect(await failureOf(denies)).toMatchObject({ code: 'image_missing' })
     const wantsLogin = await scriptedRegistry((_request, response) => response.writeHead(401, { 'www-authenticate': 'Basic realm="x"' }).end())
     expect(await failureOf(wantsLogin)).toMatchObject({ code: 'image_missing', message: expect.stringContaining('log in') })
-    await expect(createImages(docker(), SILENT).pull(`${registry.host}/Not a name`, AbortSignal.timeout(20_000))).rejects.toMatchObject({ code: 'image_missing' })
+    await expect(createImages(docker(), SILENT).pull(`${registry.host}/Not a name`, AbortSignal.timeout(60_000))).rejects.toMatchObject({ code: 'image_missing' })
   })
 
   test('may be had later from a registry that is not there, has trouble, or breaks off (scripted registry)', async () => {

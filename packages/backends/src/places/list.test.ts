@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type Backend, SILENT, type TaskId, taskIdFrom } from '@longshore/contracts'
 import { describeNeeding, engineHost, runnerImage, type ScriptedProvider } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { createDockerMode } from '../docker-mode.ts'
 import { allSessions, authorizationOf } from '../drivers/opencode/session-api.ts'
 import type { ModelAccess } from '../drivers/opencode/server-settings.ts'
@@ -19,8 +19,6 @@ import { openStorage, type Storage, workspaceOf } from '../workspace/storage.ts'
 import { LABEL } from './container-spec.ts'
 import { connectEngine } from './engine.ts'
 import { MARKER } from './process-tree.ts'
-
-vi.setConfig({ testTimeout: 120_000 })
 
 /** Start times are known to the second. */
 const ROUGHLY_MS = 2_000

@@ -32,7 +32,7 @@ describeNeeding('docker', "the storage's probe", () => {
     vi.spyOn(docker, 'createContainer').mockImplementation(async (options) => Object.assign(await create(options), { wait: () => new Promise(() => undefined) }))
     expect(await probeStorage(docker, deployment, storage, await runnerImage(), USER)).toBeUndefined()
     expect(await docker.listContainers({ all: true, filters: { label: [`${LABEL.deployment}=${deployment}`] } })).toEqual([])
-  }, 40_000)
+  })
 
   test('leaves no container, also when its worker is killed in the middle of it', async () => {
     const [engine, image, deployment] = [await engineHost(), await runnerImage(), aDeployment()]

@@ -18,7 +18,7 @@ afterEach(async () => {
   await rm(into, { recursive: true, force: true })
 })
 
-const signal = AbortSignal.timeout(60_000)
+const { signal } = new AbortController()
 const run = promisify(execFile)
 
 /** Writes the archive, and unpacks it with the system's tar. */
@@ -87,9 +87,9 @@ describe('an archive', () => {
     expect(entries.find(({ name }) => name === 'pipe')).toMatchObject({ type: 'other', left: 'special' })
   })
 
-  test('a sparse file of 100 MB is as large in it, in little memory', async () => {
+  test('a sparse file of 400 MB is as large in it, in little memory', async () => {
     const file = await open(made.at('sparse'), 'w')
-    await file.truncate(100 * 1024 * 1024)
+    await file.truncate(400 * 1024 * 1024)
     await file.close()
     const before = process.memoryUsage().rss
     let [bytes, most] = [0, 0]
@@ -97,8 +97,8 @@ describe('an archive', () => {
       bytes += piece.length
       most = Math.max(most, process.memoryUsage().rss - before)
     }
-    expect(bytes).toBeGreaterThan(100 * 1024 * 1024)
-    expect(most).toBeLessThan(96 * 1024 * 1024)
+    expect(bytes).toBeGreaterThan(400 * 1024 * 1024)
+    expect(most).toBeLessThan(200 * 1024 * 1024)
   })
 
   test.each([

@@ -5,15 +5,13 @@ import { mkdtemp, readdir, readFile, readlink, rm, writeFile } from 'node:fs/pro
 import { tmpdir } from 'node:os'
 import { basename, join } from 'node:path'
 import { type GitServer, type GitServerOptions, startGitServer, waitFor } from '@longshore/testkit'
-import { afterAll, afterEach, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, afterEach, beforeAll, expect, test } from 'vitest'
 import { record } from '../fixtures/record.ts'
 import { changesBetween, snapshot } from './changes.ts'
 import type { GitAccess } from './git-access.ts'
 import { startOf } from './prepare.ts'
 import { openStorage, type Workspace, workspaceOf } from './storage.ts'
 import { prepareFor, type WorkspaceSource } from './task-workspace.ts'
-
-vi.setConfig({ testTimeout: 60_000 })
 
 const TOKEN = 'the-planted-token-0123456789'
 

@@ -38,7 +38,7 @@ test('git connects to the addresses that were checked, whatever the name means b
   try {
     const { url } = await server.repository('pinned', {})
     const named = url.replace('127.0.0.1', 'git.invalid') // no name server knows it
-    const listing = await askRemote({ url: named, addresses: ['127.0.0.1'] }, ['ls-remote', '--', named, 'HEAD'], {}, tmpdir(), { timeoutMs: 10_000 })
+    const listing = await askRemote({ url: named, addresses: ['127.0.0.1'] }, ['ls-remote', '--', named, 'HEAD'], {}, tmpdir(), { timeoutMs: 30_000 })
     expect(listing).toMatch(/^[0-9a-f]{40}\tHEAD\n$/)
   } finally {
     await server.stop()

@@ -3,15 +3,13 @@ import { tmpdir } from 'node:os'
 import { join } from 'node:path'
 import { type ExecutionOutcome, type GitResult } from '@longshore/contracts'
 import { type GitServer, startGitServer } from '@longshore/testkit'
-import { afterAll, beforeAll, expect, test, vi } from 'vitest'
+import { afterAll, beforeAll, expect, test } from 'vitest'
 import { record, type Recorded } from '../fixtures/record.ts'
 import { withGitResult } from './git-result.ts'
 import { openStorage, type Workspace, workspaceOf } from './storage.ts'
 import { prepareFor, type WorkspaceSource } from './task-workspace.ts'
 import { storeWith } from './testing-sent.ts'
 import { setTraps } from './testing-workspace.ts'
-
-vi.setConfig({ testTimeout: 60_000 })
 
 const TOKEN = 'the-planted-token-0123456789'
 const COMPLETED: ExecutionOutcome = { kind: 'completed', result: { output: 'done', output_truncated: false, files_changed: 1 } }

@@ -79,7 +79,7 @@ describe('a file of a workspace (L-39)', () => {
     await new Promise((resolve) => socket.close(resolve))
   })
 
-  test('is never one from outside while its folder is swapped for a link, or it for a link', { timeout: 60_000 }, async () => {
+  test('is never one from outside while its folder is swapped for a link, or it for a link', async () => {
     const task = await make()
     await task.put('d/secret', 'mine\n')
     await task.put('f', 'mine\n')
@@ -124,18 +124,18 @@ describe('a file of a workspace (L-39)', () => {
     await once(holder, 'exit')
   })
 
-  test('of 100 MB, or one with holes of a terabyte, is read in slices with flat memory', async () => {
+  test('of 400 MB, or one with holes of a terabyte, is read in slices with flat memory', async () => {
     const task = await make()
     await task.put('large', '')
     await truncate(task.at('large'), 1024 ** 4)
-    const at = 100 * 1024 * 1024
+    const at = 400 * 1024 * 1024
     const file = await openFile(task.at('large'), 'r+')
     await file.write('here', at)
     await file.close()
     const before = process.memoryUsage().rss
     for (let position = 0; position < at; position += 1024 * 1024) expect(await read(task, 'large', position, 1024 * 1024)).toHaveLength(1024 * 1024)
     expect(await read(task, 'large', at, 4)).toBe('here')
-    expect(process.memoryUsage().rss - before).toBeLessThan(60 * 1024 * 1024)
+    expect(process.memoryUsage().rss - before).toBeLessThan(200 * 1024 * 1024)
   })
 
   test('is read where the workspace stands behind a link of the operator, not behind one of the agent', async () => {

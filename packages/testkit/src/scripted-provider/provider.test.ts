@@ -39,7 +39,7 @@ async function opencode(prompt: string): Promise<{ code: number | null; events: 
 }
 
 describe('the real OpenCode with the scripted model', () => {
-  test('writes, runs, says, survives a 429 and ends', { timeout: 60_000 }, async () => {
+  test('writes, runs, says, survives a 429 and ends', async () => {
     const { code, events } = await opencode('[[write notes/a.txt|from the script]] [[status 429]] [[bash cat notes/a.txt]] [[say all good]]')
 
     expect(code).toBe(0)

@@ -25,8 +25,8 @@ describeNeeding('synapse', 'a Synapse of a test', () => {
     const { accessToken } = await synapse.registerUser('ben')
     const create = (): Promise<Response> =>
       fetch(`${synapse.baseUrl}/_matrix/client/v3/createRoom`, { method: 'POST', headers: { authorization: `Bearer ${accessToken}` }, body: '{}' })
-    const statuses = []
-    for (let count = 0; count < 12; count++) statuses.push((await create()).status)
+    // At once: one after the other a busy machine is slower than the limits.
+    const statuses = (await Promise.all(Array.from({ length: 20 }, create))).map(({ status }) => status)
     expect(statuses).toContain(429)
   })
 })

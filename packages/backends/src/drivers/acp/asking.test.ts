@@ -38,11 +38,11 @@ async function drive({ task, run }: Recorded, more: Partial<Plan> = {}, layers: 
   return driveAcp({ pipe: agent.pipe, plan, mirror, run, layers, clean: (text) => text.replaceAll('hunter2', '[redacted]'), patience: { stallMs, stallToolMs: stallMs } })
 }
 const go = (): Promise<void> => writeFile(join(workspace.repo, 'go'), '')
-const until = (one: Recorded, words: string): Promise<unknown> => waitFor(() => textOf(one.events).includes(words), { what: words, timeoutMs: 30_000 })
+const until = (one: Recorded, words: string): Promise<unknown> => waitFor(() => textOf(one.events).includes(words), { what: words })
 /** The ids of what the agent was given. */
 const given = (): unknown[] => agent.given().map((line) => /"id":([^,]+),/.exec(line)?.[1])
 
-test('an adopter sends nothing and answers nothing that its predecessor did (G5, G7)', { timeout: 90_000 }, async () => {
+test('an adopter sends nothing and answers nothing that its predecessor did (G5, G7)', async () => {
   const one = record('x')
   drive(one).catch(() => {})
   await until(one, 'heard yes')
@@ -58,11 +58,11 @@ test('an adopter sends nothing and answers nothing that its predecessor did (G5,
 const PUSH = JSON.stringify({ kind: 'execute', title: 'push', rawInput: { command: 'cd x && git push hunter2' } })
 const ASK: PermissionPolicy[] = [{ bash: { '*': 'allow', 'git push*': 'ask' } }]
 const asked = async (one: Recorded): Promise<AgentAsk> => {
-  await waitFor(() => one.asks.length > 0, { what: 'the agent to ask', timeoutMs: 30_000 })
+  await waitFor(() => one.asks.length > 0, { what: 'the agent to ask' })
   return one.asks[0] as AgentAsk
 }
 
-test('what a policy leaves to be asked waits for an answer, which the agent gets once', { timeout: 60_000 }, async () => {
+test('what a policy leaves to be asked waits for an answer, which the agent gets once', async () => {
   const one = record(PUSH)
   const outcome = drive(one, {}, ASK)
   const ask = await asked(one)
@@ -76,7 +76,7 @@ test('what a policy leaves to be asked waits for an answer, which the agent gets
   expect(given()).toEqual(['"initialize"', '"session/new"', '"session/prompt"', '7'])
 })
 
-test('what is denied, or not answered, is not done', { timeout: 60_000 }, async () => {
+test('what is denied, or not answered, is not done', async () => {
   await go()
   const one = record(PUSH)
   const outcome = drive(one, {}, ASK)
@@ -84,7 +84,7 @@ test('what is denied, or not answered, is not done', { timeout: 60_000 }, async 
   expect(await outcome).toMatchObject({ result: { output: 'asked heard no done' } })
 })
 
-test('what the policies settle asks nobody, and the log shows what they refused', { timeout: 60_000 }, async () => {
+test('what the policies settle asks nobody, and the log shows what they refused', async () => {
   await go()
   const one = record(PUSH)
   expect(await drive(one, {}, [...ASK, { bash: { 'git push*': 'deny' } }])).toMatchObject({ kind: 'completed', result: { output: 'asked heard no done' } })
@@ -92,21 +92,21 @@ test('what the policies settle asks nobody, and the log shows what they refused'
   expect(one.events).toContainEqual({ type: 'task.tool', payload: { tool: 'bash', title: 'bash: cd x, git push [redacted]', status: 'error', output: 'refused by the policy' } })
 })
 
-test('what an agent does not say, no pattern decides: a person does, and nobody after this by less', { timeout: 60_000 }, async () => {
+test('what an agent does not say, no pattern decides: a person does, and nobody after this by less', async () => {
   const one = record(JSON.stringify({ kind: 'read', title: 'a file' }))
   drive(one, {}, [{ read: { '*': 'allow', '*.env': 'deny' } }]).catch(() => {})
   const { tool, subjects, question } = await asked(one)
   expect({ tool, subjects, question }).toEqual({ tool: undefined, subjects: undefined, question: 'read: a file' })
 })
 
-test('a request that is none is refused, and the run goes on (G14)', { timeout: 60_000 }, async () => {
+test('a request that is none is refused, and the run goes on (G14)', async () => {
   const one = record(JSON.stringify({ toolCallId: 7, kind: ['x'], rawInput: 'x', locations: {} }))
   drive(one, {}, [{ '*': 'ask' }]).catch(() => {})
-  await waitFor(() => given().includes('7'), { what: 'an answer', timeoutMs: 30_000 })
+  await waitFor(() => given().includes('7'), { what: 'an answer' })
   expect([agent.given().at(-1), one.asks]).toEqual([expect.stringContaining('error'), []])
 })
 
-test('a worker that has lost the claim answers nothing (G4)', { timeout: 60_000 }, async () => {
+test('a worker that has lost the claim answers nothing (G4)', async () => {
   const one = record(PUSH)
   drive(one, {}, ASK).catch(() => {})
   const ask = await asked(one)
@@ -117,7 +117,7 @@ test('a worker that has lost the claim answers nothing (G4)', { timeout: 60_000 
   expect(await ask.answer({ choices: ['allow'] })).toBe('answered')
 })
 
-test('an adopter hears what the agent waits for, under the same name, and not what it was answered (G7)', { timeout: 60_000 }, async () => {
+test('an adopter hears what the agent waits for, under the same name, and not what it was answered (G7)', async () => {
   const one = record(PUSH)
   drive(one, {}, ASK).catch(() => {})
   const ask = await asked(one)
@@ -137,40 +137,40 @@ test('an adopter hears what the agent waits for, under the same name, and not wh
   expect(given().filter((id) => id === '7')).toEqual(['7'])
 })
 
-test('who waits for an answer has not stalled, and is told of again', { timeout: 60_000 }, async () => {
+test('who waits for an answer has not stalled, and is told of again', async () => {
   const one = record(PUSH)
   let told = 0
   const run = { ...one.run, onAsks: (asks: readonly AgentAsk[]) => one.run.onAsks(asks).then(() => void (told += 1)) }
   const outcome = drive({ ...one, run }, {}, ASK, 1_500)
   outcome.catch(() => {})
-  await waitFor(() => told > 1, { what: 'what waits to be told again', timeoutMs: 30_000 })
+  await waitFor(() => told > 1, { what: 'what waits to be told again' })
   expect(await (await asked(one)).answer({ choices: ['allow'] })).toBe('answered')
   expect(await outcome).toMatchObject({ kind: 'failed', failure: { code: 'stalled' }, result: { output: 'asked heard yes ' } }) // the answer is there, and then nothing comes
 })
 
-test('a claim that is lost when the worker hears of a question ends the run (G4)', { timeout: 60_000 }, async () => {
+test('a claim that is lost when the worker hears of a question ends the run (G4)', async () => {
   const one = record(PUSH)
   await expect(drive({ ...one, run: { ...one.run, onAsks: () => Promise.reject(new Error('another worker owns it')) } }, {}, ASK)).rejects.toThrow('another worker owns it')
 })
 
-test('a profile may let its agent do nothing', { timeout: 60_000 }, async () => {
+test('a profile may let its agent do nothing', async () => {
   await go()
   expect(await drive(record('x'), {}, [{ '*': 'deny' }])).toMatchObject({ kind: 'completed', result: { output: 'asked heard no done' } })
 })
 
-test('a worker that has lost the claim gives the agent nothing more (G4)', { timeout: 60_000 }, async () => {
+test('a worker that has lost the claim gives the agent nothing more (G4)', async () => {
   const one = record('x')
   const stale = { ...one, run: { ...one.run, confirmClaim: () => Promise.reject(new Error('another worker owns it')) } }
   await expect(drive(stale)).rejects.toThrow('another worker owns it')
   expect(given()).toEqual([])
 })
 
-test('who does not know what a session was to be told says nothing to it', { timeout: 60_000 }, async () => {
+test('who does not know what a session was to be told says nothing to it', async () => {
   expect(await drive(record('x'), { prompt: undefined })).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost' } })
   expect(given()).toEqual(['"initialize"', '"session/new"'])
 })
 
-test('an agent that lets nobody choose its model is a failure that says so', { timeout: 60_000 }, async () => {
+test('an agent that lets nobody choose its model is a failure that says so', async () => {
   expect(await drive(record('x'), { model: 'a/b' })).toMatchObject({ kind: 'failed', failure: { code: 'provider_rejected', message: expect.stringContaining('lets nobody choose its model') as string } })
 })
 

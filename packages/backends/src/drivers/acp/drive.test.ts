@@ -56,7 +56,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     return driveAcp({ pipe, plan, mirror, run, layers: layersOf(NO_RULES, task), clean: (text) => text, patience: PATIENCE })
   }
 
-  test('completes: words, tools, files and usage are told', { timeout: 90_000 }, async () => {
+  test('completes: words, tools, files and usage are told', async () => {
     const one = record(`${DIRECTIVES.write('notes/a.txt', 'hello')} [[bash cat notes/a.txt]] ${DIRECTIVES.say('all done')}`)
     const outcome = await drive(startAgent(), one)
     expect(outcome).toMatchObject({ kind: 'completed', result: { output: 'all done', files_changed: 1, usage: { cost_micros: 0 } } })
@@ -65,7 +65,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     expect(one.events.filter(({ type }) => type === 'task.tool').map(({ payload }) => payload)).toMatchObject([{ tool: 'edit', status: 'completed' }, { tool: 'execute', status: 'completed', output: 'hello' }])
   })
 
-  test('an adopter, and a connection that breaks, say nothing twice and miss nothing (G5, G7)', { timeout: 120_000 }, async () => {
+  test('an adopter, and a connection that breaks, say nothing twice and miss nothing (G5, G7)', async () => {
     const agent = startAgent()
     const one = record(`${DIRECTIVES.slowly(20)} ${DIRECTIVES.say('the end')}`)
     drive(agent, one).catch(() => {})
@@ -83,7 +83,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     expect(agent.given().map((line) => /"id":"([^"]+)"/.exec(line)?.[1])).toEqual(['initialize', 'session/new', 'session/prompt'])
   })
 
-  test('a connection that breaks before the journal has answered is opened again', { timeout: 90_000 }, async () => {
+  test('a connection that breaks before the journal has answered is opened again', async () => {
     const agent = startAgent()
     const one = record(DIRECTIVES.say('the end'))
     const broken = { write: () => {}, broken: Promise.resolve(), close: () => {} }
@@ -93,7 +93,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     expect(opened).toBe(2)
   })
 
-  test('a killed agent is lost, and its session goes on in another (G7)', { timeout: 120_000 }, async () => {
+  test('a killed agent is lost, and its session goes on in another (G7)', async () => {
     let session = ''
     const agent = startAgent()
     const one = record(`${DIRECTIVES.say('before')} ${DIRECTIVES.workAndHang('work.txt', 'line-1')} ${DIRECTIVES.say('after')}`)
@@ -115,7 +115,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     return one.asks[0] as AgentAsk
   }
 
-  test('asks for what a policy leaves to be asked, and goes on after a yes and a no', { timeout: 120_000 }, async () => {
+  test('asks for what a policy leaves to be asked, and goes on after a yes and a no', async () => {
     const permissions: PermissionPolicy = { edit: 'ask', bash: { '*': 'allow', 'cat *': 'ask', 'rm *': 'deny' } }
     const one = record(`${DIRECTIVES.write('a.txt', 'hello')} [[bash echo x && rm a.txt]] [[bash echo y; cat a.txt]] ${DIRECTIVES.say('the end')}`, { permissions })
     const outcome = drive(startAgent(permissions), one)
@@ -132,7 +132,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
     ])
   })
 
-  test('an agent that says no, that is none, or that ends is a failure that says why', { timeout: 90_000 }, async () => {
+  test('an agent that says no, that is none, or that ends is a failure that says why', async () => {
     expect(await drive(startAgent(), record('[[status 400]]'))).toMatchObject({ kind: 'failed', failure: { code: 'agent_error', message: expect.stringContaining('status 400') as string } })
     const mute = startLocalAgent(['sh', '-c', 'echo "not a message"; echo "no key" >&2; exit 3'], { cwd: root, env: environmentFor([]) })
     expect(await drive(mute, record('x'))).toMatchObject({ kind: 'failed', failure: { code: 'agent_error', message: expect.stringContaining('no key') as string } })

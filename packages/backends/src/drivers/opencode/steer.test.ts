@@ -95,7 +95,7 @@ describe('telling', () => {
 })
 
 describe('the end', () => {
-  test.each([['never shows', takesAndHides], ['answers 503 to', refuses(503)]])('does not wait for ever for a message that the server %s, however often it is told again', { timeout: 20_000 }, async (_, take) => {
+  test.each([['never shows', takesAndHides], ['answers 503 to', refuses(503)]])('does not wait for ever for a message that the server %s, however often it is told again', async (_, take) => {
     const { steering, ending, clock } = world((store) => take(store, () => (clock.now += 11_000)))
     await expect(steering.tell(X)).rejects.toThrow(TaskFailure)
     expect(ending.mayEnd(ending.version())).toBe(false)
