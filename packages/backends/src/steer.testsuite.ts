@@ -111,6 +111,7 @@ export function describeSteer({ under, dialect, recorded, track, dispose, adopts
     expect(await lastWords(one, execution, same, answer)).toBe(answer)
     await under().kill(one.task.id)
     expect(await execution.outcome).toMatchObject({ kind: 'failed' })
+    await goOn(one) // a step that it had begun and not noted is done again
     const note = `You were interrupted; go on. ${dialect.until(GO_AGAIN)}`
     const dead = track(successorOf(one))
     const dying = { ...dead.run, onHandle: (handle: Handle) => dead.run.onHandle(handle).then(dies) }
