@@ -55,9 +55,10 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
   const isPlaces = BLAMES_PLACE.has(failure.code)
   const isCounted = !isPlaces || !deps.place.isOnTrial(task.mode)
   if (isPlaces) run.blamePlace(failure)
-  const { cancel: asked } = await deps.ledger.requests(claim)
+  // The deadline moves with the time that the task waits for a person.
+  const { cancel: asked, deadlineAt } = await deps.ledger.requests(claim)
   if (asked !== undefined) return endRun(run, { state: 'cancelled', payload: { by: asked.by, ...optional('reason', asked.reason), ...optional('result', result) } }, work)
-  const next = afterFailure({ failure, task, isCounted, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
+  const next = afterFailure({ failure, task: { ...task, deadline_at: deadlineAt }, isCounted, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
   if (next.kind === 'end') return endRun(run, { state: 'failed', payload: { failure, ...optional('result', result) } }, work)
   run.letGo()
   const hasSettled = await settle(work)

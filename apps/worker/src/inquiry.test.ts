@@ -139,6 +139,16 @@ test('G9: a question that comes when little time is left waits as any other: not
   expect(await outputOf(task)).toMatch(/The answer \(from op\): b/)
 })
 
+test('what fails after a wait is tried again: the time in which nobody answered does not count', async () => {
+  await stack.worker({ inputs: RULES, backends: [createShellBackend('docker', stack.root, { capabilities: { ask: true } })] })
+  const task = await stack.submit(`if mkdir ${stack.root}/tried; then ${QUESTION}; exit 75; else echo again; fi`, { timeout_ms: 5_000 })
+  const input = await untilAsked(task)
+  const { waiting_at = Infinity } = await stack.until(task.id, 'input_required')
+  await waitFor(async () => Number((await stack.redis.time())[0]) * 1_000 > waiting_at + 6_000, { what: 'more than its time limit to pass' })
+  await answer(task, input, ['a'])
+  expect(await stack.untilOver(task.id)).toMatchObject({ state: 'completed', attempt: 2 })
+})
+
 test('G3: a waiting task is cancelled at once, with its agent', async () => {
   await worker()
   const task = await stack.submit(QUESTION)
