@@ -122,6 +122,10 @@ async function leave(run: Run, { mayLive, mustEnd, mark }: Leaving): Promise<boo
   if (mayBeAlive && backend.capabilities.adopt && (await mayLive())) return false
   // First the word, then the deed: whoever finds the handle after a death in between ends what is left before it goes on.
   await deps.ledger.saveHandle(claim, { ...handle, ...mark, checkpoint: true })
+  if (isOtherEngine(handle, deps)) {
+    run.log.warn({ engineId: handle.engine_id }, 'the execution is on an engine that is out of reach; it is not ended here')
+    return false
+  }
   const { confirmClaim } = run.context
   const keeps = backend.capabilities.resume
   const end = () => (keeps ? quietly(run, backend.checkpoint(handle, { log: run.log, confirmClaim })) : clear(run, confirmClaim))
