@@ -41,6 +41,8 @@ export async function beginExecution(run: Run, isTakeover: boolean): Promise<Exe
   if (!isTakeover) return start(run)
   if (run.handle === undefined || handle === undefined) {
     await sayResumed(run, 'its last worker was lost before anything was started')
+    // Unless that was about to give back an attempt that had failed: what its agent was told waits again.
+    if (handle !== undefined) await forgetSession(run)
     return start(run)
   }
   const found = await takeUp(run, handle)
@@ -164,6 +166,11 @@ async function sayResumed({ deps, task, claim, log }: Run, detail: string): Prom
 /** In its workspace and the same attempt, but with a fresh session. */
 async function startAgain(run: Run, handle: Handle): Promise<void> {
   await sayResumed(run, `${lossOf(handle, false, undefined)}; started again in its workspace`)
+  await forgetSession(run)
+}
+
+/** A fresh session has heard nothing. */
+async function forgetSession(run: Run): Promise<void> {
   await run.deps.ledger.retell(run.claim)
   await lookAgain(run)
 }

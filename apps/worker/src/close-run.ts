@@ -55,9 +55,10 @@ export async function failRun(run: Run, thrown: { failure: Failure; result?: Tas
   const isPlaces = BLAMES_PLACE.has(failure.code)
   const isCounted = !isPlaces || !deps.place.isOnTrial(task.mode)
   if (isPlaces) run.blamePlace(failure)
-  const { cancel: asked } = await deps.ledger.requests(claim)
+  // The deadline moves with the time that the task waits for a person.
+  const { cancel: asked, deadlineAt } = await deps.ledger.requests(claim)
   if (asked !== undefined) return endRun(run, { state: 'cancelled', payload: { by: asked.by, ...optional('reason', asked.reason), ...optional('result', result) } }, work)
-  const next = afterFailure({ failure, task, isCounted, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
+  const next = afterFailure({ failure, task: { ...task, deadline_at: deadlineAt }, isCounted, now: deps.clock.now(), retryDelayMs: deps.retryDelayMs, chance: deps.chance() })
   if (next.kind === 'end') return endRun(run, { state: 'failed', payload: { failure, ...optional('result', result) } }, work)
   run.letGo()
   const hasSettled = await settle(work)
@@ -121,6 +122,10 @@ async function leave(run: Run, { mayLive, mustEnd, mark }: Leaving): Promise<boo
   if (mayBeAlive && backend.capabilities.adopt && (await mayLive())) return false
   // First the word, then the deed: whoever finds the handle after a death in between ends what is left before it goes on.
   await deps.ledger.saveHandle(claim, { ...handle, ...mark, checkpoint: true })
+  if (isOtherEngine(handle, deps)) {
+    run.log.warn({ engineId: handle.engine_id }, 'the execution is on an engine that is out of reach; it is not ended here')
+    return false
+  }
   const { confirmClaim } = run.context
   const keeps = backend.capabilities.resume
   const end = () => (keeps ? quietly(run, backend.checkpoint(handle, { log: run.log, confirmClaim })) : clear(run, confirmClaim))

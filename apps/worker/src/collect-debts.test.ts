@@ -74,6 +74,14 @@ test('G10: of two engines on one storage only the one that holds the execution p
   await waitFor(() => !isAlive(pid), { what: 'the process to be gone' })
 })
 
+test('a debt at a place that nobody has reached for longer than anything runs is given up: it would stand before all others for ever', async () => {
+  const { task, pid } = await leftBehind()
+  const after = (hours: number) => collect({ reaches: () => false, clock: { now: () => Date.now() + hours * 60 * 60_000, measure: () => Promise.resolve() } })
+  expect(await after(24)).toEqual([])
+  expect(await after(26)).toEqual([task.id])
+  process.kill(-pid, 'SIGKILL')
+})
+
 test('a place that is gone is asked less and less often, and complained about once', async () => {
   const { task } = await leftBehind()
   let [now, asked, complaints] = [Date.now() + 60_000, 0, 0]

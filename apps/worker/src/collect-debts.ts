@@ -1,4 +1,4 @@
-import { type Backend, type Handle, isOver, type Log, type Mode, type TaskId, toFailure } from '@longshore/contracts'
+import { type Backend, type Handle, isOver, type Log, MAX_TIMEOUT_MS, type Mode, type TaskId, toFailure } from '@longshore/contracts'
 import type { Ledger } from '@longshore/ledger'
 
 import type { RedisClock } from './redis-clock.ts'
@@ -21,6 +21,9 @@ const DISPOSE_MS = 60_000
 /** A place that is gone for long is asked less and less often, and complained about once per reason. */
 const FIRST_PAUSE_MS = 5_000
 const LONGEST_PAUSE_MS = 10 * 60_000
+
+/** No execution outlives the longest deadline by more: its own watchdog ends it. What lies at a place that comes back later is swept. */
+const FORGOTTEN_MS = MAX_TIMEOUT_MS + 60 * 60_000
 
 interface Trouble { reason: string; pauseMs: number; nextAt: number }
 
@@ -49,8 +52,13 @@ async function pay({ ledger, backendOf, reaches, clock, log }: CollectDebtsOptio
     const task = await ledger.get(taskId)
     if (task?.handle === undefined) return true
     const backend = backendOf(task.mode)
-    if (!isOver(task.state) || backend === undefined || !reaches(task.handle)) return false
-    if (clock.now() - (task.ended_at ?? 0) < OWNER_FIRST_MS) return false
+    if (!isOver(task.state) || backend === undefined) return false
+    const sinceMs = clock.now() - (task.ended_at ?? 0)
+    if (!reaches(task.handle)) {
+      if (sinceMs > FORGOTTEN_MS) log.warn({ task_id: taskId, engineId: task.handle.engine_id }, 'what a task that ended may have left is at a place that no worker has reached for a day; it is not looked for any more')
+      return sinceMs > FORGOTTEN_MS
+    }
+    if (sinceMs < OWNER_FIRST_MS) return false
     // A task that is over has no owner, so there is no claim to ask for.
     const run = { log: log.child({ task_id: taskId }), confirmClaim: () => Promise.resolve() }
     await within(DISPOSE_MS, backend.dispose(task.handle, run), 'cleaning up')

@@ -203,6 +203,18 @@ describe('messages', () => {
     expect(await stack.types(task.id)).toContain('task.adopted')
   })
 
+  test('are told again where the worker died before it gave back the attempt whose agent had them', async () => {
+    const task = await stack.submit(LISTENER)
+    const claim = { taskId: task.id, claim: 1 }
+    await stack.ledger.take({ task_id: task.id, n: 1 }, 'dead')
+    await stack.ledger.post(task.id, mail('m1', 'end now'))
+    await stack.ledger.delivered(claim, 'm1')
+    await stack.ledger.saveHandle(claim, { v: 1, mode: 'docker', data: { dir: `${stack.root}/gone` }, discard: true })
+    await worker()
+    await stack.until(task.id, 'completed')
+    expect(await deliveries(task)).toEqual(['m1', 'm1'])
+  })
+
   test('that an agent cannot be told are named in its result', async () => {
     await worker({ capabilities: { steer: false } })
     const posted = join(stack.root, 'posted')

@@ -3,9 +3,10 @@ import { readFile, writeFile } from 'node:fs/promises'
 import { join } from 'node:path'
 import { afterEach, beforeEach, describe, expect, test } from 'vitest'
 
-import type { Task } from '@longshore/contracts'
+import { SILENT, type Task } from '@longshore/contracts'
 import { createDrainRequests, createHeartbeats } from '@longshore/queue'
 
+import { createDrain } from './drain.ts'
 import { startStack, type TestStack } from './testing/stack.ts'
 
 let stack: TestStack
@@ -82,6 +83,20 @@ test('G12: a worker that is asked to drain hands over and takes nothing, until t
   expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, worker: 'asked' })
   expect(worker.status()).toMatchObject({ draining: false })
 })
+
+test('G12: what ran before a drain that was taken back in its grace is handed over when the worker ends', async () => {
+  const isTold = Promise.withResolvers<void>()
+  let running = 1
+  const drain = createDrain({ consumer: { running: () => running, idle: () => isTold.promise }, onChange: () => undefined, announce: () => Promise.resolve(), graceMs: 50, log: SILENT })
+  drain.handover().addEventListener('abort', () => {
+    running = 0
+    isTold.resolve()
+  })
+  drain.want(true)
+  drain.want(false)
+  await drain.finish()
+  expect(running).toBe(0)
+}, 10_000)
 
 test('G12: a worker whose Redis hangs ends all the same, and leaves its task as it is', async () => {
   const redis = await startRedis()

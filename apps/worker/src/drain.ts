@@ -68,7 +68,8 @@ export function createDrain(options: DrainOptions): Drain {
   const undo = () => {
     current?.undo.abort()
     current = undefined
-    handover = new AbortController()
+    // What runs since before the wish listens to the one that it began with.
+    if (handover.signal.aborted) handover = new AbortController()
     announcedAt = Infinity
     log.info({}, 'takes tasks again')
     onChange()

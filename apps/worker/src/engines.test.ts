@@ -67,6 +67,18 @@ describe('G7: with several engines', () => {
     expect(retrying?.payload).toMatchObject({ attempt: 1, failure: { code: 'backend_lost', message: 'the work of attempt 1 stayed on the storage elsewhere, which this worker does not have' } })
   })
 
+  test('a pause is carried out where nobody reaches its engine, and is not held against the engine that its next owner has', async () => {
+    const task = await leftOn({ engine_id: 'gone', storage_id: 's' })
+    await stack.ledger.pause(task.id, 'op')
+    const shell = createShellBackend('docker', stack.root, { engineId: 'two', storageId: 's' })
+    const worker = await stack.worker({ engineId: 'two', storageId: 's', backends: [{ ...shell, checkpoint: () => Promise.reject(new Error('it lives on another host')) }] })
+    expect(await stack.until(task.id, 'paused')).toMatchObject({ attempt: 1, handle: { engine_id: 'gone', checkpoint: true, paused: true } })
+    expect(worker.status().modes).toMatchObject([{ ok: true }])
+    await stack.ledger.resume(task.id, 'op')
+    expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, handle: { engine_id: 'two' } })
+    expect(await outputOf(task.id)).toContain('Your task was paused')
+  })
+
   test('with no attempt left that is its end', async () => {
     const task = await leftOn({ engine_id: 'gone', storage_id: 'elsewhere' }, { max_attempts: 1 })
     await stack.worker({ engineId: 'two', storageId: 's' })

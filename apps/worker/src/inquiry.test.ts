@@ -128,6 +128,27 @@ test('G9: waiting costs no time, and the limit holds for the rest', async () => 
   expect(await stack.untilOver(task.id)).toMatchObject({ state: 'timeout', limit: 'timeout_ms' })
 })
 
+test('G9: a question that comes when little time is left waits as any other: nothing is begun again before there is an answer', async () => {
+  await worker()
+  const task = await stack.submit(`if [ -e notes ]; then cat notes; else ${QUESTION}; fi`, { timeout_ms: 5_000 })
+  const input = await untilAsked(task)
+  // The watchdog of its execution would end it long before the grace is over.
+  await waitFor(async () => (await stack.get(task.id)).worker === undefined, { what: 'the slot to be free', timeoutMs: 15_000 })
+  expect(await stack.get(task.id)).toMatchObject({ state: 'input_required', handle: { checkpoint: true } })
+  await answer(task, input, ['b'])
+  expect(await outputOf(task)).toMatch(/The answer \(from op\): b/)
+})
+
+test('what fails after a wait is tried again: the time in which nobody answered does not count', async () => {
+  await stack.worker({ inputs: RULES, backends: [createShellBackend('docker', stack.root, { capabilities: { ask: true } })] })
+  const task = await stack.submit(`if mkdir ${stack.root}/tried; then ${QUESTION}; exit 75; else echo again; fi`, { timeout_ms: 5_000 })
+  const input = await untilAsked(task)
+  const { waiting_at = Infinity } = await stack.until(task.id, 'input_required')
+  await waitFor(async () => Number((await stack.redis.time())[0]) * 1_000 > waiting_at + 6_000, { what: 'more than its time limit to pass' })
+  await answer(task, input, ['a'])
+  expect(await stack.untilOver(task.id)).toMatchObject({ state: 'completed', attempt: 2 })
+})
+
 test('G3: a waiting task is cancelled at once, with its agent', async () => {
   await worker()
   const task = await stack.submit(QUESTION)

@@ -65,7 +65,7 @@ export function watchRun(run: Run): RunWatch {
     if (cancel !== undefined) stopWith({ kind: 'cancel', request: cancel })
     else if (pause !== undefined) stopWith({ kind: 'pause' })
     else if (over !== undefined) stopWith({ kind: 'budget', message: over })
-    else if (waitingAt !== undefined && deps.clock.now() - waitingAt > deps.inputs.graceMs && mayLeave(run)) stopWith({ kind: 'wait' })
+    else if (waitingAt !== undefined && waitsLong(run, waitingAt) && mayLeave(run)) stopWith({ kind: 'wait' })
     else {
       // Not waited for: an agent's server may be slow to answer, and a cancel must not be.
       if (messages > 0) void run.mailbox.deliver()
@@ -84,6 +84,12 @@ export function watchRun(run: Run): RunWatch {
     void watchSize(run, closing.signal, (message) => stopWith({ kind: 'workspace', message }))
   }
   return { stopped: promise, close: () => closing.abort(CLOSED) }
+}
+
+/** For longer than the grace, or than the execution lasts: its own watchdog has the deadline of its start, and what it ends now would only begin to run out of time again. */
+function waitsLong({ deps, task }: Run, since: number): boolean {
+  const now = deps.clock.now()
+  return now - since > deps.inputs.graceMs || now > (task.deadline_at ?? Infinity)
 }
 
 /** Whether stopping where it stands loses nothing. */

@@ -1,6 +1,6 @@
 import { randomBytes } from 'node:crypto'
 
-import { sharedRedisUrl } from '@longshore/testkit'
+import { sharedRedisUrl, startBlackHole, waitFor } from '@longshore/testkit'
 import { Redis } from 'ioredis'
 import { afterAll, expect, test, vi } from 'vitest'
 
@@ -19,4 +19,26 @@ test('who could not subscribe leaves nobody behind: the next one to listen is ru
   expect(subscribe).toHaveBeenCalledTimes(2)
   expect(await ringer.publish(keysOf(deployment).bell('fleet'), '1')).toBe(1)
   await bell.close()
+})
+
+test('a connection that hangs keeps nobody waiting, and rings when it answers again', async () => {
+  const deployment = `b-${randomBytes(5).toString('hex')}`
+  const hole = await startBlackHole(Number(new URL(sharedRedisUrl()).port))
+  const redis = new Redis(hole.port)
+  try {
+    await redis.ping()
+    hole.open()
+    const doorbell = createDoorbell(redis, deployment)
+    const bell = await doorbell.listen('fleet')
+    await bell.next(10)
+    await (await doorbell.listen('another')).close()
+    hole.close()
+    await waitFor(async () => (await ringer.publish(keysOf(deployment).bell('fleet'), '1')) === 1, { what: 'somebody to listen' })
+    const since = performance.now()
+    await bell.next(20_000)
+    expect(performance.now() - since).toBeLessThan(10_000)
+  } finally {
+    redis.disconnect()
+    await hole.stop()
+  }
 })

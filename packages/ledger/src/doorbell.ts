@@ -1,3 +1,5 @@
+import { setTimeout as sleep } from 'node:timers/promises'
+
 import type { Redis } from 'ioredis'
 
 import { keysOf } from './keys.ts'
@@ -18,6 +20,13 @@ export interface Doorbell {
   close(): void
 }
 
+/** A connection of its own can hang for minutes while the log can be read, as one that was idle for long and was forgotten on the way: nobody waits for it. */
+const HANGING_MS = 1_000
+
+function unlessItHangs(call: Promise<unknown>): Promise<unknown> {
+  return Promise.race([call, sleep(HANGING_MS, undefined, { ref: false })])
+}
+
 /** @param redis a `background` connection that only this doorbell uses: it becomes a subscriber. */
 export function createDoorbell(redis: Redis, deployment: string): Doorbell {
   const keys = keysOf(deployment)
@@ -33,12 +42,12 @@ export function createDoorbell(redis: Redis, deployment: string): Doorbell {
         rings.delete(ring)
         if (rings.size > 0 || listeners.get(channel) !== rings) return
         listeners.delete(channel)
-        await redis.unsubscribe(channel)
+        await unlessItHangs(redis.unsubscribe(channel))
       })
       rings.add(ring)
       listeners.set(channel, rings)
       try {
-        if (rings.size === 1) await redis.subscribe(channel)
+        if (rings.size === 1) await unlessItHangs(redis.subscribe(channel))
       } catch (error) {
         // Who is left in the set would be the reason why the next one does not subscribe.
         rings.delete(ring)

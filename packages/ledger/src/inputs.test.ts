@@ -51,6 +51,20 @@ test('G9: a task that waits for a person is asked once, its deadline stands stil
   expect(await payloads(task, 'task.input_answered')).toEqual([{ input_id: ID, answer: 'b', by: 'op' }])
 })
 
+test('G9: a deadline that passes after the answer ends the task also where no worker is left to give it to the agent, and no sooner', async () => {
+  const task = await waiting()
+  const endsAt = (ms: number) => world.redis.hset(world.keys.task(task.id), 'deadline_at', String(Date.now() + ms))
+  expect(await ledger.timeoutUnowned(task.id, task.ticket)).toBe(false)
+  await ledger.answer(task.id, ID, answers(['a']))
+  await endsAt(-1_000)
+  expect((await ledger.liveTickets(undefined, 100)).overdue).toMatchObject([{ task_id: task.id, limit: 'timeout_ms' }])
+  expect(await ledger.timeoutUnowned(task.id, task.ticket)).toBe(false)
+  await endsAt(-60_000)
+  expect(await ledger.timeoutUnowned(task.id, task.ticket)).toBe(true)
+  expect(await world.now(task.id)).toMatchObject({ state: 'timeout', limit: 'timeout_ms' })
+  expect(await world.redis.exists(world.keys.inputs(task.id))).toBe(0)
+})
+
 test('the first answer counts: the same again is harmless, another one, a late one and one for another task are refused', async () => {
   const [task, other] = [await waiting(), await waiting({ input_id: OTHER })]
   await ledger.answer(task.id, ID, answers(['a']))

@@ -126,3 +126,22 @@ test('one that is resumed while it waits for its turn brings no ticket, and gets
   await ledger.cancel(one.id, 'op')
   expect((await ledger.pendingTickets(10)).map(({ ticket: { task_id, n }, due_at }) => [task_id, n, due_at < 1e15])).toEqual([[two.id, 2, true]])
 })
+
+test('what may be left on an engine that is gone holds up nobody for longer than its own watchdog lets it run', async () => {
+  const { ledger, submitted, taken, redis, keys } = open()
+  const [one, two] = [await submitted({ ...named, timeout_ms: 600_000 }), await submitted(named)]
+  const running = await taken(one, 'w')
+  await ledger.saveHandle(claimOf(running), { ...aHandle, storage_id: 'storage-1' })
+  await ledger.end(claimOf(running), completed)
+  await ledger.saveKept(one.id, { bytes: 1, edition: 'e' })
+  const isDue = async () => (await ledger.pendingTickets(10)).some(({ ticket: { task_id }, due_at }) => task_id === two.id && due_at < 1e15)
+  const owedFor = async (ms: number) => {
+    await redis.zadd(keys.debts, String(Date.now() - ms), one.id)
+    await ledger.reissue(two.id, two.ticket)
+  }
+  await owedFor(600_000)
+  expect(await isDue()).toBe(false)
+  await owedFor(700_000)
+  expect(await isDue()).toBe(true)
+  expect(await ledger.debts(10)).toEqual([one.id])
+})

@@ -72,12 +72,19 @@ local function isBeingKept(id)
   if not since then return false end
   return now() < since + 10000 or redis.call('EXISTS', P .. 'lease:keep:' .. id) == 1
 end
+-- an execution's own watchdog ends it a little after its time is over: what a place that is gone may have left holds nobody up for longer
+local function isLeft(id)
+  local since = redis.call('ZSCORE', P .. 'debts', id)
+  if not since then return false end
+  local b = redis.call('HGET', taskKey(id), 'brief')
+  return now() < since + (b and cjson.decode(b).timeout_ms or 0) + 60000
+end
 local function firstIn(line, own)
   while true do
     local id = redis.call('LINDEX', line, 0)
     if not id or id == own then return id end
     local state = redis.call('HGET', taskKey(id), 'state')
-    if state and not over(state) or redis.call('ZSCORE', P .. 'debts', id) or isBeingKept(id) then return id end
+    if state and not over(state) or isLeft(id) or isBeingKept(id) then return id end
     redis.call('LPOP', line)
   end
 end

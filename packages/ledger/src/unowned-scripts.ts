@@ -112,9 +112,9 @@ if t.state == 'paused' then
   if last == 'cancel' then return finish(t, 'cancelled', '{"by":"policy","reason":"it was paused for longer than paused_ttl_ms"}', eventId, {}) and 1 or 0 end
   return finish(t, 'timeout', '{"limit":"paused_ttl_ms","limit_ms":' .. int(ttl) .. '}', eventId, { 'limit', 'paused_ttl_ms' }) and 1 or 0
 end
-if t.state ~= 'queued' and t.state ~= 'running' then return 0 end
+if over(t.state) or t.state == 'input_required' and not t.deadline_at then return 0 end
 if not t.deadline_at then return expire(t, at, eventId) and 1 or 0 end
-if at < t.deadline_at + (t.state == 'running' and tonumber(grace) or 0) then return 0 end
+if at < t.deadline_at + (t.state == 'queued' and 0 or tonumber(grace)) then return 0 end
 local payload = '{"limit":"timeout_ms","limit_ms":' .. int(brief(t).timeout_ms) .. '}'
 return finish(t, 'timeout', payload, eventId, { 'limit', 'timeout_ms' }) and 1 or 0
 `)

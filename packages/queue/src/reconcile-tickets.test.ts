@@ -125,3 +125,14 @@ test('G9: a task whose time in the queue is over is ended, and the log says by w
   await waitFor(() => said.length === 1, { what: 'the end' })
   expect(said[0]?.fields).toMatchObject({ task_id: ticket.task_id, limit: 'queue_ttl_ms' })
 })
+
+test('a task of very many tickets ends when its ticket is lost, not while that is still to come', async () => {
+  const [coming, lost] = [aTicket({ n: 1_000 }), aTicket({ n: 1_000 })]
+  const failed: string[] = []
+  const { looks } = reconcile([coming, lost], {
+    reissue: async (taskId, n) => (taskId === lost.task_id ? { ...lost, n: n + 1 } : undefined),
+    failUnowned: async (task_id, n) => void failed.push(ticketId({ task_id, n })),
+  })
+  await waitFor(() => looks() >= 5, { what: 'some rounds' })
+  expect(new Set(failed)).toEqual(new Set([ticketId({ ...lost, n: 1_001 })]))
+})

@@ -97,12 +97,13 @@ async function freeStranded({ ledger, log, onReissued }: ReconcileOptions, ticke
 }
 
 async function replace({ ledger, log, onReissued }: ReconcileOptions, { task_id, n }: Pick<Ticket, 'task_id' | 'n'>): Promise<void> {
-  if (n >= MAX_TICKETS) {
-    await ledger.failUnowned(task_id, n, { code: 'ticket_lost', message: `the queue lost ${n} tickets of this task; nothing can run it` })
-    return
-  }
+  // One that is still to come is not lost, whatever its number: the ledger knows.
   const next = await ledger.reissue(task_id, n)
   if (next === undefined) return
+  if (next.n > MAX_TICKETS) {
+    await ledger.failUnowned(task_id, next.n, { code: 'ticket_lost', message: `the queue lost ${n} tickets of this task; nothing can run it` })
+    return
+  }
   log.warn({ task_id, ticket: n, next: next.n }, 'the queue lost a ticket; the task gets its next one')
   onReissued?.()
 }

@@ -8,8 +8,10 @@ import { type KeptTask, openKept, openSharedDirectory } from '@longshore/blobs'
 import { type BlobStore, SILENT, type Task, type TaskId, taskIdFrom } from '@longshore/contracts'
 import { startRedis, type RedisServer, waitFor } from '@longshore/testkit'
 
+import { markFileOf } from '../ledger-mark.ts'
 import { startStack, type TestStack } from '../testing/stack.ts'
 import { keepTask } from './keep-task.ts'
+import { createWorkspaceRemover } from './remove-workspaces.ts'
 
 let server: RedisServer
 let stack: TestStack
@@ -194,6 +196,22 @@ describe('what a task leaves', () => {
     await stack.ledger.strikeDebt(id)
     await stack.worker({ keeping: KEEPING })
     expect((await (await kept(id)).list({ path: '/', limit: 1, cursor: undefined })).files).toEqual([])
+  })
+
+  test('one that ended between two attempts, before it said a word, is kept where its workspace is found', async () => {
+    const { id, ticket } = await stack.submit('x')
+    await stack.ledger.take({ task_id: id, n: ticket }, 'w')
+    await stack.ledger.saveHandle({ taskId: id, claim: 1 }, { v: 1, mode: 'docker', storage_id: storage.id, data: {} })
+    const workspace = workspaceOf(storage, id)
+    await prepareWorkspace(workspace)
+    await stack.ledger.requeue({ taskId: id, claim: 1 }, { reason: 'retry', failure: { code: 'image_pull', message: 'm' }, delayMs: 60_000 })
+    await stack.ledger.cancel(id, 'op')
+    expect(await stack.ledger.keeps(0, 10)).toEqual([])
+    await createWorkspaceRemover({
+      ledger: stack.ledger, storage, retentionMs: 0, namedRetentionMs: 0, isDryRun: false, markFile: join(storage.root, markFileOf(stack.deployment)), name: 'w', now: Date.now, onRemoved: () => undefined, log: SILENT,
+    })(AbortSignal.timeout(20_000))
+    await stack.worker({ keeping: KEEPING })
+    expect((await untilKept(id)).bytes).toBeGreaterThan(0)
   })
 
   test('any number of tasks on a storage that is gone does not stand before those of this one', async () => {

@@ -1,3 +1,6 @@
+import { lstat } from 'node:fs/promises'
+
+import { type Storage, workspaceOf } from '@longshore/backends'
 import { isOver, type Task, type TaskId } from '@longshore/contracts'
 import type { Ledger } from '@longshore/ledger'
 
@@ -66,7 +69,7 @@ async function keepOne(options: KeeperOptions, id: TaskId, hasDebt: boolean, sig
     await ledger.saveKept(id, undefined)
     return 'later'
   }
-  if (storageOf(task) !== storage.id) return 'elsewhere'
+  if ((await storageOf(task, storage)) !== storage.id) return 'elsewhere'
   if (!isOver(task.state) || (hasDebt && clock.now() - (task.ended_at ?? 0) < DEBT_FIRST_MS)) return 'later'
   const what = `keep:${id}`
   if (!(await ledger.lease(what, name, LEASE_MS))) return 'later'
@@ -87,7 +90,8 @@ async function keepOne(options: KeeperOptions, id: TaskId, hasDebt: boolean, sig
   }
 }
 
-/** Where its workspace is: where it ran last. */
-function storageOf({ handle, output_parts: parts }: Task): string | undefined {
-  return handle?.storage_id ?? parts?.at(-1)?.storage_id
+/** Where its workspace is: where it ran last. Of what ended between two attempts without a word nothing says that; then it is where it is found. */
+async function storageOf({ id, handle, output_parts: parts }: Task, storage: Storage): Promise<string | undefined> {
+  const named = handle?.storage_id ?? parts?.at(-1)?.storage_id
+  return named ?? lstat(workspaceOf(storage, id).directory).then(() => storage.id, () => undefined)
 }

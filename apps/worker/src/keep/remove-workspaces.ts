@@ -64,8 +64,9 @@ export function createWorkspaceRemover(options: RemoveWorkspacesOptions): (signa
   }
 }
 
+/** One that ended between two attempts without a word names no storage: it is where it was found. */
 function isOverHere(task: Task | undefined, storage: Storage): task is Task {
-  return task !== undefined && isOver(task.state) && (task.handle?.storage_id ?? task.output_parts?.at(-1)?.storage_id) === storage.id
+  return task !== undefined && isOver(task.state) && (task.handle?.storage_id ?? task.output_parts?.at(-1)?.storage_id ?? storage.id) === storage.id
 }
 
 function isDue({ ended_at: endedAt = Infinity }: Task, { retentionMs, now }: RemoveWorkspacesOptions): boolean {
