@@ -1,0 +1,32 @@
+import { expect, test } from 'vitest'
+import { record, type Recorded, successorOf, textOf } from '../../fixtures/record.ts'
+import { redactor } from '../../text.ts'
+import type { FileWatch } from '../../workspace/file-watch.ts'
+import { type AcpMirror, createAcpMirror, parseAcpPosition, positionFor } from './mirror.ts'
+
+const NO_FILES: FileWatch = { hint: () => {}, dueInMs: () => undefined, scan: (tree) => Promise.resolve({ events: [], tree }), count: () => Promise.resolve(0) }
+const clean = redactor(['sk-a-long-secret'])
+
+const words = (text: string): object => ({ jsonrpc: '2.0', method: 'session/update', params: { sessionId: 's', update: { sessionUpdate: 'agent_message_chunk', content: { type: 'text', text } } } })
+const mirrorFor = ({ task, run }: Recorded): AcpMirror =>
+  createAcpMirror({ baseline: 't', isResumed: false, run, files: NO_FILES, clean, position: positionFor('one', parseAcpPosition(task.position), 't', true) })
+async function hear(mirror: AcpMirror, pieces: readonly string[]): Promise<void> {
+  for (const [i, piece] of pieces.entries()) {
+    mirror.take(words(piece), i + 1)
+    await mirror.flush()
+  }
+}
+
+test('G14, G5: a secret that an agent says in several messages is in no event, nor in all together, whenever its worker dies', async () => {
+  const pieces = ['the key ', 'is sk', '-a-', 'long', '-secret', ', or s', 'o it seems']
+  for (let heard = 0; heard <= pieces.length; heard += 1) {
+    const one = record('x')
+    await hear(mirrorFor(one), pieces.slice(0, heard))
+    const next = successorOf(one)
+    const mirror = mirrorFor(next)
+    await hear(mirror, pieces)
+    await mirror.end({})
+    expect(textOf([...one.events, ...next.events])).toBe('the key is [redacted], or so it seems')
+    expect((await mirror.result()).output).toBe('the key is [redacted], or so it seems')
+  }
+})
