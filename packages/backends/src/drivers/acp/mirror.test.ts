@@ -30,3 +30,13 @@ test('G14, G5: a secret that an agent says in several messages is in no event, n
     expect((await mirror.result()).output).toBe('the key is [redacted], or so it seems')
   }
 })
+
+test('what a turn used is told once, also when its worker dies before the end is written down', async () => {
+  const [one, answer] = [record('x'), { usage: { inputTokens: 7, outputTokens: 3 } }]
+  await mirrorFor(one).end(answer)
+  const next = successorOf(one)
+  const mirror = mirrorFor(next)
+  await mirror.end(answer)
+  expect([...one.events, ...next.events]).toMatchObject([{ type: 'task.usage', payload: { input_tokens: 7 } }])
+  expect(await mirror.result()).toMatchObject({ usage: { input_tokens: 7, output_tokens: 3 } })
+})

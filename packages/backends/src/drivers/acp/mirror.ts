@@ -95,8 +95,13 @@ export function createAcpMirror({ isResumed, baseline, files, run, clean, ...sta
     },
     isToolRunning: updates.isToolOpen,
     end: (answer) => inTurn(async () => {
-      const usage = usageOf(updates.isUsageTold() ? undefined : answer, Math.max(0, updates.cost() - position.cost))
-      await write(usage === undefined ? [] : [{ type: 'task.usage', payload: usage }], { cost: Math.max(position.cost, updates.cost()), over: true })
+      const said = updates.isUsageTold() ? undefined : answer
+      // Who told it may have died before the end was written down.
+      const isTold = position.over === true
+      const usage = usageOf(said, Math.max(0, updates.cost() - (isTold && !isResumed ? 0 : position.cost)))
+      const events: ExecutionEvent[] = usage === undefined ? [] : [{ type: 'task.usage', payload: usage }]
+      await write(isTold ? [] : events, { cost: Math.max(position.cost, updates.cost()), over: true })
+      if (isTold) journal.add(events)
       await scan()
     }),
     cutOff: () => inTurn(async () => {
