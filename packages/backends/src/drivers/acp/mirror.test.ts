@@ -2,7 +2,9 @@ import { expect, test } from 'vitest'
 import { record, type Recorded, successorOf, textOf } from '../../fixtures/record.ts'
 import { redactor } from '../../text.ts'
 import type { FileWatch } from '../../workspace/file-watch.ts'
+import { createLines } from './lines.ts'
 import { type AcpMirror, createAcpMirror, parseAcpPosition, positionFor } from './mirror.ts'
+import { createReader } from './read.ts'
 
 const NO_FILES: FileWatch = { hint: () => {}, dueInMs: () => undefined, scan: (tree) => Promise.resolve({ events: [], tree }), count: () => Promise.resolve(0) }
 const clean = redactor(['sk-a-long-secret'])
@@ -39,4 +41,13 @@ test('what a turn used is told once, also when its worker dies before the end is
   await mirror.end(answer)
   expect([...one.events, ...next.events]).toMatchObject([{ type: 'task.usage', payload: { input_tokens: 7 } }])
   expect(await mirror.result()).toMatchObject({ usage: { input_tokens: 7, output_tokens: 3 } })
+})
+
+test('a message that is too long to be read is not left out without a word', async () => {
+  const one = record('x')
+  const mirror = mirrorFor(one)
+  const reader = createReader(mirror, false, { noted: () => {}, heard: () => {} })
+  for (const line of createLines().push({ stream: 'stdout', text: `${'x'.repeat(9 * 1024 ** 2)}\n${JSON.stringify(words('on we go'))}\n`, end: 0 })) reader.take(line)
+  await mirror.flush()
+  expect(textOf(one.events)).toMatch(/is left out: it is longer than 8 MiB\.\non we go$/)
 })

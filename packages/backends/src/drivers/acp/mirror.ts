@@ -5,6 +5,7 @@ import { createJournal } from '../../journal.ts'
 import type { Redactor } from '../../text.ts'
 import type { FileWatch } from '../../workspace/file-watch.ts'
 import { textOf } from '../opencode/mirror.ts'
+import { MAX_LINE_CHARACTERS } from './lines.ts'
 import { createUpdates, joined, usageOf } from './updates.ts'
 
 /**
@@ -41,6 +42,8 @@ export interface AcpMirrorOptions {
 export interface AcpMirror {
   /** One message, by its line; those up to the position are only summed up. */
   take(message: unknown, line: number): void
+  /** The same, of one that is too long to be read. */
+  leaveOut(line: number): void
   /** Writes down what was taken, and looks at the files when that is due. Whether there was anything. */
   flush(): Promise<boolean>
   isToolRunning(): boolean
@@ -51,6 +54,8 @@ export interface AcpMirror {
   result(): Promise<TaskResult>
   position(): AcpPosition
 }
+
+const LEFT_OUT = `\n[longshore] A message of the agent, of what it said or of what a tool put out, is left out: it is longer than ${MAX_LINE_CHARACTERS / 1024 ** 2} MiB.\n`
 
 export function createAcpMirror({ isResumed, baseline, files, run, clean, ...start }: AcpMirrorOptions): AcpMirror {
   const journal = createJournal()
@@ -88,6 +93,7 @@ export function createAcpMirror({ isResumed, baseline, files, run, clean, ...sta
   }
   return {
     take: (message, number) => hear(updates.take(message), number),
+    leaveOut: (number) => hear([{ type: 'task.output', payload: { text: LEFT_OUT, stream: 'agent' } }], number),
     flush: async () => {
       const isNews = pending.some((one) => !isOld(one))
       await inTurn(() => write())
