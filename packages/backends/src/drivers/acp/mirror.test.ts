@@ -1,9 +1,12 @@
+import { TaskFailure } from '@longshore/contracts'
 import { expect, test } from 'vitest'
 import { record, type Recorded, successorOf, textOf } from '../../fixtures/record.ts'
 import { redactor } from '../../text.ts'
 import type { FileWatch } from '../../workspace/file-watch.ts'
+import { driveAcp } from './drive.ts'
 import { createLines } from './lines.ts'
 import { type AcpMirror, createAcpMirror, parseAcpPosition, positionFor } from './mirror.ts'
+import type { AgentPipe } from './pipe.ts'
 import { createReader } from './read.ts'
 
 const NO_FILES: FileWatch = { hint: () => {}, dueInMs: () => undefined, scan: (tree) => Promise.resolve({ events: [], tree }), count: () => Promise.resolve(0) }
@@ -50,4 +53,21 @@ test('a message that is too long to be read is not left out without a word', asy
   for (const line of createLines().push({ stream: 'stdout', text: `${'x'.repeat(9 * 1024 ** 2)}\n${JSON.stringify(words('on we go'))}\n`, end: 0 })) reader.take(line)
   await mirror.flush()
   expect(textOf(one.events)).toMatch(/is left out: it is longer than 8 MiB\.\non we go$/)
+})
+
+test('what an agent said before it ended is told, also when that shows first in that it takes no input any more', async () => {
+  const one = record('x')
+  const pipe: AgentPipe = {
+    id: 'one',
+    output: async function* () {
+      await new Promise((resolve) => setTimeout(resolve, 100))
+      yield [{ stream: 'stdout', text: `${JSON.stringify(words('last words'))}\n`, end: 0 }]
+    },
+    input: () => Promise.reject(new TaskFailure('backend_unavailable', 'it is gone')),
+    ending: () => Promise.resolve({ failure: { code: 'agent_error', message: 'exit code 3' }, isAgents: true }),
+  }
+  const plan = { cwd: '/', prompt: 'x', onSession: () => Promise.resolve() }
+  const outcome = await driveAcp({ pipe, plan, mirror: mirrorFor(one), run: one.run, layers: [], clean, patience: { stallMs: 60_000, stallToolMs: 60_000 } })
+  expect(outcome).toMatchObject({ kind: 'failed', failure: { code: 'agent_error', message: 'exit code 3' }, result: { output: 'last words' } })
+  expect(textOf(one.events)).toBe('last words')
 })
