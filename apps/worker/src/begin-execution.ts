@@ -1,6 +1,6 @@
 import { setTimeout as sleep } from 'node:timers/promises'
 
-import { type Execution, type Failure, type FailureCode, type Handle, isWorthRetrying, TaskFailure, toFailure } from '@longshore/contracts'
+import { type Execution, type Failure, type FailureCode, type Handle, isWorthRetrying, type RunContext, TaskFailure, toFailure } from '@longshore/contracts'
 import { ClaimLost } from '@longshore/ledger'
 
 import { isOtherEngine, isSameStorage } from './here.ts'
@@ -126,14 +126,26 @@ async function resume(run: Run, why: string): Promise<Execution | undefined> {
   await run.mirror.settled()
   await lookAgain(run)
   await context.confirmClaim()
-  run.mirror.hold()
+  // What the earlier execution still had to say goes in, and is waited for before that one is removed.
+  run.mirror.release()
   const { text, told } = await recall(run)
   const beginning = handle.paused === true ? PAUSED : handle.checkpoint === true && text !== '' ? ASKED : INTERRUPTED
-  const execution = await backend.resume(run.task, handle, context, [`${beginning} ${LOOK}`, ...(text === '' ? [] : [text])].join('\n\n'))
+  let isTold = false
+  const holding: RunContext = {
+    ...context,
+    get deadlineAt() { return context.deadlineAt },
+    // The next one has an address before it starts: from then on what is said waits for the event that tells of it.
+    onHandle: (named) => {
+      if (!isTold) run.mirror.hold()
+      return context.onHandle(named)
+    },
+  }
+  const execution = await backend.resume(run.task, handle, holding, [`${beginning} ${LOOK}`, ...(text === '' ? [] : [text])].join('\n\n'))
   if (execution !== undefined) {
     await sayResumed(run, `${why}; the agent goes on with its session in its workspace`)
     for (const { input_id } of told) await deps.ledger.settleInput(run.claim, input_id, 'told')
   }
+  isTold = true
   run.mirror.release()
   return execution
 }

@@ -37,6 +37,21 @@ describe('G7: an execution that is lost under a living worker', () => {
     expect(await resumes(task.id)).toMatchObject([{ attempt: 1, claim: 1, detail: 'its execution was lost (the shell is gone); the agent goes on with its session in its workspace' }])
   })
 
+  test('what it still had to say is written down before it is removed, and stands before the event that says so', async () => {
+    const shell = createShellBackend('docker', stack.root)
+    const draining: Backend = { ...shell, resume: async (task, handle, run, note) => {
+      await run.emit([{ type: 'task.output', payload: { text: 'last words\n', stream: 'stdout' } }])
+      return shell.resume(task, handle, run, note)
+    } }
+    await stack.worker({ backends: [draining] })
+    const task = await stack.submit(TWICE)
+    await saying(task.id, 'one')
+    process.kill(-(await pidOf(task.id)), 'SIGKILL')
+    await stack.until(task.id, 'completed')
+    expect(await stack.types(task.id)).toEqual(['task.queued', 'task.started', 'task.output', 'task.output', 'task.resumed', 'task.output', 'task.completed'])
+    expect(await outputOf(task.id)).toBe('one\nlast words\ntwo\n')
+  })
+
   test('goes on three times per take; then the retry policy has its turn', async () => {
     await stack.worker()
     const task = await stack.submit(LOST, { max_attempts: 1 })

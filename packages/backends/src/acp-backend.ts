@@ -47,8 +47,8 @@ export interface AcpBackendOptions extends WorkspaceSource {
   permission: 'allow' | 'deny'
 }
 
-/** What the driver adds to a container's handle. `session`: known once the agent made it. `kept`: the agent can go on with it. `resumed`: it was made by an earlier execution. */
-const Session = z.object({ session: z.string().optional(), kept: z.boolean().optional(), resumed: z.boolean().optional() })
+/** What the driver adds to a container's handle, and which container it is. `session`: known once the agent made it. `kept`: the agent can go on with it. `resumed`: it was made by an earlier execution. */
+const Session = z.object({ container_id: z.string().optional(), session: z.string().optional(), kept: z.boolean().optional(), resumed: z.boolean().optional() })
 
 const NOTHING: PermissionPolicy = { '*': 'deny' }
 
@@ -106,6 +106,12 @@ async function resume(options: AcpBackendOptions, task: Task, handle: Handle, ru
   }
   await removeContainer(options, handle, run)
   if (session === undefined || kept !== true) return undefined
+  const stored = parseAcpPosition(position)
+  // Under the same claim the next container has the name of this one, and counts its lines anew.
+  if (stored !== undefined) {
+    position = JSON.stringify({ ...stored, execution: '' })
+    await run.emit([], position)
+  }
   const next = await launch(options, task, run, { profile: task.profile, session, kept, resumed: true })
   return follow(options, { ...task, ...(position === undefined ? {} : { position }) }, next, run, note)
 }
@@ -142,7 +148,7 @@ async function follow(options: AcpBackendOptions, task: Task, handle: Handle, ru
   let current = handle
   await options.containers.network() // an adopter relays for the container that it takes over, and looks after its way out
   const mirror = await mirrorOf(options, task, handle, run)
-  const { session, resumed } = Session.parse(handle.data)
+  const { session, resumed, container_id: known } = Session.parse(handle.data)
   const plan: Plan = {
     cwd: workspaceOf(options.storage, task.id).repo, prompt,
     ...(session !== undefined && resumed === true ? { session } : {}),
@@ -153,7 +159,9 @@ async function follow(options: AcpBackendOptions, task: Task, handle: Handle, ru
       current = next
     },
   }
-  const pipe = containerPipe(options.containers, containerOf(handle), run.log)
+  // Not by its name, which the one before may have had: nobody is to take an answer to that one's question for an answer to this one's.
+  const id = known ?? (await options.containers.state(containerOf(handle)))?.id ?? containerOf(handle)
+  const pipe = { ...containerPipe(options.containers, containerOf(handle), run.log), id }
   const clean = redactor(secretsHere(options))
   const layers = [...layersOf(options.policy ?? NO_RULES, task), ...(options.permission === 'deny' ? [NOTHING] : [])]
   const over = driveAcp({ pipe, plan, mirror, run, layers, clean, patience: options.patience }).then((end) => withGitResult(options, task, run, cleanOutcome(end, clean)))

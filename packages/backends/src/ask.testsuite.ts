@@ -16,6 +16,7 @@ export interface AskCases {
   questions: boolean
   /** Whether a refusal is its agents' end of the turn, whatever they were to do besides. */
   refusalEnds: boolean
+  resumes: boolean
   under(): BackendUnderTest
   recorded(prompt: string, more?: Partial<Task>): Recorded
   track(one: Recorded): Recorded
@@ -23,7 +24,7 @@ export interface AskCases {
 }
 
 /** What a backend whose agents can ask owes its callers: it hands the question over, and the answer back, once, whoever gives it. For agents that follow the scripted model's directives. */
-export function describeAsks({ questions, refusalEnds, under, recorded, track, dispose }: AskCases): void {
+export function describeAsks({ questions, refusalEnds, resumes, under, recorded, track, dispose }: AskCases): void {
   const begin = async (prompt: string, more: Partial<Task> = {}): Promise<{ one: Recorded; execution: Execution; ask: AgentAsk }> => {
     const one = recorded(prompt, more)
     const execution = await under().backend.start(one.task, one.run)
@@ -113,6 +114,21 @@ export function describeAsks({ questions, refusalEnds, under, recorded, track, d
     expect(await execution?.outcome).toMatchObject({ kind: 'completed' })
     expect(again).toEqual([])
     await dispose(next)
+  })
+
+  const resumedTest = resumes ? test : leaveOut
+  resumedTest('what is asked after an execution was lost has another name, also under the same claim: no answer to one is an answer to the other', async () => {
+    const { one, execution, ask } = await begin(`${WRITE} ${WRITE} [[say went on]]`, { permissions: { bash: 'ask' } })
+    await under().kill(one.task.id)
+    await execution.outcome
+    one.asks.splice(0)
+    const [handle, position] = [one.handles.at(-1) as Handle, one.positions.at(-1)]
+    const next = await under().backend.resume({ ...one.task, handle, ...(position === undefined ? {} : { position }) }, handle, one.run, 'Go on.')
+    const again = await asked(one)
+    expect(again.id).not.toBe(ask.id)
+    expect(await again.answer({ choices: ['allow'] })).toBe('answered')
+    expect(await next?.outcome).toMatchObject({ kind: 'completed' })
+    await dispose(one)
   })
 
   test('a worker that has lost the claim answers nothing (G4)', async () => {

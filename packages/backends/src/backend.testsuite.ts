@@ -276,7 +276,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
     })
 
     if (steers) describeSteer({ under: () => under, dialect, recorded, track, dispose, adopts: !lacks.includes('adopt'), resumes })
-    if (asks !== false) describeAsks({ questions: asks === true, refusalEnds, under: () => under, recorded, track, dispose })
+    if (asks !== false) describeAsks({ questions: asks === true, refusalEnds, resumes, under: () => under, recorded, track, dispose })
     if (resumes) describeResume({ under: () => under, dialect, recorded, track, dispose, nothingLeft: (one) => nothingLeft(one.task) })
   })
 }

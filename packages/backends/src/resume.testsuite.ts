@@ -69,6 +69,26 @@ export function describeResume({ under, dialect, recorded, track, dispose, nothi
     await nothingLeft(one)
   })
 
+  test('goes on under the claim under which its execution was lost, and all that is said then is told, each time', async () => {
+    const lines = [marker(), marker()] as const
+    const { one, outcome } = await begin(`${dialect.say('before all')} ${dialect.workAndHang(WORK, lines[0])} ${dialect.workAndHang(WORK, lines[1])} ${dialect.say('after all')}`, lines[0])
+    await under().kill(one.task.id)
+    await outcome
+    const again = async (): Promise<ExecutionOutcome | undefined> => {
+      const [handle, position] = [one.handles.at(-1) as Handle, one.positions.at(-1)]
+      return (await under().backend.resume({ ...one.task, handle, ...(position === undefined ? {} : { position }) }, handle, one.run, NOTE))?.outcome
+    }
+    const second = again()
+    await working(one, lines[1])
+    await under().kill(one.task.id)
+    expect(await second).toMatchObject({ kind: 'failed', failure: { code: 'backend_lost' } })
+    expect(await again()).toMatchObject({ kind: 'completed' })
+    expectOnce([one], ['before all', 'after all'])
+    expect(one.events.filter(({ type }) => type === 'task.tool')).toHaveLength(2)
+    await dispose(one)
+    await nothingLeft(one)
+  })
+
   test('a checkpoint, also a repeated one, ends what runs and keeps the session (G12)', async () => {
     const line = marker()
     const { one } = await begin(`${dialect.workAndHang(WORK, line)} ${dialect.say('after the checkpoint')}`, line)

@@ -127,6 +127,7 @@ export interface Backend {
   /**
    * Goes on with the agent's session after its execution is gone (G7): ends what may be left of that, starts another in the same
    * workspace, and gives the agent `note` as its newest message. Mirrors from `task.position`: nothing is said twice.
+   * What is emitted before the next execution's address is stored is what the earlier one still had to say.
    * undefined: there is no session to go on with. Throws TaskFailure. Only where `capabilities.resume`.
    */
   resume(task: Task, handle: Handle, run: RunContext, note: string): Promise<Execution | undefined>

@@ -29,7 +29,7 @@ export const MAX_IDEMPOTENCY_KEY_CHARACTERS = 256
 export const IDEMPOTENCY_TTL_MS = 24 * 60 * 60 * 1_000
 /** One attempt and two retries. */
 export const DEFAULT_MAX_ATTEMPTS = 3
-/** Events kept per task; beyond it output is dropped from the log (never a change of state) and the drop is counted. */
+/** Events kept per task; beyond it output is dropped from the log (never a change of state), which its last event says, and the drop is counted. */
 export const MAX_EVENTS_PER_TASK = 10_000
 /** The same in bytes: what one task may take of Redis. What it says is written down whole elsewhere. */
 export const MAX_LOG_BYTES_PER_TASK = 32 * 1024 * 1024

@@ -39,6 +39,13 @@ test.each([1, 2_100, MAX_EVENTS_PER_TASK + 100])('G5: %d events at once keep rec
   expect(await lastEvents(task, 1)).toMatchObject([{ seq: seq + 1, type: 'task.failed' }])
 })
 
+test('a full log says once, as its last words, that it is full (G5)', async () => {
+  const task = await running()
+  const say = (count: number) => ledger.append(claimOf(task), Array.from({ length: count }, () => ({ type: 'task.output' as const, payload: { text: 'x', stream: 'agent' as const } })))
+  expect([await say(MAX_EVENTS_PER_TASK - 3), await say(1), await say(2)]).toEqual([MAX_EVENTS_PER_TASK - 1, MAX_EVENTS_PER_TASK, MAX_EVENTS_PER_TASK])
+  expect(await lastEvents(task, 2)).toMatchObject([{ payload: { text: 'x' } }, { known: true, type: 'task.output', payload: { text: expect.stringContaining('is full') as string } }])
+})
+
 test.each([
   { reason: 'retry', failure: { code: 'provider_busy', message: 'm' }, delayMs: 60_000 } as const,
   { reason: 'handover' } as const,

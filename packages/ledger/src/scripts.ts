@@ -116,9 +116,12 @@ retell(t)
 return saved('started', t)
 `)
 
+/** Whoever reads a log is not to take its end for the end of the work. */
+const LOG_FULL = JSON.stringify({ text: '[longshore] The log of this task is full: what its agent says and does from here on is left out of it. get_task_output has all that is kept.\n', stream: 'stderr' })
+
 /**
  * ARGV: id, claim, position or '', where the full output stands or '', then (event id, type, payload) for each event.
- * A full log drops what an execution says (counted in `dropped`), but not what it costs; changes of state are never dropped.
+ * A full log drops what an execution says (counted in `dropped`, and said once), but not what it costs; changes of state are never dropped.
  * A client sends again what it got no answer for: a batch, named by its last event, is appended and counted once (G5), whatever came in between.
  */
 export const APPEND = script(`${SPEND}
@@ -131,7 +134,8 @@ local at = now()
 local room = ${MAX_EVENTS_PER_TASK} - redis.call('LLEN', P .. 'log:' .. id)
 for i = 5, #ARGV, 3 do
   if ARGV[i + 1] == 'task.usage' then spend(t, ARGV[i + 2], at) end
-  if room <= 0 or t.bytes >= ${MAX_LOG_BYTES_PER_TASK} then redis.call('HINCRBY', taskKey(id), 'dropped', 1)
+  if room <= 1 or t.bytes >= ${MAX_LOG_BYTES_PER_TASK} then
+    if redis.call('HINCRBY', taskKey(id), 'dropped', 1) == 1 then append(t, 'task.output', [[${LOG_FULL}]], ARGV[i], at) end
   else append(t, ARGV[i + 1], ARGV[i + 2], ARGV[i], at) end
   room = room - 1
 end

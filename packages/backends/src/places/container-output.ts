@@ -11,7 +11,7 @@ const READ_AHEAD_BYTES = 1_048_576
 
 /**
  * All that a container has put out, in order, and on while it runs. No piece lies on both sides of byte `mark`. Ends when the container has stopped
- * or is gone, when nobody can tell, or when the signal aborts; does not throw.
+ * or is gone, or when the signal aborts; does not throw. While nobody can tell it goes on: whoever is told a moment later that it stopped would take what came for all.
  *
  * A read counts as whole when it began after the container had stopped: busy engines were seen to end one before the last output (20.10: 2 of 83).
  */
@@ -32,8 +32,8 @@ export async function* containerOutput(containers: Containers, name: string, mar
     }
     if (signal.aborted || (hasStopped && !isCut)) return
     const state = await containers.state(name).catch(() => 'unknown' as const)
-    if (state === undefined || state === 'unknown') return
-    hasStopped = !state.isRunning && !state.isNew
+    if (state === undefined) return
+    hasStopped = state !== 'unknown' && !state.isRunning && !state.isNew
     if (isCut || !hasStopped) await delay(RECONNECT_MS, undefined, { signal }).catch(() => undefined)
   }
 }

@@ -7,6 +7,7 @@ import { waitFor } from '@longshore/testkit'
 import { afterEach, beforeEach, expect, test } from 'vitest'
 import { type LocalAgent, startLocalAgent } from '../../fixtures/local-agent.ts'
 import { record, type Recorded, successorOf, textOf } from '../../fixtures/record.ts'
+import { redactor } from '../../text.ts'
 import { createFileWatch } from '../../workspace/file-watch.ts'
 import { baselineOf, prepareWorkspace } from '../../workspace/prepare.ts'
 import { openStorage, type Workspace, workspaceOf } from '../../workspace/storage.ts'
@@ -32,7 +33,7 @@ afterEach(async () => {
 async function drive({ task, run }: Recorded, more: Partial<Plan> = {}, layers: readonly PermissionPolicy[] = layersOf(NO_RULES, task), stallMs = 60_000): ReturnType<typeof driveAcp> {
   const baseline = await baselineOf(workspace) ?? ''
   const mirror = createAcpMirror({
-    baseline, run, isResumed: false, files: createFileWatch(workspace, SILENT), clean: (text) => text, position: positionFor(agent.pipe.id, parseAcpPosition(task.position), baseline, true),
+    baseline, run, isResumed: false, files: createFileWatch(workspace, SILENT), clean: redactor([]), position: positionFor(agent.pipe.id, parseAcpPosition(task.position), baseline, true),
   })
   const plan: Plan = { cwd: workspace.repo, prompt: task.prompt, onSession: () => Promise.resolve(), ...more }
   return driveAcp({ pipe: agent.pipe, plan, mirror, run, layers, clean: (text) => text.replaceAll('hunter2', '[redacted]'), patience: { stallMs, stallToolMs: stallMs } })

@@ -9,6 +9,7 @@ import { DIRECTIVES } from '../../fixtures/dialects.ts'
 import { type LocalAgent, startLocalAgent } from '../../fixtures/local-agent.ts'
 import { filesOf, record, type Recorded, successorOf, textOf } from '../../fixtures/record.ts'
 import { scriptedModel } from '../../fixtures/scripted-model.ts'
+import { redactor } from '../../text.ts'
 import { createFileWatch } from '../../workspace/file-watch.ts'
 import { baselineOf, prepareWorkspace } from '../../workspace/prepare.ts'
 import { openStorage, type Workspace, workspaceOf } from '../../workspace/storage.ts'
@@ -50,7 +51,7 @@ describeNeeding(['opencode'], 'the driver of the Agent Client Protocol, with the
   async function drive({ pipe }: LocalAgent, { task, run }: Recorded, more: Partial<Plan> = {}): ReturnType<typeof driveAcp> {
     const baseline = await baselineOf(workspace) ?? ''
     const mirror = createAcpMirror({
-      baseline, isResumed: more.session !== undefined, run, files: createFileWatch(workspace, SILENT), clean: (text) => text, position: positionFor(pipe.id, parseAcpPosition(task.position), baseline, more.session === undefined),
+      baseline, isResumed: more.session !== undefined, run, files: createFileWatch(workspace, SILENT), clean: redactor([]), position: positionFor(pipe.id, parseAcpPosition(task.position), baseline, more.session === undefined),
     })
     const plan: Plan = { cwd: workspace.repo, prompt: task.prompt, onSession: () => Promise.resolve(), ...more }
     return driveAcp({ pipe, plan, mirror, run, layers: layersOf(NO_RULES, task), clean: (text) => text, patience: PATIENCE })

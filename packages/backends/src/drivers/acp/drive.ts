@@ -43,9 +43,10 @@ export async function driveAcp({ pipe, plan, mirror, run, layers, clean, patienc
       wire.heard(message)
     },
   })
+  const reading = readOn(pipe, reader, mirror, signal)
   const parts = [
     converse(wire.stream, plan, asks),
-    readOn(pipe, reader, mirror, signal),
+    reading,
     // Who waits for an answer shows no sign of life, and has not stalled.
     whenStalled(() => (asks.isWaiting() ? undefined : stallOf(patience, performance.now() - lastSign, mirror.isToolRunning())), signal),
     asks.tellOn(signal),
@@ -64,8 +65,8 @@ export async function driveAcp({ pipe, plan, mirror, run, layers, clean, patienc
   } catch (error) {
     run.signal.throwIfAborted()
     if (!(error instanceof TaskFailure)) throw error
-    // What cannot be told anything may be no more.
-    const ending = error.code === 'backend_unavailable' ? await pipe.ending() : undefined
+    // What cannot be told anything may be no more, and has said more than was read of it.
+    const ending = error.code === 'backend_unavailable' && (await pipe.ending()) !== undefined ? await reading : undefined
     return ending === undefined ? await outcomeOf(error.toFailure(), mirror) : await afterEnding(ending, mirror, reader)
   } finally {
     over.abort(new Error('aborted: the conversation is over'))

@@ -26,12 +26,12 @@ export interface PipeReader {
 }
 
 /** @param isResumed what the agent repeats of its session before it has answered that it goes on with it is in the log already */
-export function createReader(mirror: Pick<AcpMirror, 'take'>, isResumed: boolean, ears: Ears): PipeReader {
+export function createReader(mirror: Pick<AcpMirror, 'take' | 'leaveOut'>, isResumed: boolean, ears: Ears): PipeReader {
   const seen = { stdout: 0, stderr: 0 }
   let isRepeating = isResumed
   let noise = ''
   return {
-    take: ({ stream, number, text }) => {
+    take: ({ stream, number, text, isTooLong = false }) => {
       if (number <= seen[stream]) return
       seen[stream] = number
       if (stream === 'stderr') {
@@ -39,8 +39,9 @@ export function createReader(mirror: Pick<AcpMirror, 'take'>, isResumed: boolean
         else ears.noted(text)
         return
       }
+      if (isTooLong && !isRepeating) mirror.leaveOut(number)
       const message = parsed(text)
-      if (message === undefined) return // a banner, or half a message that was too long
+      if (message === undefined) return // a banner
       if (isRepeating) isRepeating = !RESUMING.includes(String('id' in message ? message.id : ''))
       else mirror.take(message, number)
       ears.heard(message)

@@ -30,3 +30,11 @@ test('who goes on at any byte has each character once', () => {
     expect(join([...before, ...after], 'stderr')).toBe('oops')
   }
 })
+
+test('G14: a line is one piece, wherever a read ended', () => {
+  for (let size = 1; size <= 20; size += 1) {
+    const log = createDemultiplexer(0)
+    const bytes = frame(1, 'my secret\n')
+    expect([bytes.subarray(0, size), bytes.subarray(size)].flatMap((part) => log.push(part)).map(({ text }) => text)).toEqual(['my secret\n'])
+  }
+})

@@ -45,16 +45,16 @@ export function followLog(log: LogRun): { outcome: Promise<ExecutionOutcome>; re
 }
 
 async function follow({ containers, container, run }: LogRun, mirror: LogMirror): Promise<ExecutionOutcome> {
+  for await (const pieces of containerOutput(containers, container, mirror.bytes(), run)) {
+    run.signal.throwIfAborted()
+    await mirror.write(pieces)
+  }
   for (;;) {
-    for await (const pieces of containerOutput(containers, container, mirror.bytes(), run)) {
-      run.signal.throwIfAborted()
-      await mirror.write(pieces)
-    }
     run.signal.throwIfAborted()
     const state = await containers.state(container).catch(() => 'unknown' as const)
     if (state === undefined) return { kind: 'failed', failure: { code: 'backend_lost', message: 'the container is gone' }, result: await mirror.result() }
     if (state !== 'unknown' && !state.isRunning) return outcomeOf(state, await mirror.end(state.exitCode))
-    await delay(RECONNECT_MS) // the engine does not answer: the log is read again, behind what is mirrored
+    await delay(RECONNECT_MS) // the engine does not answer
   }
 }
 

@@ -54,6 +54,16 @@ describe('a mirror', () => {
     expect(words(last?.events ?? [])).toBe('<task.tool>bye')
   })
 
+  test('does not wait for a text that broke off when another is written after it', () => {
+    const all = [text('a', '', false), text('b', 'Once more.'), tool('c', 'completed')]
+    const news = mirror(says(...all), { part: 'a', offset: 3 }, NOTHING, RUNS, 'Onc')
+    expect(words(news?.events ?? [])).toBe('\n\nOnce more.<task.tool>')
+    expect(news?.position).toEqual({ part: 'c', offset: null })
+    const [message] = says(text('a', '', false), tool('b', 'completed'))
+    const over = { ...message, info: { ...message?.info, time: { completed: 1 } } } as Message
+    expect(words(mirror([over, ...says(text('c', 'On.'))], { part: 'a', offset: 3 }, NOTHING, RUNS, 'Onc')?.events ?? [])).toBe('<task.tool>\n\nOn.')
+  })
+
   test('of a session whose server died waits for nothing that stood there, and goes on behind it', () => {
     const [died, resumed] = [{ ...says(text('a', '', false), tool('b', 'running'))[0], info: { id: 'm1', role: 'assistant', time: {} } } as Message, { ...says(text('d', 'again'))[0], info: { id: 'm3', role: 'assistant', time: {} } } as Message]
     const news = mirror([died, resumed], { part: 'a', offset: 3 }, NOTHING, ({ info }) => info.id < 'm2')

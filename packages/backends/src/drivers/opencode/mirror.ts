@@ -25,7 +25,11 @@ const MAX_COUNT = 1e12
  * @returns undefined when `from` is not among the messages: more of them are needed
  */
 export function mirror(messages: readonly Message[], from: PartPosition, live: ReadonlyMap<string, string>, isOver: (message: Message) => boolean, said = ''): Mirrored | undefined {
-  const parts = messages.filter(({ info }) => info.role === 'assistant').flatMap((message) => message.parts.map((part) => ({ part, isEnded: isOver(message) })))
+  const parts = messages.filter(({ info }) => info.role === 'assistant').flatMap((message) => {
+    // One text is written at a time: of one that broke off with its provider nothing comes any more, and it is never marked as ended.
+    const text = message.parts.findLast((part) => part.type === 'text' && part.synthetic !== true)
+    return message.parts.map((part) => ({ part, isEnded: isOver(message) || (part.type === 'text' && (part !== text || message.info.time.completed !== undefined)) }))
+  })
   const known = parts.findIndex(({ part }) => part.id === from.part)
   if (known === -1 && from.part !== '') return undefined
   const events: ExecutionEvent[] = []

@@ -1,6 +1,7 @@
 import type { ExecutionEvent, RunContext, TaskResult } from '@longshore/contracts'
 import { cleanEvents } from '../../clean-events.ts'
 import { createJournal } from '../../journal.ts'
+import type { Redactor } from '../../text.ts'
 import type { FileWatch } from '../../workspace/file-watch.ts'
 import type { Message } from './message.ts'
 import { anchor, mirror } from './mirror.ts'
@@ -25,7 +26,7 @@ export interface SessionMirrorOptions {
   files: FileWatch
   /** Texts that are being written. */
   live: ReadonlyMap<string, string>
-  clean(text: string): string
+  clean: Redactor
   emit: RunContext['emit']
 }
 
@@ -61,7 +62,8 @@ export function createSessionMirror({ api, sessionId, prompt, files, live, clean
       position = { ...position, ...anchor(messages, position) }
       if (!isSummedUp) journal.add(cleanEvents(mirroredBefore(messages, position), clean))
       isSummedUp = true
-      const news = mirror(messages, position, live, (message) => isOver || isBefore(message, prompt), journal.said())
+      const clear = new Map([...live].map(([id, text]) => [id, text.slice(0, clean.clearOf(text))]))
+      const news = mirror(messages, position, clear, (message) => isOver || isBefore(message, prompt), journal.said())
       if (news === undefined) return
       if (news.events.some((event) => event.type === 'task.tool')) files.hint()
       await record(news.events, { ...news.position, tree: position.tree })
