@@ -65,6 +65,15 @@ test('G9: a deadline that passes after the answer ends the task also where no wo
   expect(await world.redis.exists(world.keys.inputs(task.id))).toBe(0)
 })
 
+test('G3: a cancel that its owner died with is what ends the task when its time is over, not the time', async () => {
+  const task = await world.running()
+  expect(await ledger.cancel(task.id, 'op', 'no "need"')).toMatchObject({ outcome: 'requested' })
+  await world.redis.hset(world.keys.task(task.id), 'deadline_at', String(Date.now() - 60_000))
+  expect(await ledger.timeoutUnowned(task.id, task.ticket)).toBe(true)
+  expect(await world.now(task.id)).toMatchObject({ state: 'cancelled' })
+  expect(await payloads(task, 'task.cancelled')).toMatchObject([{ by: 'op', reason: 'no "need"' }])
+})
+
 test('the first answer counts: the same again is harmless, another one, a late one and one for another task are refused', async () => {
   const [task, other] = [await waiting(), await waiting({ input_id: OTHER })]
   await ledger.answer(task.id, ID, answers(['a']))

@@ -115,6 +115,9 @@ end
 if over(t.state) or t.state == 'input_required' and not t.deadline_at then return 0 end
 if not t.deadline_at then return expire(t, at, eventId) and 1 or 0 end
 if at < t.deadline_at + (t.state == 'queued' and 0 or tonumber(grace)) then return 0 end
+-- its owner died with the wish
+local asked = redis.call('HGET', taskKey(id), 'cancel')
+if asked then return finish(t, 'cancelled', (string.gsub(asked, '^{"at":%d+,', '{')), eventId, {}) and 1 or 0 end
 local payload = '{"limit":"timeout_ms","limit_ms":' .. int(brief(t).timeout_ms) .. '}'
 return finish(t, 'timeout', payload, eventId, { 'limit', 'timeout_ms' }) and 1 or 0
 `)
