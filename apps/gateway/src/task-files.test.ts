@@ -148,6 +148,15 @@ describe('L-39: the files of a task', () => {
     expect(await callRefused(alice, 'get_task_archive', { task_id: `task-${'z'.repeat(26)}` })).toMatchObject({ code: 'task_not_found' })
   })
 
+  test('over HTTP all of the output comes, or as much as was asked for', async () => {
+    await mkdir(join(root, TASK, 'control/output'), { recursive: true })
+    await writeFile(join(root, TASK, 'control/output/1'), 'x'.repeat(70_000))
+    await fixture.ledger.append({ taskId: TASK, claim: 1 }, [{ type: 'task.output', payload: { text: 'x', stream: 'agent' } }], 'p', [{ claim: 1, attempt: 1, bytes: 70_000, storage_id: storageId }])
+    const bytesOf = async (query: string) => (await (await fixture.request(`/api/tasks/${TASK}/output${query}`)).text()).length
+    expect([await bytesOf(''), await bytesOf('?limit=65536'), await bytesOf('?limit=80000&offset=-10')]).toEqual([70_000, 65_536, 10])
+    expect(await callOk(alice, 'get_task_output', { task_id: TASK })).toMatchObject({ bytes: 65_536, has_more: true })
+  })
+
   test('G11: of another agent are those of no task; an operator reads them', async () => {
     await put('src/a.txt', 'hello\n')
     const bob = await connectClient('1.x client', fixture.url, fixture.keys.bob)

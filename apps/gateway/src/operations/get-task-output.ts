@@ -20,7 +20,7 @@ export function getTaskOutput(ports: Ports): Operation {
     input: z.strictObject({
       task_id: TaskIdParameter,
       offset: z.int().default(0).describe('Where to begin, in bytes: next_offset of an earlier answer. Negative: so many bytes before the end.'),
-      limit: z.int().min(MIN_BYTES).default(DEFAULT_BYTES).describe('How many bytes at most. One answer holds no more than the deployment\'s MAX_TASK_FILE_SIZE; go on with next_offset.'),
+      limit: z.int().min(MIN_BYTES).optional().describe(`How many bytes at most; without it ${DEFAULT_BYTES}, over HTTP all. One answer of the tool holds no more than the deployment's MAX_TASK_FILE_SIZE; go on with next_offset.`),
     }),
     output: z.object({
       task_id: z.string(),
@@ -38,7 +38,7 @@ export function getTaskOutput(ports: Ports): Operation {
     route: { method: 'GET', path: '/api/tasks/{task_id}/output' },
     isTool: true,
     patienceMs: () => FILES_PATIENCE_MS,
-    async handle({ task_id, offset, limit }, call) {
+    async handle({ task_id, offset, limit = DEFAULT_BYTES }, call) {
       const task = await visibleTask(ports, call, task_id)
       const most = Math.min(limit, ports.limits.maxFileBytes)
       const { total } = await ports.files.output(task, { start: 0, end: 0 }, call.signal)
@@ -56,9 +56,8 @@ export function getTaskOutput(ports: Ports): Operation {
       const asked = parseRange(range, total)
       const type = { 'content-type': 'text/plain; charset=utf-8', 'accept-ranges': 'bytes' }
       if (asked === 'unsatisfiable') return { status: 416, headers: { ...type, 'content-range': `bytes */${total}` }, body: nothing() }
-      // `offset` and `limit` are the tool's; who gives neither gets all.
       const from = offset < 0 ? Math.max(0, total + offset) : Math.min(offset, total)
-      const { start, end } = asked ?? { start: from, end: limit === DEFAULT_BYTES ? total : Math.min(from + limit, total) }
+      const { start, end } = asked ?? { start: from, end: Math.min(from + (limit ?? Infinity), total) }
       const { content } = await ports.files.output(task, { start, end }, call.signal)
       const headers = { ...type, 'content-length': String(end - start), ...(asked === undefined ? {} : { 'content-range': `bytes ${start}-${end - 1}/${total}` }) }
       return { status: asked === undefined ? 200 : 206, headers, body: content } satisfies Download
