@@ -11,7 +11,7 @@ const MOST = 200
 const BURST = 1_000
 const PER_SECOND = 50
 
-export const TOO_FAST = '\n[longshore] Output comes too fast for the log: what follows is left out of it until there is room. get_task_output has all of it.\n'
+export const TOO_FAST = '\n[longshore] Output comes too fast for the log: what follows is left out of it until there is room. get_task_output has all that is kept.\n'
 
 /**
  * Bounds what a talkative agent costs the log and everybody who follows it: words of one stream that come together are one event, and

@@ -1,3 +1,4 @@
+export { freePort } from '@longshore/redis-server'
 export { describeNeeding } from './needs/describe-needing.ts'
 export { chromiumPath } from './needs/missing-needs.ts'
 export { type Need } from './needs/need.ts'

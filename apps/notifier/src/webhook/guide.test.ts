@@ -1,9 +1,8 @@
 import { spawn } from 'node:child_process'
 import { readFileSync } from 'node:fs'
-import { createServer } from 'node:net'
 import { join } from 'node:path'
 
-import { waitFor } from '@longshore/testkit'
+import { freePort, waitFor } from '@longshore/testkit'
 import { expect, test } from 'vitest'
 
 import { aSecret } from '../testing/hook-receiver.ts'
@@ -13,14 +12,6 @@ import { createSign } from './sign-hook.ts'
 
 const guide = readFileSync(join(import.meta.dirname, '../../../../docs/guides/webhooks.md'), 'utf8')
 const example = /```js\n(.*?)```/s.exec(guide)?.[1] ?? ''
-
-async function freePort(): Promise<number> {
-  const server = createServer()
-  await new Promise<void>((resolve) => server.listen(0, '127.0.0.1', resolve))
-  const address = server.address()
-  await new Promise<void>((resolve) => server.close(() => resolve()))
-  return typeof address === 'object' && address !== null ? address.port : 0
-}
 
 test('the guide\'s receiver takes our hooks, each fact once, and refuses what was not signed by us', async () => {
   const [secret, port] = [aSecret(), await freePort()]
