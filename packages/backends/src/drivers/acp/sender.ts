@@ -42,14 +42,14 @@ export function createSender(pipe: AgentPipe, run: Pick<RunContext, 'signal' | '
       const opened = await pipe.input()
       const mark = `# ${randomUUID()}`
       opened.write(`\n${mark}${LINE_END}`)
-      const isThere = await Promise.race([isGiven(mark).then(() => true), opened.broken.then(() => false), aborted(late).catch(() => undefined)])
-      if (isThere === true) {
+      const isThere = await Promise.race([isGiven(mark).then(() => true), opened.broken.then(() => false), aborted(late).catch(() => false)])
+      if (isThere) {
         synced.resolve()
         return opened
       }
       opened.close()
       run.signal.throwIfAborted()
-      if (isThere === undefined || (await pipe.ending()) !== undefined) throw silent()
+      if (late.aborted || (await pipe.ending()) !== undefined) throw silent()
       await delay(REOPEN_MS) // the connection broke, not the agent
     }
   }
