@@ -4,7 +4,7 @@ import { afterAll, beforeAll, describe, expect, test } from 'vitest'
 import { engineIfHere, expectWholeLog, leftoversOf, NEEDS, nothingLeftOf, refusal, showLogsOfFailures, type Stack, startStack } from './harness/index.ts'
 
 /** Loaded machines are slow; what is promised is 2 s, and the figure is printed. */
-const GENEROUS_MS = 15_000
+const GENEROUS_MS = 5_000
 
 const HANGS = '[[say Here I am.]] [[bash setsid sleep 300 >/dev/null 2>&1 & echo started]] [[hang]]'
 

@@ -17,14 +17,14 @@ const LONG = 'sleep 100'
 /** Ends when it is told to, and not before it was adopted. */
 const counting = () => `i=0; while [ $i -lt 120 ]; do i=$((i+1)); echo line-$i; sleep 0.05; while [ $i -eq 110 ] && [ ! -e ${end()} ]; do sleep 0.1; done; done`
 const end = () => join(stack.root, 'end')
-/** What is promised is 10 s. */
-const GENEROUS_MS = 20_000
+/** G7, with default settings. */
+const PROMISED_MS = 10_000
 const lines = (n: number) => Array.from({ length: n }, (_, i) => `line-${i + 1}\n`).join('')
 const submitMany = (count: number, prompt: string) => Promise.all(Array.from({ length: count }, () => stack.submit(prompt)))
 const untilAdopted = (id: TaskId) => waitFor(async () => (await stack.types(id)).includes('task.adopted'), { what: 'the adoption' })
 const outputOf = async (id: TaskId) => (await stack.events(id)).map((event) => (event.known && event.type === 'task.output' ? event.payload.text : '')).join('')
 
-describe('what a worker leaves goes on within seconds, though all slots of its heir are taken and a backlog waits', () => {
+describe('what a worker leaves goes on within 10 s, though all slots of its heir are taken and a backlog waits', () => {
   test('G7: after SIGKILL', async () => {
     const doomed = await stack.workerProcess('doomed')
     const tasks = await submitMany(3, counting())
@@ -35,7 +35,7 @@ describe('what a worker leaves goes on within seconds, though all slots of its h
     doomed.kill('SIGKILL')
     const killedAt = performance.now()
     for (const { id } of tasks) await untilAdopted(id)
-    expect(performance.now() - killedAt).toBeLessThan(GENEROUS_MS)
+    expect(performance.now() - killedAt).toBeLessThan(PROMISED_MS)
     expect(heir.status()).toMatchObject({ slots: 3, running: 6 })
     await writeFile(end(), '')
     for (const { id } of tasks) {
@@ -56,7 +56,7 @@ describe('what a worker leaves goes on within seconds, though all slots of its h
     const toldAt = performance.now()
     await leaving.stop()
     await untilAdopted(task.id)
-    expect(performance.now() - toldAt).toBeLessThan(GENEROUS_MS)
+    expect(performance.now() - toldAt).toBeLessThan(PROMISED_MS)
     expect(next.status()).toMatchObject({ slots: 1, running: 2 })
     await writeFile(end(), '')
     expect(await stack.until(task.id, 'completed')).toMatchObject({ attempt: 1, worker: 'next' })

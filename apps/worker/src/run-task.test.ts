@@ -57,7 +57,7 @@ describe('failures', () => {
 })
 
 describe('cancel', () => {
-  test('a running task is over at once and its processes are gone', async () => {
+  test('a running task is over in less than 2 s and its processes are gone', async () => {
     await stack.worker()
     const pidFile = join(stack.root, 'pid')
     const task = await stack.submit(`echo $$ > ${pidFile}; echo begun; sleep 100`)
@@ -65,7 +65,7 @@ describe('cancel', () => {
     const asked = performance.now()
     expect(await stack.ledger.cancel(task.id, 'agent-a', 'changed my mind')).toMatchObject({ outcome: 'requested' })
     expect(await stack.until(task.id, 'cancelled')).toMatchObject({ result: { output: 'begun\n' } })
-    expect(performance.now() - asked).toBeLessThan(15_000)
+    expect(performance.now() - asked).toBeLessThan(2_000)
     const pid = Number(await readFile(pidFile, 'utf8'))
     await waitFor(() => !isAlive(pid), { what: 'the script to be gone' })
     await debtsStruck()
@@ -100,7 +100,7 @@ describe('G9: the deadline', () => {
     const task = await stack.submit(`echo $$ > ${pidFile}; trap '' TERM; echo begun; while :; do sleep 1; done`, { timeout_ms: 4_000 })
     const over = await stack.until(task.id, 'timeout')
     expect(over).toMatchObject({ limit: 'timeout_ms', result: { output: 'begun\n' } })
-    expect((over.ended_at ?? 0) - (over.deadline_at ?? 0)).toBeLessThan(10_000)
+    expect((over.ended_at ?? 0) - (over.deadline_at ?? 0)).toBeLessThan(1_000)
     const pid = Number(await readFile(pidFile, 'utf8'))
     await waitFor(() => !isAlive(pid), { what: 'the script to be gone' })
     await debtsStruck()

@@ -29,11 +29,11 @@ const directoryOf = async (id: TaskId) => String((await stack.get(id)).handle?.d
 const killExecution = async (id: TaskId) => process.kill(-Number(await readFile(join(await directoryOf(id), 'pid'), 'utf8')), 'SIGKILL')
 const starts = async () => (await readFile(join(stack.root, 'starts'), 'utf8')).split('\n').filter((line) => line !== '').length
 
-/** What is promised is 10 s. */
-const GENEROUS_MS = 20_000
+/** G7, with default settings. */
+const PROMISED_MS = 10_000
 
 describe('G7, L-32: a worker that dies costs seconds, not the work', () => {
-  test('SIGKILL: another adopts the running execution within seconds, same attempt, nothing lost, nothing twice', async () => {
+  test('SIGKILL: another adopts the running execution within 10 s, same attempt, nothing lost, nothing twice', async () => {
     const doomed = await stack.workerProcess('doomed')
     const task = await stack.submit(counting(120))
     await saying(task.id, 'line-3')
@@ -41,7 +41,7 @@ describe('G7, L-32: a worker that dies costs seconds, not the work', () => {
     doomed.kill('SIGKILL')
     const killedAt = performance.now()
     await waitFor(async () => (await stack.types(task.id)).includes('task.adopted'), { what: 'the adoption' })
-    expect(performance.now() - killedAt).toBeLessThan(GENEROUS_MS)
+    expect(performance.now() - killedAt).toBeLessThan(PROMISED_MS)
     const over = await stack.until(task.id, 'completed')
     expect(over).toMatchObject({ attempt: 1, worker: 'heir', claim: 2 })
     expect(await outputOf(task.id)).toBe(lines(120))

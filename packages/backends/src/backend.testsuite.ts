@@ -150,7 +150,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       expect(outcome).toMatchObject({ kind: 'failed', failure: { code: dialect.fail.code } })
     })
 
-    test('is ended within seconds while it hangs, and leaves nothing', async () => {
+    test('is ended in less than 2 s while it hangs, and leaves nothing', async () => {
       const one = recorded(`${dialect.say('before it hangs')} ${dialect.hang()}`)
       const execution = await under.backend.start(one.task, one.run)
       await waitFor(() => textOf(one.events).includes('before it hangs'), { what: 'its last words', timeoutMs: 60_000 })
@@ -158,7 +158,7 @@ export function describeBackend(name: string, { make, dialect, profile, ownPlace
       await expect(execution.outcome).rejects.toThrow('aborted')
       const began = performance.now()
       await dispose(one)
-      expect(performance.now() - began).toBeLessThan(20_000) // 2 s where nothing else is at work
+      expect(performance.now() - began).toBeLessThan(2_000)
       await nothingLeft(one.task)
     })
 
