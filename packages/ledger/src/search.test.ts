@@ -87,9 +87,10 @@ describe('what is found', () => {
 
   test('by the beginning of its title, whatever its case; what looks like a pattern is a letter', async () => {
     const titles = ['Fix the parser', 'FIX THE LEXER', 'fi', 'ΟΔΟΣΙΑ', '* [a-z]\\ %', `${'x'.repeat(100)} end`]
-    for (const title of titles) await world.submitted({ title })
+    const tasks: Task[] = []
+    for (const title of titles) tasks.push(await world.submitted({ title }))
     const found = async (titlePrefix: string) => (await ledger.search({ titlePrefix }, { limit: 50 })).tasks.map(({ title }) => title)
-    expect(await found('fix THE')).toEqual(['FIX THE LEXER', 'Fix the parser'])
+    expect(await all({ titlePrefix: 'fix THE' })).toEqual(newestFirst(tasks.slice(0, 2)))
     expect(await found('fi')).toHaveLength(3)
     expect(await found('οδος')).toEqual(['ΟΔΟΣΙΑ'])
     expect(await found('*')).toEqual(['* [a-z]\\ %'])
